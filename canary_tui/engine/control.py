@@ -1,0 +1,213 @@
+"""What engine and front say to each other: one JSON object a line, over a socket pair.
+
+Commands go down; notices go up, and only such as must not be on disk or are worth nothing tomorrow.
+Everything else the front reads from the journal and the logs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+
+from canary_tui.domain.codec import decode, encode
+from canary_tui.domain.events import Operator, Settlement, Treatment
+from canary_tui.domain.plan import Plan
+from canary_tui.engine.remote import Question
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """Connect to every target of the plan, look, change nothing; answered by one `Preflighted` a target."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin a rollout of this plan; answered by `Opened`."""
+
+    plan: Plan
+    by: Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on with a rollout, by its directory; answered by `Opened`."""
+
+    directory: str
+    by: Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Approve:
+    """For exactly this gate: refused when any of the four is not that of the open gate."""
+
+    rollout: str
+    wave: int
+    plan: str
+    evidence: str
+    by: Operator
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    rollout: str
+    wave: int
+    item: int
+    ticked: bool
+    by: Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    rollout: str
+    by: Operator
+    note: str
+    rollback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Treat:
+    """Decide about failed targets."""
+
+    rollout: str
+    targets: tuple[str, ...]
+    treatment: Treatment
+    by: Operator
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Say what became of a step with an unknown outcome."""
+
+    rollout: str
+    target: str
+    settlement: Settlement
+    by: Operator
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """First stage: start nothing new. With `running`: stop what runs, too."""
+
+    rollout: str
+    running: bool
+    by: Operator
+
+
+@dataclass(frozen=True, slots=True)
+class KeepGoing:
+    """Withdraws a first-stage stop."""
+
+    rollout: str
+    by: Operator
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """To one `Asked`. `answer` None: refuse this target. Never logged, never journaled."""
+
+    question: int
+    answer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """The front ends. A live rollout is left as when the front is lost."""
+
+
+Command = Preflight | Start | Resume | Approve | Tick | Abort | Treat | Settle | Stop | KeepGoing | Answered | Quit
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The engine's first words."""
+
+    pid: int
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preflighted:
+    """What preflight learned of one target; fields as in `TargetProbed`."""
+
+    target: str
+    outcome: str
+    release: str = ""
+    clock_offset: float = 0.0
+    free_bytes: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The rollout's directory: journal and logs are there from now on."""
+
+    rollout: str
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A command was not carried out, and why; `command` is its class's name."""
+
+    command: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question for the person at the screen; one at a time."""
+
+    question: int
+    about: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running step has done so far: bytes of output, or of `total` uploaded. At most 10 a second a target."""
+
+    target: str
+    size: int
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """Twice a second. `lines` and `size` are of all output so far, `memory` the engine's RSS in bytes."""
+
+    lines: int
+    size: int
+    memory: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The engine's last words: the exit code that `--headless` would have, and a sentence."""
+
+    exit_code: int
+    message: str
+
+
+Notice = Ready | Preflighted | Opened | Refused | Asked | Progress | Heartbeat | Ended
+
+
+def to_line(message: Command | Notice) -> bytes:
+    """One message as a line of JSON."""
+    return json.dumps(encode(message), separators=(",", ":")).encode() + b"\n"
+
+
+def read_command(line: bytes) -> Command:
+    """The command of a line; CodecError or ValueError where it is none."""
+    command: Command = decode(Command, json.loads(line))
+    return command
+
+
+def read_notice(line: bytes) -> Notice:
+    """The notice of a line; CodecError or ValueError where it is none."""
+    notice: Notice = decode(Notice, json.loads(line))
+    return notice

@@ -1,0 +1,178 @@
+"""What the engine needs of a target: requests and reports as plain data, and the Protocols that carry them.
+
+Implemented by `canary_tui.ssh`. Every method returns a report; none raises for what a network or a target can do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from canary_tui.domain.events import Outcome
+from canary_tui.domain.plan import PlannedTarget
+
+Stream = Literal["out", "err"]
+
+
+class Sink(Protocol):
+    """Where a step's raw output goes, in order and each byte once."""
+
+    def write(self, data: bytes, stream: Stream = "out") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRequest:
+    """Preflight: log in, look at clock, disk and the runner's folder. `current` is the fleet's `release.current`."""
+
+    current: str | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    outcome: Outcome
+    boot: str = ""
+    release: str = ""
+    clock_offset: float = 0.0
+    free_bytes: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteRequest:
+    """One durable execution. `execution` (32 hex digits) is started at most once, whatever happens.
+
+    `script` is the text for sh (or with its own #! line); `environment` is data and reaches the step only in its
+    environment. `timeout` (seconds) and `output_cap` (bytes) are held on the target. `boot` is what the probe saw.
+    """
+
+    execution: str
+    script: bytes
+    environment: dict[str, str]
+    timeout: float
+    output_cap: int
+    boot: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttachRequest:
+    """Ask about an execution that may have been started before, and follow it from its first byte."""
+
+    execution: str
+    boot: str
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteReport:
+    """How an execution ended. `ok` only where the target's exit record says 0 and size and digest agree.
+
+    `not-started` is proof that the command was not and will not be run under this id.
+    """
+
+    outcome: Outcome
+    exit_code: int | None = None
+    size: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelReport:
+    """`confirmed`: the process group is gone, seen by the target."""
+
+    confirmed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequest:
+    """A plain command (checks, probes, `durable = false`): it dies with its connection. `script` is text for sh."""
+
+    script: bytes
+    environment: dict[str, str]
+    timeout: float
+    output_cap: int = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """A local file to a path on the target. `size` and `sha256` were read once, before the first change."""
+
+    source: str
+    size: int
+    sha256: str
+    to: str
+    mode: int
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class UploadReport:
+    """`skipped` with outcome ok: the same bytes were there already."""
+
+    outcome: Outcome
+    skipped: bool = False
+    detail: str = ""
+
+
+class Watch(Protocol):
+    """What a running step tells meanwhile; called in the engine's loop, must not block."""
+
+    def connection_lost(self, detail: str) -> None: ...
+    def connection_restored(self) -> None: ...
+    def upload_progress(self, sent: int, total: int) -> None: ...
+
+
+class Remote(Protocol):
+    """One target: one connection, made when first needed, kept until `close`, made again when lost."""
+
+    async def probe(self, request: ProbeRequest) -> ProbeReport: ...
+
+    async def execute(self, request: ExecuteRequest, sink: Sink, watch: Watch) -> ExecuteReport:
+        """Start and follow to the end. Cancelling the task leaves the step running on the target."""
+        ...
+
+    async def attach(self, request: AttachRequest, sink: Sink, watch: Watch) -> ExecuteReport:
+        """The same for a start that an earlier engine made: every byte is delivered again from the first."""
+        ...
+
+    async def cancel(self, execution: str, grace: float) -> CancelReport: ...
+
+    async def command(self, request: CommandRequest, sink: Sink) -> ExecuteReport: ...
+
+    async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport: ...
+
+    async def close(self) -> None: ...
+
+
+class Network(Protocol):
+    """Makes remotes and owns what they share: host keys, agent, limits on handshakes."""
+
+    def remote(self, target: PlannedTarget) -> Remote: ...
+
+    async def close(self) -> None: ...
+
+
+PromptKind = Literal["host-key", "passphrase", "password", "sudo-password"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something only a person can answer while connecting. `words` is the server's own text, made safe.
+
+    For a host key: `key_type` and `fingerprint` (`SHA256:...`), and the answer that accepts is `yes`.
+    """
+
+    kind: PromptKind
+    target: str
+    address: str
+    words: str = ""
+    key_type: str = ""
+    fingerprint: str = ""
+
+
+class Asker(Protocol):
+    """Asks one question at a time. None means that nobody answers: refuse this target."""
+
+    async def ask(self, question: Question) -> str | None: ...

@@ -1,0 +1,65 @@
+"""The errors that an operator may meet, and the numbers that the program ends with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """What the shell is told. The README's table is made from these docstrings' words."""
+
+    SUCCEEDED = 0
+    FAILED = 1
+    USAGE = 2
+    """The command line or the fleet file is wrong; nothing was connected to."""
+    ABORTED = 3
+    """A person aborted."""
+    WAITING = 4
+    """At a gate with nobody to ask; `resume` goes on."""
+    PARTLY = 5
+    """Done, but some targets are not on the release; within the failure budget or excluded."""
+    EXPIRED = 6
+    LOCKED = 7
+    """Somebody else is at work on this fleet or rollout."""
+    UNKNOWN = 8
+    """How a step ended could not be learned; `resume` asks the target again."""
+    INTERRUPTED = 130
+    """Stopped by the operator or a signal; `resume` goes on."""
+
+
+class CanaryError(Exception):
+    """Something that the operator can act on: shown without a traceback, in one or a few lines."""
+
+    exit_code = ExitCode.FAILED
+
+
+class UsageError(CanaryError):
+    """What was asked for cannot be done as asked; nothing was connected to."""
+
+    exit_code = ExitCode.USAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a fleet file.
+
+    `line` and `column` count from 1 and are None where the problem has no place in the file;
+    `key` is dotted (`waves[1].share`), empty for the file as a whole; `source` is the line's text.
+    """
+
+    message: str
+    hint: str = ""
+    key: str = ""
+    path: str = ""
+    line: int | None = None
+    column: int | None = None
+    source: str = ""
+
+
+class FleetFileError(UsageError):
+    """A fleet file was refused; `problems` holds every reason, in the order of the file."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__("\n".join(problem.message for problem in problems))
+        self.problems = problems
