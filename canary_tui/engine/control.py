@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-
 from canary_tui.domain.codec import decode, encode
 from canary_tui.domain.events import Operator, Settlement, Treatment
 from canary_tui.domain.plan import Plan
