@@ -1,0 +1,184 @@
+"""Every action a key can do: its id, its keys, its words. Bindings, help, palette and footer are made from this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from textual.binding import Binding, BindingType
+
+TITLES: dict[str, str] = {
+    "app": "Everywhere",
+    "picker": "Targets",
+    "plan": "Plan",
+    "rollout": "Rollout",
+    "log": "Log",
+    "gate": "Gate",
+    "failures": "Failed targets",
+    "stop": "Stop",
+    "result": "Result",
+    "history": "History",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing to do. `method` is the pane's `action_...`; `footer` orders the footer, 0 keeps it out.
+
+    A dangerous action changes targets or what will become of them: its keys are capitals.
+    """
+
+    id: str
+    keys: str
+    label: str
+    help: str
+    method: str = ""
+    footer: int = 0
+    dangerous: bool = False
+
+    @property
+    def pane(self) -> str:
+        """The part of the id before the dot: where the keys work."""
+        return self.id.partition(".")[0]
+
+    @property
+    def action(self) -> str:
+        """What Textual calls the action."""
+        return self.method or self.id.partition(".")[2].replace("-", "_")
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action("app.help", "question_mark,f1", "Help", "The keys of the pane you are in.", footer=99),
+    Action("app.palette", "colon,ctrl+p", "Commands", "Every action by name, with its key.", "command_palette"),
+    Action(
+        "app.theme", "ctrl+t", "Theme", "The next theme: dark, light, the terminal's own colours, colour-blind safe."
+    ),
+    Action("app.next-pane", "tab", "Next pane", "Moves to the next pane.", "next_pane"),
+    Action("app.quit", "ctrl+q", "Quit", "Leaves; asks first while a rollout is live.", "quit"),
+    Action("app.interrupt", "ctrl+c", "Stop", "Leaves; while a rollout is live it asks what to stop."),
+    # -- targets
+    Action("picker.mark", "space,insert", "Mark", "Marks the target under the cursor and moves on.", footer=1),
+    Action("picker.range", "v", "Range", "Starts a range; move, then space marks it.", footer=2),
+    Action("picker.all", "a", "All shown", "Marks all that are shown; again: takes their marks away.", footer=3),
+    Action("picker.invert", "i", "Invert", "Turns the marks of all that are shown around.", footer=4),
+    Action(
+        "picker.suggest", "s", "Suggest", "Marks fitting canaries: a role, one of each tag value, or 5 %.", footer=5
+    ),
+    Action(
+        "picker.filter",
+        "slash",
+        "Filter",
+        "Shows only what fits: @role key=value name* !not, or plain words.",
+        footer=6,
+    ),
+    Action("picker.plan", "enter", "Plan", "Goes on to the plan with what is marked.", footer=7),
+    Action("picker.only-marked", "m", "Only marked", "Shows only the marked targets; again: all."),
+    Action("picker.undo", "u", "Undo", "Takes back the last change of marks."),
+    Action("picker.random", "r", "At random", "Marks so many of the shown targets, picked at random."),
+    Action("picker.one-each", "1", "One of each", "Marks one shown target for each value of a tag."),
+    Action("picker.sort", "o", "Sort", "Sorts by the next column; O turns the order around."),
+    Action("picker.reverse", "O", "Reverse", "Turns the order around."),
+    Action("picker.extend-down", "shift+down", "Mark down", "Marks while moving down."),
+    Action("picker.extend-up", "shift+up", "Mark up", "Marks while moving up."),
+    Action("picker.environment", "e", "Environment", "Chooses the environment to roll out to."),
+    Action("picker.release", "c", "Release", "Changes the release to roll out."),
+    Action("picker.history", "h", "History", "The rollouts of this fleet."),
+    Action("picker.reload", "ctrl+r", "Reload", "Reads the fleet file again."),
+    Action("picker.clear", "escape", "Clear", "Leaves a range or the filter; the marks stay."),
+    Action("picker.quit", "q", "Quit", "Leaves.", "app.quit"),
+    # -- plan
+    Action("plan.start", "S", "Start", "Starts the rollout, after one more enter.", footer=1, dangerous=True),
+    Action(
+        "plan.preflight",
+        "P",
+        "Preflight",
+        "Connects to every target and looks; changes nothing.",
+        footer=2,
+        dangerous=True,
+    ),
+    Action("plan.confirm", "enter", "Yes, start", "Starts, once S was pressed."),
+    Action("plan.names", "n", "All names", "Shows every target's name, or as few lines as say it.", footer=3),
+    Action("plan.back", "escape,q", "Back", "Goes back; nothing was started.", footer=5),
+    # -- rollout
+    Action("rollout.stop", "X", "Stop", "Asks what to stop: nothing new, or what runs too.", footer=8, dangerous=True),
+    Action("rollout.next-failed", "n", "Next failed", "Goes to the next target that is not ok."),
+    Action("rollout.back", "q", "Back", "Leaves this screen; asks while the rollout is live."),
+    # -- log
+    Action("log.follow", "f,G", "Follow", "Shows the newest line, and stays with it.", footer=1),
+    Action("log.search", "slash", "Search", "Finds text; n and N go on.", footer=2),
+    Action("log.filter", "ampersand", "Filter", "Shows only the lines with a text.", footer=3),
+    Action("log.merged", "l", "Merged", "The output of all targets in one, with their names.", footer=4),
+    Action("log.folded", "d", "Folded", "Equal output of many targets once.", footer=5),
+    Action("log.wrap", "w", "Wrap", "Breaks long lines, or cuts them.", footer=6),
+    Action("log.copy", "y", "Copy", "Copies what is shown, and writes it to a file.", footer=7),
+    Action("log.export", "e", "Export", "Writes the log to a file."),
+    # -- gate
+    Action(
+        "gate.approve", "A", "Approve", "Lets the next wave go, after its number was typed.", footer=1, dangerous=True
+    ),
+    Action("gate.hold", "H", "Hold", "Leaves the gate as it is.", footer=2, dangerous=True),
+    Action("gate.abort", "X", "Abort", "No more targets; then roll back, or leave as it is.", footer=3, dangerous=True),
+    # -- history
+    Action("history.open", "enter", "Open", "Shows the rollout again, read only.", footer=1),
+    Action("history.resume", "R", "Resume", "Goes on with a rollout that has not ended.", footer=2, dangerous=True),
+    Action("history.back", "escape,q", "Back", "Goes back.", footer=3),
+)
+
+_BY_ID = {action.id: action for action in ACTIONS}
+
+_SIGNS = {
+    "question_mark": "?",
+    "colon": ":",
+    "slash": "/",
+    "ampersand": "&",
+    "escape": "esc",
+    "pageup": "pgup",
+    "pagedown": "pgdn",
+    "up": "↑",
+    "down": "↓",
+}
+
+
+def find_action(action_id: str | None) -> Action | None:
+    """The action of an id."""
+    return _BY_ID.get(action_id or "")
+
+
+def actions_of(pane: str) -> tuple[Action, ...]:
+    """A pane's actions, in the order of the registry."""
+    return tuple(action for action in ACTIONS if action.pane == pane)
+
+
+def bindings(*panes: str) -> list[BindingType]:
+    """Textual's bindings for the actions of these panes; none has priority, so a text field keeps its keys."""
+    return [
+        Binding(action.keys, action.action, action.label, show=action.footer > 0, id=action.id)
+        for pane in panes
+        for action in actions_of(pane)
+    ]
+
+
+def key_sign(key: str) -> str:
+    """How a key is written on the screens: `?`, `esc`, `ctrl+q`."""
+    return "+".join(_SIGNS.get(part, part) for part in key.split("+"))
+
+
+def key_signs(keys: str) -> str:
+    """The same for the several keys of one action."""
+    return " ".join(key_sign(key.strip()) for key in keys.split(",") if key.strip())
+
+
+def key_table(keymap: dict[str, str] | None = None) -> str:
+    """Every action with its keys, as `canary-tui keys` prints it; `keymap` holds the keys that were changed."""
+    return "\n".join(_table_rows(ACTIONS, keymap or {})) + "\n"
+
+
+def _table_rows(actions: Iterable[Action], keymap: dict[str, str]) -> Iterable[str]:
+    pane = ""
+    for action in actions:
+        if action.pane != pane:
+            yield from ([""] if pane else [])
+            pane = action.pane
+            yield TITLES[pane]
+        keys = key_signs(keymap.get(action.id, action.keys)) or "(none)"
+        yield f"  {action.id:22} {keys:14} {action.help}"

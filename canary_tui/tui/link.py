@@ -1,0 +1,201 @@
+"""The front's end of the engine: starts it as a child of its own session, passes commands down and notices up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from typing import IO
+
+from canary_tui.domain.events import Operator
+from canary_tui.engine.control import (
+    Command,
+    Ended,
+    Heartbeat,
+    Notice,
+    Opened,
+    Progress,
+    Quit,
+    Ready,
+    read_notice,
+    to_line,
+)
+
+Listener = Callable[[Notice], None]
+
+_LAST_WORDS = 4096
+"""Bytes of the engine's stderr that are shown when it dies."""
+_LINE_LIMIT = 1 << 24
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+ENGINE = (sys.executable, "-m", "canary_tui", "_serve")
+
+
+def operator() -> Operator:
+    """Who sits at this terminal."""
+    try:
+        terminal = os.ttyname(sys.__stdin__.fileno()) if sys.__stdin__ is not None else ""
+    except (OSError, ValueError):
+        terminal = ""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        user = str(os.getuid())
+    return Operator(user, socket.gethostname(), terminal)
+
+
+class EngineLink:
+    """One engine process and the socket to it. Lives in the front's loop; nothing here blocks or raises.
+
+    `gone` is "" while the engine lives or was told to quit, and one sentence once it died. Listeners are called
+    in the loop, in the order they came, with every notice; `on_gone` once, when the engine is gone.
+    """
+
+    def __init__(self, command: Sequence[str] = ENGINE, on_gone: Callable[[], None] = lambda: None) -> None:
+        self._command = tuple(command)
+        self._on_gone = on_gone
+        self._listeners: list[Listener] = []
+        self._unsent: list[bytes] = []
+        self._writer: asyncio.StreamWriter | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stderr: IO[bytes] | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._closed = False
+        self.ready: Ready | None = None
+        self.opened: Opened | None = None
+        self.ended: Ended | None = None
+        self.heartbeat: Heartbeat | None = None
+        self.heartbeat_at = 0.0
+        """When the last heartbeat came, on the monotonic clock; 0 before the first."""
+        self.progress: dict[str, Progress] = {}
+        self.gone = ""
+        self.last_words = ""
+
+    @property
+    def live(self) -> bool:
+        """A rollout was opened here and has not ended."""
+        return self.opened is not None and self.ended is None and not self.gone
+
+    async def start(self) -> None:
+        """Start the engine. What was sent before is sent now; why it could not be started stands in `gone`."""
+        ours, theirs = socket.socketpair()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed with the link
+        try:
+            # Popen, not asyncio's subprocess: its transport kills the child when the loop is closed,
+            # and an engine without a front must end its work in its own time.
+            self._process = subprocess.Popen(  # noqa: ASYNC220  2 ms: vfork and exec
+                [*self._command, "--fd", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._stderr,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # Ctrl-C and hang-up of the terminal are not for the engine
+            )
+        except OSError as error:
+            ours.close()
+            self._lose(f"the engine could not be started: {error}")
+            return
+        finally:
+            theirs.close()
+        reader, self._writer = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
+        self._reading = asyncio.create_task(self._read(reader), name="engine link")
+        for line in self._unsent:
+            self._writer.write(line)
+        self._unsent.clear()
+
+    def send(self, command: Command) -> None:
+        """Pass a command down; kept until the engine has started, dropped when it is gone."""
+        if self.gone or self._closed:
+            return
+        if self._writer is None:
+            self._unsent.append(to_line(command))
+        else:
+            self._writer.write(to_line(command))
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Have `listener` called with every notice from now on; the returned function ends that."""
+        self._listeners.append(listener)
+
+        def forget() -> None:
+            with contextlib.suppress(ValueError):
+                self._listeners.remove(listener)
+
+        return forget
+
+    async def close(self, wait: float = 2.0) -> None:
+        """Tell the engine that the front ends, and wait up to `wait` seconds for it; it is never killed."""
+        self.send(Quit())
+        self._closed = True
+        if self._writer is not None:
+            with contextlib.suppress(OSError):
+                self._writer.write_eof()
+        if self._reading is not None:
+            await asyncio.wait({self._reading}, timeout=wait)
+            self._reading.cancel()
+        if self._writer is not None:
+            self._writer.close()
+        if self._process is not None:
+            self._process.poll()
+            # An engine that goes on alone is nobody's child to wait for: no warning about it.
+            self._process.returncode = self._process.returncode or 0
+        if self._stderr is not None:
+            self._stderr.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(OSError):
+            while line := await reader.readline():
+                try:
+                    notice = read_notice(line)
+                except ValueError as error:
+                    self._lose(f"the engine said what this version does not understand ({error})")
+                    return
+                self._take(notice)
+        if self._closed or self.ended is not None:
+            return
+        self._lose(f"the engine is gone: {await asyncio.to_thread(self._obituary)}")
+
+    def _take(self, notice: Notice) -> None:
+        match notice:
+            case Ready():
+                self.ready = notice
+            case Opened():
+                self.opened, self.ended = notice, None
+            case Heartbeat():
+                self.heartbeat, self.heartbeat_at = notice, time.monotonic()
+            case Progress():
+                self.progress[notice.target] = notice
+            case Ended():
+                self.ended = notice
+            case _:
+                pass
+        for listener in tuple(self._listeners):
+            listener(notice)
+
+    def _obituary(self) -> str:
+        assert self._process is not None
+        try:
+            code = self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            return "it closed the connection"
+        self.last_words = self._read_last_words()
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        last = self.last_words.rstrip().rpartition("\n")[2]
+        return f"{how}: {last}" if last else how
+
+    def _read_last_words(self) -> str:
+        assert self._stderr is not None
+        size = self._stderr.seek(0, os.SEEK_END)
+        self._stderr.seek(max(0, size - _LAST_WORDS))
+        return _CONTROLS.sub("", self._stderr.read().decode(errors="replace"))
+
+    def _lose(self, why: str) -> None:
+        self.gone = why
+        self._on_gone()
