@@ -91,7 +91,7 @@ def _literal(choices: tuple[Any, ...]) -> Callable[[Json], Any]:
 
 
 def _union(members: tuple[Any, ...]) -> Callable[[Json], Any]:
-    tables: dict[str, Any] = {member.__name__: member for member in members if is_dataclass(member)}
+    tables = {member.__name__: member for member in members if isinstance(member, type) and is_dataclass(member)}
     others = [_decoder(member) for member in members if not is_dataclass(member) and member is not NoneType]
 
     def read(data: Json) -> Any:

@@ -16,10 +16,13 @@ Outcome = Literal[
 Verdict = Literal["succeeded", "failed", "aborted", "rolled-back", "expired"]
 Treatment = Literal["retry", "skip", "exclude", "rollback"]
 """What a person decides for one failed target; aborting is a decision about the whole rollout."""
+Ending = Literal["completed", "aborted", "expired", "failed"]
+"""What brought the deploying part of a rollout to its end."""
 Settlement = Literal["retry", "ok", "failed"]
 """What a person says became of a step whose outcome no target can tell."""
-Pause = Literal["waiting", "detached", "interrupted", "terminated"]
-"""Why an engine ended before its rollout did: nobody to ask, the front is gone, Ctrl-C, a signal."""
+Pause = Literal["waiting", "unknown", "detached", "interrupted", "terminated"]
+"""Why an engine ended before its rollout did: nobody to ask at a gate, or about an unknown outcome; a lost front;
+Ctrl-C; a signal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class EngineResumed:
 
 @dataclass(frozen=True, slots=True)
 class EngineStopped:
-    """This engine ends here; the rollout has not ended."""
+    """The end of this engine; the rollout has not ended."""
 
     reason: Pause
 
@@ -266,18 +269,17 @@ class CancelFinished:
 class RollbackStarted:
     """Rolling back begins, for these targets in this order; `unnamed` changed but have no former release."""
 
+    ending: Ending
     targets: tuple[str, ...]
     unnamed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FinallyStarted:
+    """The last part begins, for the targets that have `finally` steps to run; nothing is deployed any more."""
+
+    ending: Ending
     targets: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReadBackStarted:
-    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +329,6 @@ Event = (
     | CancelFinished
     | RollbackStarted
     | FinallyStarted
-    | ReadBackStarted
     | ReleaseRead
     | RolloutFinished
 )

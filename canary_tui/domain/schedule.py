@@ -1,0 +1,498 @@
+"""Which actions a plan and a state call for next: all of the rollout's policy, in one pure function.
+
+The engine performs what `next_actions` returns and decides nothing; asking twice without a new event gives the
+same answer. Nothing here reads a clock: what must happen at a time is returned as an `Expire` with that time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from canary_tui.domain import events as e
+from canary_tui.domain.events import Ending, Event, Verdict
+from canary_tui.domain.fleet import HttpStep, UploadStep
+from canary_tui.domain.plan import Phase, Plan, PlannedWave
+from canary_tui.domain.state import (
+    FAILING,
+    RolloutState,
+    TargetState,
+    applicable,
+    can_roll_back,
+    is_durable,
+    unknown_phase,
+)
+from canary_tui.errors import ExitCode
+
+PROBES = 64
+"""Preflights at once; the handshakes among them are limited further by the connections themselves."""
+CLEANING = 8
+"""Targets at once in `finally` steps and when releases are read back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadArtifacts:
+    """Read and hash the local files that upload steps send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartStep:
+    target: str
+    phase: Phase
+    step: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attach:
+    """Ask the target what became of a start that an earlier engine made."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRelease:
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """The gate after `wave` expires at this time, unless something happens before; seconds since 1970."""
+
+    wave: int
+    at: float
+
+
+Deed = ReadArtifacts | Probe | StartStep | Attach | Cancel | ReadRelease | Expire
+Action = Deed | Event
+"""Something to do, or an event to be recorded as it stands."""
+
+
+def next_actions(plan: Plan, state: RolloutState) -> Sequence[Action]:
+    """What to do now; nothing means: wait for what runs, or for a person."""
+    if state.verdict is not None or state.paused is not None:
+        return []
+    if orphans := list(_orphans(plan, state)):
+        return orphans
+    if state.stop != "none" or state.front_lost:
+        return _stop(state)
+    if state.stage == "rolling-back":
+        return _roll_back(plan, state)
+    if state.stage == "finishing":
+        return _finish(plan, state)
+    if ending := _ending(plan, state):
+        return _wind_down(plan, state, ending)
+    if state.stage == "preflight":
+        return _preflight(plan, state)
+    return _wave(plan, state)
+
+
+# What an earlier engine left behind
+
+
+def _orphans(plan: Plan, state: RolloutState) -> Iterator[Action]:
+    for target in state.targets.values():
+        running = target.running
+        if running is None or not running.orphaned:
+            continue
+        step = plan.phase_steps(running.phase)[running.step]
+        if is_durable(step):
+            yield Attach(target.name)
+        elif isinstance(step, UploadStep | HttpStep):
+            detail = "cut off when the program ended; it is safe to do again"
+            yield e.StepFinished(target.name, running.execution, "not-started", detail=detail)
+        else:
+            detail = "the program ended while it ran, and nobody can tell how it ended"
+            yield e.StepFinished(target.name, running.execution, "unknown", detail=detail)
+
+
+def _stop(state: RolloutState) -> Sequence[Action]:
+    if _busy(state):
+        return [Cancel(name) for name in _to_cancel(state)] if state.stop == "running" else []
+    return [e.EngineStopped("detached" if state.front_lost else "interrupted")]
+
+
+def _busy(state: RolloutState) -> bool:
+    return any(target.running is not None or target.probe == "running" for target in state.targets.values())
+
+
+def _to_cancel(state: RolloutState) -> list[str]:
+    running = ((target.name, target.running) for target in state.targets.values())
+    return [name for name, one in running if one is not None and not one.cancelling]
+
+
+# Before the first change
+
+
+def _preflight(plan: Plan, state: RolloutState) -> Sequence[Action]:
+    if needs_artifacts(plan) and not state.artifacts:
+        return [ReadArtifacts()]
+    probes = [target.probe for target in state.targets.values()]
+    if "none" in probes or "running" in probes:
+        return _probe(state, state.targets.values())
+    if blocked(plan, state):
+        return []
+    return [e.WaveStarted(0)]
+
+
+def _probe(state: RolloutState, targets: Iterable[TargetState]) -> Sequence[Action]:
+    places = PROBES - sum(target.probe == "running" for target in state.targets.values())
+    waiting = [target.name for target in targets if target.probe == "none" and target.steps.outcome is None]
+    return [Probe(name) for name in waiting[: max(places, 0)]]
+
+
+def needs_artifacts(plan: Plan) -> bool:
+    """Some step uploads a file."""
+    return any(isinstance(step, UploadStep) for step in (*plan.steps, *plan.rollback, *plan.finally_))
+
+
+# A wave
+
+
+def _wave(plan: Plan, state: RolloutState) -> Sequence[Action]:
+    wave = plan.waves[state.wave]
+    begun = [state.targets[name] for one in plan.waves[: state.wave + 1] for name in one.targets]
+    actions: list[Action] = [*_single_rollbacks(plan, state)]
+    if blocked(plan, state):
+        return actions
+    actions += _probe(state, begun)
+    actions += _steps(plan, begun, wave.parallel)
+    unfinished = any(target.steps.outcome is None or target.running for target in begun)
+    if actions or unfinished or any(_rolling(target) for target in begun):
+        return actions
+    return _after_wave(plan, state, wave)
+
+
+def _steps(plan: Plan, targets: Sequence[TargetState], parallel: int) -> Iterator[Action]:
+    """A sliding window: a target keeps its place from its first step to its last."""
+    places = parallel - sum(target.active for target in targets)
+    for target in targets:
+        if target.steps.outcome is not None or target.running is not None or target.probe != "ok":
+            continue
+        if not target.active:
+            if reason := _needless(plan, target):
+                yield e.TargetSkipped(target.name, reason)
+                continue
+            if places <= 0:
+                continue
+            places -= 1
+        yield _next_step(plan, target, "steps")
+
+
+def _needless(plan: Plan, target: TargetState) -> str:
+    if not applicable(plan, target.name, "steps"):
+        return "no step is for its roles"
+    if target.previous == plan.release and not plan.redeploy and not target.changed:
+        return f"already on {plan.release}"
+    return ""
+
+
+def _next_step(plan: Plan, target: TargetState, phase: Phase) -> StartStep:
+    track = target.track(phase)
+    return StartStep(target.name, phase, applicable(plan, target.name, phase)[track.position], track.attempts + 1)
+
+
+def _after_wave(plan: Plan, state: RolloutState, wave: PlannedWave) -> Sequence[Action]:
+    if state.wave + 1 == len(plan.waves):
+        return _wind_down(plan, state, "completed")
+    if wave.gate is None:
+        return [e.WaveStarted(state.wave + 1)]
+    gate, now = state.gate, evidence(plan, state)
+    if gate is None or (gate.decision == "open" and gate.evidence != now):
+        return [e.GateOpened(state.wave, now)]
+    if gate.decision != "open":
+        return [e.WaveStarted(state.wave + 1)]
+    if not wave.gate.approve:
+        return [e.GatePassed(state.wave)]
+    if not state.attended:
+        return [e.EngineStopped("waiting")]
+    if wave.gate.expires is not None and not gate.expired:
+        return [Expire(state.wave, gate.opened_at + wave.gate.expires)]
+    return []
+
+
+def evidence(plan: Plan, state: RolloutState) -> str:
+    """A hash of what is known of the current wave's targets: an approval holds for exactly that (64 hex digits)."""
+    seen = hashlib.sha256()
+    for name in plan.waves[state.wave].targets:
+        target = state.targets[name]
+        track = target.steps
+        seen.update(repr((name, track.outcome, track.exit_code, track.skipped, target.previous)).encode())
+    return seen.hexdigest()
+
+
+# Failures
+
+
+def failed_targets(state: RolloutState) -> tuple[TargetState, ...]:
+    """Targets whose deployment counts against the limits, in the order of the plan."""
+    return tuple(target for target in state.targets.values() if target.failing)
+
+
+def blocked(plan: Plan, state: RolloutState) -> str:
+    """Why nothing more is started, as a sentence with numbers; "" where the limits hold."""
+    failed = failed_targets(state)
+    unknown = [target for target in state.targets.values() if unknown_phase(target)]
+    if unknown:
+        return f"{_count(unknown, 'target')} with an unknown outcome: {_names(unknown)}"
+    canaries = [target for target in failed if plan.waves[target.wave].gate and target.wave >= state.wave]
+    if canaries:
+        return f"{_count(canaries, 'canary', 'canaries')} not ok, and a canary must be: {_names(canaries)}"
+    total, allowed = len(state.targets), plan.limits.failures.of(len(state.targets))
+    if len(failed) > allowed:
+        return f"{_count(failed, 'target')} of {total} not ok, limits.failures allows {allowed}: {_names(failed)}"
+    in_a_row, most = _in_a_row(state), plan.limits.consecutive
+    if most is not None and in_a_row > most:
+        return f"{in_a_row} targets in a row not ok, limits.consecutive allows {most}: {_names(failed)}"
+    return ""
+
+
+def _in_a_row(state: RolloutState) -> int:
+    """How many of the targets that ended last ended badly, without a good one between them."""
+    ended = sorted((t for t in state.targets.values() if t.steps.outcome and t.ended_at), key=lambda t: -t.ended_at)
+    row = 0
+    for target in ended:
+        if target.failing:
+            row += 1
+        elif target.steps.outcome == "ok":
+            break
+    return row
+
+
+def pending_failures(plan: Plan, state: RolloutState) -> tuple[str, ...]:
+    """Targets about which a person must decide before anything goes on; empty while within the limits."""
+    if state.stage not in ("preflight", "waves") or state.aborted != "none" or not blocked(plan, state):
+        return ()
+    return tuple(target.name for target in failed_targets(state))
+
+
+def settleable(state: RolloutState) -> tuple[str, ...]:
+    """Targets with a step of which only a person can say what became of it."""
+    return tuple(t.name for t in state.targets.values() if unknown_phase(t) and t.running is None)
+
+
+def gate_locks(plan: Plan, state: RolloutState) -> tuple[str, ...]:
+    """Why the open gate cannot be approved now, in words; empty: it can. A closed gate is locked, too."""
+    gate = state.gate
+    planned = plan.waves[state.wave].gate if state.wave >= 0 else None
+    if gate is None or planned is None or gate.decision != "open" or state.aborted != "none":
+        return ("no gate is open",)
+    locks = []
+    if gate.evidence != evidence(plan, state):
+        locks.append("the canaries changed")
+    if items := len(planned.checklist) - len(gate.ticked):
+        locks.append(f"{items} item{'s' if items > 1 else ''} of the checklist open")
+    if state.stop != "none":
+        locks.append("the rollout is stopping")
+    return tuple(locks)
+
+
+def next_wave_targets(plan: Plan, state: RolloutState) -> tuple[str, ...]:
+    """The targets that the wave after the current gate would change."""
+    following = plan.waves[state.wave + 1].targets if state.wave + 1 < len(plan.waves) else ()
+    return tuple(name for name in following if state.targets[name].steps.outcome is None)
+
+
+# The end
+
+
+def _ending(plan: Plan, state: RolloutState) -> Ending | None:
+    """What ends the deploying part before its plan does; None where it goes on."""
+    if state.aborted != "none":
+        return "aborted"
+    if state.gate is not None and state.gate.decision == "expired":
+        return "expired"
+    if _probing(state):
+        return None
+    if blocked(plan, state):
+        asks = state.attended and (plan.limits.on_failure == "ask" or bool(settleable(state)))
+        return None if asks else "failed"
+    return "failed" if _nothing_proven(plan, state) else None
+
+
+def _probing(state: RolloutState) -> bool:
+    return state.stage == "preflight" and any(t.probe in ("none", "running") for t in state.targets.values())
+
+
+def _nothing_proven(plan: Plan, state: RolloutState) -> bool:
+    """The canaries are through, and none of them ran every step."""
+    if state.wave < 0 or plan.waves[state.wave].gate is None or state.gate is not None:
+        return False
+    tracks = [state.targets[name].steps for name in plan.waves[state.wave].targets]
+    return all(track.outcome for track in tracks) and not any(t.outcome == "ok" and not t.skipped for t in tracks)
+
+
+def _wind_down(plan: Plan, state: RolloutState, why: Ending) -> Sequence[Action]:
+    if _busy(state):
+        deploying = [name for name in _to_cancel(state) if not _rolling(state.targets[name])]
+        return [Cancel(name) for name in deploying] if why == "aborted" else []
+    if not state.attended and settleable(state):
+        return [e.EngineStopped("unknown")]
+    if _rolls_back(plan, state, why):
+        changed = [t for wave in reversed(plan.waves) for t in (state.targets[n] for n in wave.targets) if t.changed]
+        able = tuple(target.name for target in changed if can_roll_back(plan, target))
+        return [e.RollbackStarted(why, able, tuple(t.name for t in changed if t.name not in able))]
+    return [e.FinallyStarted(why, _touched(plan, state))]
+
+
+def _rolls_back(plan: Plan, state: RolloutState, why: Ending) -> bool:
+    if not plan.rollback:
+        return False
+    gate = plan.waves[state.wave].gate if state.wave >= 0 else None
+    match why:
+        case "aborted":
+            return state.aborted == "rollback"
+        case "expired":
+            return gate is not None and gate.on_expire == "rollback"
+        case "failed":
+            return plan.limits.on_failure == "rollback"
+        case "completed":
+            return False
+
+
+def _touched(plan: Plan, state: RolloutState) -> tuple[str, ...]:
+    touched = (target for target in state.targets.values() if target.started_at)
+    return tuple(target.name for target in touched if applicable(plan, target.name, "finally"))
+
+
+def _rolling(target: TargetState) -> bool:
+    return target.rollback is not None and (target.rollback.outcome is None or target.running is not None)
+
+
+def _single_rollbacks(plan: Plan, state: RolloutState) -> Iterator[Action]:
+    for target in state.targets.values():
+        if _rolling(target) and target.running is None:
+            yield _next_step(plan, target, "rollback")
+
+
+def _roll_back(plan: Plan, state: RolloutState) -> Sequence[Action]:
+    """Newest wave first, each as parallel as it went out; one that fails holds up nobody else."""
+    rolling = [state.targets[name] for name in state.rollback_order if _rolling(state.targets[name])]
+    if not rolling:
+        if _waits_for_settling(state):
+            return []
+        assert state.ending is not None
+        return [e.FinallyStarted(state.ending, _touched(plan, state))]
+    newest = max(target.wave for target in rolling)
+    return _window(plan, [t for t in rolling if t.wave == newest], "rollback", plan.waves[newest].parallel)
+
+
+def _waits_for_settling(state: RolloutState) -> bool:
+    return state.attended and bool(settleable(state))
+
+
+def _window(plan: Plan, targets: Sequence[TargetState], phase: Phase, parallel: int) -> Sequence[Action]:
+    begun = [
+        target for target in targets if target.running or target.track(phase).position or target.track(phase).attempts
+    ]
+    names = {target.name for target in begun}
+    fresh = [target for target in targets if target.name not in names]
+    chosen = [*begun, *fresh[: max(parallel - len(begun), 0)]]
+    return [_next_step(plan, target, phase) for target in chosen if target.running is None]
+
+
+def _finish(plan: Plan, state: RolloutState) -> Sequence[Action]:
+    cleaning = [
+        t for t in state.targets.values() if t.finally_ is not None and (t.finally_.outcome is None or t.running)
+    ]
+    if cleaning:
+        return _window(plan, cleaning, "finally", CLEANING)
+    if _waits_for_settling(state):
+        return []
+    unread = [t.name for t in state.targets.values() if t.changed and t.reported is None] if plan.current else []
+    if unread:
+        return [ReadRelease(name) for name in unread[:CLEANING]]
+    return [_conclusion(plan, state)]
+
+
+def _conclusion(plan: Plan, state: RolloutState) -> e.RolloutFinished:
+    """The verdict, with the sentence that says why in numbers."""
+    rolled_back = [state.targets[name] for name in state.rollback_order]
+    stuck = [t for t in rolled_back if t.track("rollback").outcome != "ok"]
+    stuck += [state.targets[name] for name in state.unnamed]
+    done = _undone(rolled_back, stuck) if rolled_back or stuck else _done(plan, state)
+    undone = bool(rolled_back) and not stuck
+    match state.ending:
+        case "aborted":
+            by = state.aborted_by.user if state.aborted_by else "nobody"
+            reason = f"aborted by {by}" + (f" ({state.abort_note})" if state.abort_note else "")
+            verdict: Verdict = "rolled-back" if undone else "aborted"
+            return e.RolloutFinished(verdict, f"{reason}; {done}", ExitCode.ABORTED)
+        case "expired":
+            return e.RolloutFinished(
+                "rolled-back" if undone else "expired", f"the gate expired; {done}", ExitCode.EXPIRED
+            )
+        case "failed":
+            reason = blocked(plan, state) or _unproven(plan, state)
+            return e.RolloutFinished("rolled-back" if undone else "failed", f"{reason}; {done}", ExitCode.FAILED)
+        case "completed" | None:
+            return e.RolloutFinished("succeeded", done, _completed_code(plan, state))
+        case _:
+            assert_never(state.ending)
+
+
+def _completed_code(plan: Plan, state: RolloutState) -> ExitCode:
+    targets = list(state.targets.values())
+    if any(unknown_phase(target) for target in targets):
+        return ExitCode.UNKNOWN
+    clean = all(target.finally_ is None or target.finally_.outcome == "ok" for target in targets)
+    return ExitCode.SUCCEEDED if clean and all(_has_it(plan, target) for target in targets) else ExitCode.PARTLY
+
+
+def _has_it(plan: Plan, target: TargetState) -> bool:
+    track = target.steps
+    return (track.outcome == "ok" and not track.skipped) or (
+        track.outcome == "skipped" and target.previous == plan.release
+    )
+
+
+def _done(plan: Plan, state: RolloutState) -> str:
+    targets = list(state.targets.values())
+    others = [target for target in targets if not _has_it(plan, target)]
+    unclean = [target for target in targets if target.finally_ is not None and target.finally_.outcome != "ok"]
+    done = f"{len(targets) - len(others)} of {_count(targets, 'target')} on {plan.release}"
+    if others:
+        done += f"; not: {_names(others)}"
+    return f"{done}; finally not ok on {', '.join(t.name for t in unclean)}" if unclean else done
+
+
+def _undone(rolled_back: Sequence[TargetState], stuck: Sequence[TargetState]) -> str:
+    undone = len([target for target in rolled_back if target not in stuck])
+    text = f"{undone} of {_count({t.name for t in (*rolled_back, *stuck)}, 'changed target')} rolled back"
+    return f"{text}; not: {', '.join(target.name for target in stuck)}" if stuck else text
+
+
+def _unproven(plan: Plan, state: RolloutState) -> str:
+    tracks = {state.targets[name].steps.detail or "excluded" for name in plan.waves[state.wave].targets}
+    return (
+        f"no canary ran every step ({', '.join(sorted(tracks))}), so nothing was tested; choose others, or --redeploy"
+    )
+
+
+def _count(things: Collection[object], word: str, plural: str = "") -> str:
+    return f"{len(things)} {word if len(things) == 1 else plural or word + 's'}"
+
+
+def _names(targets: Sequence[TargetState]) -> str:
+    shown = ", ".join(_named(target) for target in targets[:5])
+    return shown if len(targets) <= 5 else f"{shown} and {len(targets) - 5} more"
+
+
+def _named(target: TargetState) -> str:
+    return (
+        f"{target.name} ({target.steps.detail or target.steps.outcome})"
+        if target.steps.outcome in FAILING
+        else target.name
+    )
