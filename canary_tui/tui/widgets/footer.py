@@ -1,0 +1,86 @@
+"""The line at the bottom of every screen: at most seven keys that do something now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.segment import Segment
+from textual.screen import Screen
+from textual.strip import Strip
+from textual.widget import Widget
+
+from canary_tui.tui.actions import find_action, key_sign
+
+MOST = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A key as it stands in the line."""
+
+    rank: int
+    key: str
+    label: str
+    enabled: bool
+
+    @property
+    def width(self) -> int:
+        """Columns, with the blanks after it."""
+        return len(self.key) + 1 + len(self.label) + 2
+
+
+def hints_of(screen: Screen[object]) -> list[Hint]:
+    """The keys that are bound now and belong in the line, in the registry's order; the help last."""
+    found: dict[str, Hint] = {}
+    for key, active in screen.active_bindings.items():
+        action = find_action(active.binding.id)
+        if action is not None and action.footer and action.id not in found:
+            found[action.id] = Hint(action.footer, key_sign(key), active.binding.description, active.enabled)
+    return sorted(found.values(), key=lambda hint: hint.rank)
+
+
+def that_fit(hints: list[Hint], width: int) -> list[Hint]:
+    """The first six and the last, or as many of the first as fit beside the last."""
+    if not hints:
+        return []
+    *first, last = hints
+    chosen: list[Hint] = []
+    room = width - 1 - last.width
+    for hint in first[: MOST - 1]:
+        if hint.width > room:
+            break
+        chosen.append(hint)
+        room -= hint.width
+    return [*chosen, last]
+
+
+class KeyBar(Widget):
+    """One line, painted from the bindings that are active; follows the focus by itself."""
+
+    DEFAULT_CSS = """
+    KeyBar { height: 1; dock: bottom; background: $panel; color: $foreground; }
+    KeyBar > .keybar--key { color: $footer-key-foreground; text-style: bold; }
+    KeyBar > .keybar--off { color: $foreground 45%; }
+    KeyBar:ansi > .keybar--off { color: $foreground; text-style: dim; }
+    """
+    COMPONENT_CLASSES = {"keybar--key", "keybar--off"}  # noqa: RUF012  Textual's declaration
+
+    def on_mount(self) -> None:
+        """Repaint whenever other keys become active."""
+        self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh(), immediate=True)
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
+        """The only line."""
+        width = self.size.width
+        segments = list(self._segments(that_fit(hints_of(self.screen), width)))
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _segments(self, hints: Iterable[Hint]) -> Iterable[Segment]:
+        plain = self.rich_style
+        key_style = self.get_component_rich_style("keybar--key")
+        off_style = self.get_component_rich_style("keybar--off")
+        yield Segment(" ", plain)
+        for hint in hints:
+            yield Segment(hint.key, key_style if hint.enabled else off_style)
+            yield Segment(f" {hint.label}  ", plain if hint.enabled else off_style)
