@@ -10,7 +10,7 @@ from math import prod
 MOST_TARGETS = 10_000
 """What one fleet file may expand to: the size that the program is designed and tested for."""
 
-_BRACKETS = re.compile(r"\[([0-9,-]*)\]")
+_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _NUMBERED = re.compile(r"(.*?)([0-9]{1,9})([^0-9]*)", re.DOTALL)
 
@@ -22,9 +22,11 @@ def expand(text: str, most: int = MOST_TARGETS) -> tuple[str, ...]:
         ValueError: a bracket is not a list of numbers and ranges, or there would be more than `most` names.
 
     """
-    if "[" not in text:
+    if "[" not in text and "]" not in text:
         return (text,)
     literals = _BRACKETS.split(text)
+    if any("[" in literal or "]" in literal for literal in literals[::2]):
+        raise ValueError(f"a bracket of {text[:60]!r} has no partner")
     numbers = [_numbers(inside, most) for inside in literals[1::2]]
     if prod(map(len, numbers)) > most:
         raise ValueError(f"{text!r} stands for more than {most:,} names")
