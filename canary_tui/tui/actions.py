@@ -9,6 +9,8 @@ from textual.binding import Binding, BindingType
 
 TITLES: dict[str, str] = {
     "app": "Everywhere",
+    "move": "Moving",
+    "field": "Text fields",
     "picker": "Targets",
     "plan": "Plan",
     "rollout": "Rollout",
@@ -56,35 +58,46 @@ ACTIONS: tuple[Action, ...] = (
     Action("app.next-pane", "tab", "Next pane", "Moves to the next pane.", "next_pane"),
     Action("app.quit", "ctrl+q", "Quit", "Leaves; asks first while a rollout is live.", "quit"),
     Action("app.interrupt", "ctrl+c", "Stop", "Leaves; while a rollout is live it asks what to stop."),
+    # -- lists
+    Action("move.up", "up,k", "Up", "One line up."),
+    Action("move.down", "down,j", "Down", "One line down."),
+    Action("move.page-up", "pageup,ctrl+u", "Page up", "A screen up."),
+    Action("move.page-down", "pagedown,ctrl+f", "Page down", "A screen down."),
+    Action("move.top", "home,g", "Top", "To the first line."),
+    Action("move.bottom", "end,G", "Bottom", "To the last line."),
+    # -- text fields
+    Action("field.done", "enter", "Done", "Takes what was typed.", footer=1),
+    Action("field.leave", "escape", "Leave", "Leaves the field; in the filter: clears it first.", footer=2),
+    Action("field.down", "down", "Down", "From the filter into the list."),
     # -- targets
     Action("picker.mark", "space,insert", "Mark", "Marks the target under the cursor and moves on.", footer=1),
-    Action("picker.range", "v", "Range", "Starts a range; move, then space marks it.", footer=2),
+    Action("picker.range", "v", "Range", "Starts a range; move, then space marks it.", "span", footer=2),
     Action("picker.all", "a", "All shown", "Marks all that are shown; again: takes their marks away.", footer=3),
-    Action("picker.invert", "i", "Invert", "Turns the marks of all that are shown around.", footer=4),
     Action(
-        "picker.suggest", "s", "Suggest", "Marks fitting canaries: a role, one of each tag value, or 5 %.", footer=5
+        "picker.suggest", "s", "Suggest", "Marks fitting canaries: a role, one of each tag value, or 5 %.", footer=4
     ),
     Action(
         "picker.filter",
         "slash",
         "Filter",
         "Shows only what fits: @role key=value name* !not, or plain words.",
-        footer=6,
+        footer=5,
     ),
-    Action("picker.plan", "enter", "Plan", "Goes on to the plan with what is marked.", footer=7),
+    Action("picker.plan", "enter", "Plan", "Goes on to the plan with what is marked.", footer=6),
+    Action("picker.invert", "i", "Invert", "Turns the marks of all that are shown around."),
     Action("picker.only-marked", "m", "Only marked", "Shows only the marked targets; again: all."),
     Action("picker.undo", "u", "Undo", "Takes back the last change of marks."),
     Action("picker.random", "r", "At random", "Marks so many of the shown targets, picked at random."),
     Action("picker.one-each", "1", "One of each", "Marks one shown target for each value of a tag."),
-    Action("picker.sort", "o", "Sort", "Sorts by the next column; O turns the order around."),
-    Action("picker.reverse", "O", "Reverse", "Turns the order around."),
     Action("picker.extend-down", "shift+down", "Mark down", "Marks while moving down."),
     Action("picker.extend-up", "shift+up", "Mark up", "Marks while moving up."),
+    Action("picker.sort", "o", "Sort", "Sorts by the next column."),
+    Action("picker.reverse", "O", "Reverse", "Turns the order around."),
     Action("picker.environment", "e", "Environment", "Chooses the environment to roll out to."),
     Action("picker.release", "c", "Release", "Changes the release to roll out."),
     Action("picker.history", "h", "History", "The rollouts of this fleet."),
     Action("picker.reload", "ctrl+r", "Reload", "Reads the fleet file again."),
-    Action("picker.clear", "escape", "Clear", "Leaves a range or the filter; the marks stay."),
+    Action("picker.clear", "escape", "Clear", "Leaves a range, then the filter; the marks stay."),
     Action("picker.quit", "q", "Quit", "Leaves.", "app.quit"),
     # -- plan
     Action("plan.start", "S", "Start", "Starts the rollout, after one more enter.", footer=1, dangerous=True),
@@ -149,12 +162,12 @@ def actions_of(pane: str) -> tuple[Action, ...]:
     return tuple(action for action in ACTIONS if action.pane == pane)
 
 
-def bindings(*panes: str) -> list[BindingType]:
-    """Textual's bindings for the actions of these panes; none has priority, so a text field keeps its keys."""
+def bindings(*names: str) -> list[BindingType]:
+    """Textual's bindings for whole panes or single ids; none has priority, so a text field keeps its keys."""
     return [
         Binding(action.keys, action.action, action.label, show=action.footer > 0, id=action.id)
-        for pane in panes
-        for action in actions_of(pane)
+        for action in ACTIONS
+        if action.pane in names or action.id in names
     ]
 
 

@@ -1,0 +1,348 @@
+"""The table of targets: one widget however many rows, painted line by line from the picking."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widget import Widget
+
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.phrases import short_time
+from canary_tui.tui.picking import Picking, Row, SortKey, natural
+from canary_tui.tui.terminal import one_line
+
+_MARKS = 4
+"""Columns of `>[x]` before the first cell."""
+_GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its title, what stands in a row's cell, at most how wide, and what orders it.
+
+    `rank` 0 is always there; columns of higher ranks come as the terminal gets wider, the lowest first.
+    """
+
+    title: str
+    cell: Callable[[Row], str]
+    most: int
+    rank: int = 0
+    key: SortKey | None = None
+    tone: Callable[[Row], str] = lambda _: ""
+
+    @property
+    def sort_key(self) -> SortKey:
+        """What orders the rows by this column."""
+        return self.key or (lambda row: natural(self.cell(row)))
+
+
+def _last(row: Row) -> str:
+    if row.outcome is None:
+        return "never"
+    word = "ok" if row.outcome == "ok" else row.outcome.upper()
+    return f"{word:6} {short_time(row.age)}"
+
+
+def _last_key(row: Row) -> tuple[tuple[int, str], ...]:
+    """What failed first, then the youngest."""
+    rank = 2 if row.outcome is None else int(row.outcome == "ok")
+    return ((rank, ""), (int(row.age), ""))
+
+
+def _last_tone(row: Row) -> str:
+    return "" if row.outcome in {None, "ok", "skipped"} else "table--bad"
+
+
+def _tag(name: str) -> Callable[[Row], str]:
+    return lambda row: row.tags.get(name, "")
+
+
+def columns_for(tags: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of a fleet that uses these tags."""
+    first = tuple(Column(tag.upper(), _tag(tag), 12) for tag in tags[:1])
+    more = tuple(Column(tag.upper(), _tag(tag), 16, rank=2 + place) for place, tag in enumerate(tags[1:5]))
+    return (
+        Column("TARGET", lambda row: row.name, 40),
+        Column("ADDRESS", lambda row: row.address, 28, rank=1),
+        Column("ROLES", lambda row: " ".join(row.roles), 24),
+        *first,
+        *more,
+        Column("ENVIRONMENTS", lambda row: " ".join(row.environments), 24, rank=9),
+        Column("ON", lambda row: row.on or "-", 16),
+        Column("LAST ROLLOUT", _last, 22, key=_last_key, tone=_last_tone),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A column with the width that it got."""
+
+    column: Column
+    width: int
+
+
+def lay_out(columns: Sequence[Column], rows: Sequence[Row], room: int) -> tuple[Laid, ...]:
+    """The columns that fit into `room`, as wide as their widest cells; the widest gives way."""
+    widths = {column: _width(column, rows) for column in columns}
+    chosen = [column for column in columns if column.rank == 0]
+    for column in sorted((one for one in columns if one.rank), key=lambda one: one.rank):
+        if sum(widths[one] + _GAP for one in (*chosen, column)) <= room and any(map(column.cell, rows)):
+            chosen.append(column)
+    over = sum(widths[one] + _GAP for one in chosen) - _GAP - room
+    widest = max(chosen, key=lambda one: widths[one])
+    widths[widest] = max(8, widths[widest] - max(0, over))
+    return tuple(Laid(column, widths[column]) for column in columns if column in chosen)
+
+
+def _width(column: Column, rows: Iterable[Row]) -> int:
+    widest = max((len(column.cell(row)) for row in rows), default=0)
+    return max(cell_len(column.title), min(column.most, widest))
+
+
+class TableHead(Widget):
+    """The line of column titles above a table."""
+
+    DEFAULT_CSS = """
+    TableHead { height: 1; color: $foreground 60%; text-style: bold; }
+    TableHead:ansi { color: $foreground; text-style: bold; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = ""
+
+    def show(self, laid: Sequence[Laid], ordered_by: Column | None, *, reverse: bool) -> None:
+        """Change the titles; the one that orders the rows bears a sign."""
+        sign = "↓" if reverse else "↑"
+        titles = [one.column.title + (sign if one.column is ordered_by else "") for one in laid]
+        cells = (set_cell_size(title, one.width + _GAP) for title, one in zip(titles, laid, strict=True))
+        self._text = " " * (_MARKS + 1) + "".join(cells)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
+        """The only line."""
+        text = set_cell_size(self._text, self.size.width)
+        return Strip([Segment(text, self.rich_style)], self.size.width)
+
+
+class TargetTable(ScrollView, can_focus=True):
+    """The rows of a picking, with a cursor, marks and a range being drawn."""
+
+    DEFAULT_CSS = """
+    TargetTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; background: $background; }
+    TargetTable > .table--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
+    TargetTable > .table--marked { color: $success; text-style: bold; }
+    TargetTable > .table--bad { color: $error; text-style: bold; }
+    TargetTable:nocolor > .table--cursor { text-style: reverse; }
+    """
+    COMPONENT_CLASSES = {"table--cursor", "table--marked", "table--bad"}  # noqa: RUF012  Textual's declaration
+    BINDINGS = bindings(
+        "move",
+        *(
+            f"picker.{name}"
+            for name in ("mark", "range", "all", "invert", "extend-down", "extend-up", "sort", "reverse")
+        ),
+    )
+
+    cursor = reactive(0, repaint=False)
+
+    class Changed(Message):
+        """Marks, order or range are others now."""
+
+    def __init__(self, head: TableHead) -> None:
+        super().__init__()
+        self.head = head
+        self.picking = Picking(())
+        self.range_start: int | None = None
+        """Where a range being drawn began."""
+        self.ordered_by: Column | None = None
+        self.reverse = False
+        self._columns: tuple[Column, ...] = columns_for(())
+        self._laid: tuple[Laid, ...] = ()
+
+    def load(self, picking: Picking) -> None:
+        """Show another picking, from its top."""
+        self.picking = picking
+        self._columns = columns_for(picking.tag_names())
+        self.ordered_by, self.reverse, self.range_start = None, False, None
+        self._lay_out()
+        self.show_again(to_top=True)
+
+    def show_again(self, *, to_top: bool = False) -> None:
+        """The picking shows other rows now."""
+        self.range_start = None
+        self.virtual_size = Size(0, len(self.picking.shown))
+        self.cursor = 0 if to_top else self.validate_cursor(self.cursor)
+        if to_top:
+            self.scroll_to(y=0, animate=False, immediate=True)
+        self.refresh()
+        self.post_message(self.Changed())
+
+    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002  Textual's signature
+        """More columns, or fewer."""
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        room = self.size.width - _MARKS - 1
+        self._laid = lay_out(self._columns, self.picking.rows, max(20, room))
+        self.head.show(self._laid, self.ordered_by, reverse=self.reverse)
+
+    # -- the cursor
+
+    def validate_cursor(self, cursor: int) -> int:
+        """Keep it on a row."""
+        return max(0, min(cursor, len(self.picking.shown) - 1))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        """Repaint what changed, and keep the cursor in sight."""
+        if self.range_start is not None:
+            self.refresh()
+        else:
+            self.refresh_line(old)
+            self.refresh_line(new)
+        height, top = self.scrollable_content_region.height, round(self.scroll_y)
+        if new < top:
+            self.scroll_to(y=new, animate=False, immediate=True)
+        elif new >= top + height:
+            self.scroll_to(y=new - height + 1, animate=False, immediate=True)
+
+    def action_up(self) -> None:
+        """One row up."""
+        self.cursor -= 1
+
+    def action_down(self) -> None:
+        """One row down."""
+        self.cursor += 1
+
+    def action_page_up(self) -> None:
+        """A screen up."""
+        self.cursor -= self.scrollable_content_region.height
+
+    def action_page_down(self) -> None:
+        """A screen down."""
+        self.cursor += self.scrollable_content_region.height
+
+    def action_top(self) -> None:
+        """To the first row."""
+        self.cursor = 0
+
+    def action_bottom(self) -> None:
+        """To the last row."""
+        self.cursor = len(self.picking.shown) - 1
+
+    # -- marks
+
+    def action_mark(self) -> None:
+        """Mark the range that is being drawn, or turn the mark under the cursor around and move on."""
+        if self.range_start is not None:
+            self.picking.mark_span(self.range_start, self.cursor)
+            self.range_start = None
+        elif self.picking.shown:
+            self.picking.toggle(self.cursor)
+            self.cursor += 1
+        self.marks_changed()
+
+    def action_span(self) -> None:
+        """Begin a range here, or forget it."""
+        self.range_start = self.cursor if self.range_start is None and self.picking.shown else None
+        self.marks_changed()
+
+    def action_all(self) -> None:
+        """Mark or unmark all that are shown."""
+        self.picking.toggle_all_shown()
+        self.marks_changed()
+
+    def action_invert(self) -> None:
+        """Turn around the marks of all that are shown."""
+        self.picking.invert_shown()
+        self.marks_changed()
+
+    def action_extend_down(self) -> None:
+        """Mark this row and the next, and move there."""
+        self._extend(1)
+
+    def action_extend_up(self) -> None:
+        """Mark this row and the one before, and move there."""
+        self._extend(-1)
+
+    def _extend(self, by: int) -> None:
+        self.picking.mark_span(self.cursor, self.validate_cursor(self.cursor + by))
+        self.cursor += by
+        self.marks_changed()
+
+    def marks_changed(self) -> None:
+        """Repaint the marks, and tell."""
+        self.refresh()
+        self.post_message(self.Changed())
+
+    # -- order
+
+    def action_sort(self) -> None:
+        """Order by the next column; after the last, as in the file."""
+        order: list[Column | None] = [None, *(one.column for one in self._laid)]
+        place = order.index(self.ordered_by) if self.ordered_by in order else 0
+        self.ordered_by = order[(place + 1) % len(order)]
+        self._sort()
+
+    def action_reverse(self) -> None:
+        """Turn the order around."""
+        self.reverse = not self.reverse
+        self._sort()
+
+    def _sort(self) -> None:
+        key = self.ordered_by.sort_key if self.ordered_by is not None else None
+        self.picking.sort(key, reverse=self.reverse)
+        self.head.show(self._laid, self.ordered_by, reverse=self.reverse)
+        self.show_again(to_top=True)
+
+    # -- painting
+
+    def render_line(self, y: int) -> Strip:
+        """One row, as the terminal's line `y`."""
+        position = y + self.scroll_offset.y
+        width = self.scrollable_content_region.width
+        if position >= len(self.picking.shown):
+            return self._blank(position, width)
+        return Strip(self._row(position)).adjust_cell_length(width, self._style_of(position))
+
+    def _blank(self, position: int, width: int) -> Strip:
+        if position or not self.picking.rows:
+            return Strip.blank(width, self.rich_style)
+        text = "     nothing is marked" if self.picking.only_marked else "     no target fits the filter"
+        return Strip([Segment(text, self.rich_style)]).adjust_cell_length(width, self.rich_style)
+
+    def _style_of(self, position: int) -> Style:
+        at_cursor = position == self.cursor
+        return self.get_component_rich_style("table--cursor") if at_cursor else self.rich_style
+
+    def _row(self, position: int) -> Iterator[Segment]:
+        index = self.picking.shown[position]
+        row = self.picking.rows[index]
+        marked = index in self.picking.marked
+        plain = self._style_of(position)
+        style = plain
+        if marked and position != self.cursor:
+            style += self.get_component_rich_style("table--marked", partial=True)
+        box = "[~]" if self._in_range(position) else "[x]" if marked else "[ ]"
+        yield Segment((">" if position == self.cursor else " ") + box + " ", style)
+        for laid in self._laid:
+            tone = laid.column.tone(row)
+            cell_style = plain + self.get_component_rich_style(tone, partial=True) if tone else style
+            yield Segment(set_cell_size(one_line(laid.column.cell(row)), laid.width), cell_style)
+            yield Segment(" " * _GAP, style)
+
+    def _in_range(self, position: int) -> bool:
+        if self.range_start is None:
+            return False
+        first, last = sorted((self.range_start, self.cursor))
+        return first <= position <= last
