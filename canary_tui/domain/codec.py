@@ -54,6 +54,11 @@ def decode(kind: Any, data: Json) -> Any:
     return _decoder(kind)(data)
 
 
+def decoder(kind: Any) -> Callable[[Json], Any]:
+    """`decode` for many values of one type: finding the way to read a large union costs more than reading."""
+    return _decoder(kind)
+
+
 @cache
 def _defaults(kind: type) -> tuple[tuple[str, object], ...]:
     return tuple((one.name, _default(one)) for one in fields(kind))

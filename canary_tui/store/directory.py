@@ -1,0 +1,231 @@
+"""Where everything on disk is: the state directory, one rollout's directory, and how files are opened safely."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from canary_tui.errors import UsageError
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_STAMP = "%Y-%m-%dT%H%M%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutDirectory:
+    """One rollout's files. `id` is the directory's name: start time, fleet and four random digits."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def summary(self) -> Path:
+        return self.path / "summary.toml"
+
+    @property
+    def spool(self) -> Path:
+        return self.path / "spool"
+
+
+def state_directory(option: str | None, environment: Mapping[str, str]) -> Path:
+    """The state directory, made if need be: `--state-dir`, CANARY_TUI_STATE, or the XDG place.
+
+    Raises:
+        UsageError: others could write there, so nothing found there could be believed.
+
+    """
+    path = _chosen(option, environment)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path / "rollouts")
+        make_folder(path / "fleets")
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be the state directory: {error.strerror}; choose another by --state-dir"
+        ) from None
+    return path
+
+
+def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
+    named = option or environment.get("CANARY_TUI_STATE")
+    if named:
+        return Path(named).expanduser().absolute()
+    base = environment.get("XDG_STATE_HOME", "")
+    # The XDG rules: a relative path there is to be ignored.
+    return (Path(base) if base.startswith("/") else Path.home() / ".local/state") / "canary-tui"
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for us alone, or refuse one that is not: a link, another user's, or writable by others."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    check_folder(path)
+    check_folder(path.parent)
+
+
+def check_folder(path: Path) -> None:
+    """UsageError unless `path` is a real folder, ours, and writable by us alone."""
+    found = path.lstat()
+    if stat.S_ISLNK(found.st_mode):
+        raise UsageError(f"{path}: is a symbolic link; name the folder itself")
+    if not stat.S_ISDIR(found.st_mode):
+        raise UsageError(f"{path}: is not a folder")
+    if found.st_uid != os.geteuid():
+        raise UsageError(f"{path}: belongs to user {found.st_uid}, not to you; choose another by --state-dir")
+    if found.st_mode & 0o022:
+        raise UsageError(f"{path}: others may write there; run: chmod go-w {path}")
+
+
+def new_rollout(state_dir: Path, fleet: str, now: float) -> RolloutDirectory:
+    """A new directory for a rollout that starts at `now`, with its folders, durable before it is returned."""
+    stamp = time.strftime(_STAMP, time.gmtime(now))
+    for _ in range(100):
+        path = state_dir / "rollouts" / f"{stamp}-{safe_name(fleet)}-{secrets.token_hex(2)}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            break
+    else:
+        raise UsageError(f"{state_dir}: no free name for another rollout of {fleet} at {stamp}")
+    directory = RolloutDirectory(path)
+    directory.logs.mkdir(mode=0o700)
+    directory.spool.mkdir(mode=0o700)
+    sync_folder(path)
+    sync_folder(path.parent)
+    return directory
+
+
+def rollouts(state_dir: Path, fleet: str | None = None) -> list[RolloutDirectory]:
+    """All rollouts, the newest first; of one fleet, by the directory's name, where it is given."""
+    try:
+        names = [entry.name for entry in os.scandir(state_dir / "rollouts") if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    middle = None if fleet is None else safe_name(fleet)
+    chosen = [name for name in names if middle is None or _fleet_part(name) == middle]
+    return [RolloutDirectory(state_dir / "rollouts" / name) for name in sorted(chosen, reverse=True)]
+
+
+def _fleet_part(name: str) -> str:
+    return name.partition("Z-")[2].rpartition("-")[0]
+
+
+def latest(state_dir: Path, fleet: str | None = None) -> RolloutDirectory | None:
+    """The rollout that was started last."""
+    return next(iter(rollouts(state_dir, fleet)), None)
+
+
+def find_rollout(state_dir: Path, text: str) -> RolloutDirectory:
+    """The rollout that an operator means: its id, the beginning or end of it, or a path.
+
+    Raises:
+        UsageError: none fits, or several do.
+
+    """
+    if "/" in text:
+        return _at_path(Path(text))
+    names = [one.id for one in rollouts(state_dir)]
+    fitting = (
+        [text] if text in names else [one for one in names if text and (one.startswith(text) or one.endswith(text))]
+    )
+    match fitting:
+        case [name]:
+            return RolloutDirectory(state_dir / "rollouts" / name)
+        case []:
+            raise UsageError(f"no rollout {text!r} in {state_dir}; {_near(text, names)}")
+        case _:
+            raise UsageError(f"{text!r} fits {len(fitting)} rollouts: {', '.join(fitting[:5])}; give more of the name")
+
+
+def _at_path(path: Path) -> RolloutDirectory:
+    directory = RolloutDirectory(path.parent if path.name == "journal.jsonl" else path)
+    if not directory.journal.is_file():
+        raise UsageError(f"{path}: no rollout is there; name a folder that holds a journal.jsonl")
+    return RolloutDirectory(directory.path.absolute())
+
+
+def _near(text: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(text, names, n=1, cutoff=0.5)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"the newest is {names[0]}" if names else "there are none yet"
+
+
+def safe_name(name: str) -> str:
+    """A file name for a name of ours: itself where it is plain, otherwise its plain letters and a hash."""
+    if _PLAIN.fullmatch(name):
+        return name
+    letters = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")[:40]
+    return f"{letters or 'x'}~{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+def create_file(path: Path) -> int:
+    """A new file for appending, mode 0600: never through a link, never an existing one, not inherited."""
+    return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def open_file(path: Path, *, create: bool = False) -> int:
+    """An existing file (or, with `create`, a new one) for reading and appending, never through a link."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+    return os.open(path, flags, 0o600)
+
+
+def read_only(path: Path) -> int:
+    """An existing file for reading, never through a link."""
+    return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte: a short write is not an error to the kernel."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file by one that is whole and on disk, or leave it as it was."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    fd = create_file(temporary)
+    try:
+        try:
+            write_all(fd, text.encode())
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make what was created or renamed in a folder last."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

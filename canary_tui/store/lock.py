@@ -1,0 +1,105 @@
+"""Who is at work here: one flock for each rollout and fleet, held for life, so that it dies with its process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from canary_tui.errors import CanaryError, ExitCode
+from canary_tui.store.directory import make_folder, open_file, safe_name, write_all
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock, as they wrote it: `since` is seconds since 1970."""
+
+    who: str
+    pid: int
+    since: float
+
+    def __str__(self) -> str:
+        return f"{self.who} (process {self.pid}) since {time.strftime('%Y-%m-%d %H:%M:%SZ', time.gmtime(self.since))}"
+
+
+class Locked(CanaryError):
+    """Somebody else is at work; `holder` is None where they have not yet written who they are."""
+
+    exit_code = ExitCode.LOCKED
+
+    def __init__(self, path: Path, holder: Holder | None) -> None:
+        super().__init__(f"{path.parent.name}: is being worked on by {holder or 'another process'}; watch it, or wait")
+        self.path = path
+        self.holder = holder
+
+
+class Lock:
+    """A lock that is held until `release` or until the process ends, whichever way."""
+
+    def __init__(self, path: Path, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+
+    def release(self) -> None:
+        """Let others in. The file stays: removing it would let two hold it at once."""
+        if self._fd >= 0:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def hold(path: Path, who: str) -> Lock:
+    """Take a lock now.
+
+    Raises:
+        Locked: somebody else holds it; the message says who, since when, in which process.
+
+    """
+    import tomli_w
+
+    fd = open_file(path, create=True)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(fd, 0)
+        write_all(fd, tomli_w.dumps({"who": who, "pid": os.getpid(), "since": time.time()}).encode())
+    except BlockingIOError:
+        os.close(fd)
+        raise Locked(path, holder(path)) from None
+    except BaseException:
+        os.close(fd)
+        raise
+    return Lock(path, fd)
+
+
+def holder(path: Path) -> Holder | None:
+    """Who wrote themselves into a lock file last, if that can be read."""
+    try:
+        found = tomllib.loads(path.read_text())
+        return Holder(str(found["who"]), int(found["pid"]), float(found["since"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def fleet_lock(state_dir: Path, fleet: str) -> Path:
+    """The lock of a fleet; its folder is made."""
+    return fleet_folder(state_dir, fleet) / "lock"
+
+
+def fleet_folder(state_dir: Path, fleet: str) -> Path:
+    """The folder of what is remembered of a fleet; made if need be."""
+    folder = state_dir / "fleets" / safe_name(fleet)
+    make_folder(folder)
+    return folder
