@@ -1,0 +1,145 @@
+"""Starts the demo's server process, waits until it listens, and sees to it that nothing of it stays behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from canary_tui.demo.faults import parse_faults
+from canary_tui.demo.fleet import ENVIRONMENT, FLEET_FILE, PORTS_FILE, SUGGESTED
+from canary_tui.demo.sweep import end_marked_processes
+from canary_tui.errors import CanaryError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the server process is to do. `folder` "" is a new folder that is removed at the end.
+
+    `faults` maps names of targets to names of faults; `serve` false only writes the folder.
+    """
+
+    folder: str = ""
+    faults: dict[str, str] = field(default_factory=dict)
+    serve: bool = True
+
+    def text(self) -> str:
+        """As the process's argument."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """From the process's argument."""
+        return cls(**json.loads(text))
+
+
+@dataclass(slots=True)
+class Demo:
+    """A demo fleet that is up. Use as a context manager, or call `stop`; it also ends with this process."""
+
+    folder: Path
+    release: str
+    """The release to offer."""
+    environment: str
+    """The environment to offer."""
+    _process: subprocess.Popen[bytes]
+    _temporary: bool
+
+    @property
+    def fleet_path(self) -> Path:
+        return self.folder / FLEET_FILE
+
+    def stop(self) -> None:
+        """End the servers and all that their targets run; remove the folder unless it was named."""
+        _end(self._process)
+        if self._process.returncode:  # it was killed before it could do this itself
+            end_marked_processes(self.folder)
+            if self._temporary:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def start_demo(folder: Path | None = None, faults: Iterable[str] = ()) -> Demo:
+    """Start the demo fleet; returns when every server listens.
+
+    In a new folder below the temporary ones, or in `folder`, which then stays, with keys, ports and what is on the
+    targets, for the next time. `faults` are texts such as `web-3:slow`. UsageError for a fault or a target that there
+    is not, and for a folder with something else in it; CanaryError where the servers cannot start.
+    """
+    process, where = _launch(_order(folder, faults, serve=True))
+    return Demo(where, SUGGESTED, ENVIRONMENT, process, folder is None)
+
+
+def write_demo(folder: Path) -> Path:
+    """Write all that the demo needs into `folder` without starting it; the path of the fleet file."""
+    process, where = _launch(_order(folder, (), serve=False))
+    _end(process)
+    return where / FLEET_FILE
+
+
+def _order(folder: Path | None, faults: Iterable[str], *, serve: bool) -> Order:
+    parsed = parse_faults(faults)
+    if folder is None:
+        return Order(faults=parsed, serve=serve)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is not a folder")
+    if folder.exists() and any(folder.iterdir()) and not (folder / PORTS_FILE).exists():
+        raise UsageError(f"{folder}: is not empty, and no demo was written there; name a new folder")
+    return Order(str(folder.resolve()), parsed, serve)
+
+
+def _launch(order: Order) -> tuple[subprocess.Popen[bytes], Path]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "canary_tui.demo.servers", order.text()],
+        stdin=subprocess.PIPE,  # held open: its end, for whatever reason, is the end of the servers
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C on the terminal is not for it
+    )
+    try:
+        return process, Path(json.loads(_first_line(process))["folder"])
+    except BaseException:
+        _end(process)
+        raise
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    ready, _, _ = select.select([process.stdout], [], [], _START_SECONDS)
+    if ready and (line := process.stdout.readline()):
+        return line
+    process.kill()
+    _, errors = process.communicate()
+    words = errors.decode(errors="replace").strip().splitlines() or [f"no answer in {_START_SECONDS:.0f} s"]
+    raise CanaryError(f"the demo's servers did not start: {words[-1]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
