@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.segment import Segment
+from textual.keys import key_to_character
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -13,6 +14,8 @@ from textual.widget import Widget
 from canary_tui.tui.actions import find_action, key_sign
 
 MOST = 7
+LAST = 99
+"""The rank of what is never left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +38,21 @@ def hints_of(screen: Screen[object]) -> list[Hint]:
     found: dict[str, Hint] = {}
     for key, active in screen.active_bindings.items():
         action = find_action(active.binding.id)
-        if action is not None and action.footer and action.id not in found:
+        if action is not None and action.footer and action.id not in found and not _is_text(screen, key):
             found[action.id] = Hint(action.footer, key_sign(key), active.binding.description, active.enabled)
     return sorted(found.values(), key=lambda hint: hint.rank)
+
+
+def _is_text(screen: Screen[object], key: str) -> bool:
+    """Whether the key goes into the field that is being typed into."""
+    return screen.focused is not None and screen.focused.check_consume_key(key, key_to_character(key))
 
 
 def that_fit(hints: list[Hint], width: int) -> list[Hint]:
     """The first six and the last, or as many of the first as fit beside the last."""
     if not hints:
         return []
-    *first, last = hints
+    *first, last = hints if hints[-1].rank == LAST else [*hints, Hint(LAST, "", "", enabled=False)]
     chosen: list[Hint] = []
     room = width - 1 - last.width
     for hint in first[: MOST - 1]:

@@ -1,0 +1,278 @@
+"""The application of the screens: what starts when, what ends it, and what every screen shares."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from textual import events
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.content import Content
+from textual.dom import DOMNode
+from textual.filter import LineFilter
+from textual.screen import Screen
+from textual.widgets import Static
+
+from canary_tui.domain.building import Choices
+from canary_tui.engine.control import Asked, Notice
+from canary_tui.errors import ExitCode
+from canary_tui.tui.actions import bindings, key_sign
+from canary_tui.tui.keymap import Settings, load_settings
+from canary_tui.tui.link import ENGINE, EngineLink
+from canary_tui.tui.screens.help import ActionCommands, HelpScreen
+from canary_tui.tui.screens.prompts import LeaveScreen, QuestionScreen
+from canary_tui.tui.terminal import SMALLEST, StripControls, one_line
+from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered_theme
+
+_STRIP_CONTROLS = StripControls()
+
+
+@dataclass(frozen=True, slots=True)
+class AppOptions:
+    """What the command line asked for: a fleet file to plan a rollout of, or the folder of one to look at.
+
+    `resume` goes on with the rollout in `rollout`; else it is shown read only. `choices` is where the picker starts.
+    """
+
+    state: Path
+    fleet: Path | None = None
+    rollout: Path | None = None
+    resume: bool = False
+    choices: Choices = Choices("")
+    theme: str = ""
+    mouse: bool = False
+    colour: bool = True
+    engine: tuple[str, ...] = ENGINE
+
+
+class Banner(Static):
+    """A full-width line over a screen: something is wrong that concerns everything below it."""
+
+    DEFAULT_CSS = """
+    Banner { dock: top; width: 100%; height: auto; max-height: 4; padding: 0 1;
+             background: $error; color: $background; text-style: bold; }
+    Banner:ansi { background: ansi_red; color: ansi_bright_white; }
+    Banner:nocolor { text-style: bold reverse; }
+    """
+
+
+class TooSmall(Screen[None]):
+    """All that fits into a terminal that is too small."""
+
+    def compose(self) -> Iterable[Static]:
+        """The one line."""
+        yield Static(id="too-small")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Say how small it is."""
+        size, need = event.size, "x".join(map(str, SMALLEST))
+        text = f"terminal too small ({size.width}x{size.height}, need {need})"
+        self.query_one("#too-small", Static).update(Content(text))
+
+    def on_screen_resume(self) -> None:
+        """A prompt above was answered; the terminal may have grown meanwhile."""
+        self.app.call_later(self.app.fit)  # type: ignore[attr-defined]  # only CanaryApp shows this screen
+
+
+class CanaryApp(App[ExitCode]):
+    """The screens. Nothing is read and no engine is started before the first frame is out."""
+
+    CSS_PATH = "canary.tcss"
+    TITLE = "canary-tui"
+    COMMANDS = {ActionCommands}  # noqa: RUF012  Textual's declaration
+    BINDINGS = [  # noqa: RUF012  Textual's declaration
+        *bindings("app.help", "app.palette", "app.theme", "app.next-pane", "app.quit"),
+        # Priority, because text fields and screens take it for copying; while a rollout is live it only asks.
+        Binding("ctrl+c", "interrupt", "Stop", show=False, priority=True, id="app.interrupt"),
+    ]
+
+    def __init__(self, options: AppOptions, settings: Settings | None = None) -> None:
+        super().__init__(ansi_color=None if options.colour else True)
+        self.animation_level = "none"
+        self.options = options
+        self.settings = settings or Settings()
+        self.link = EngineLink(options.engine, on_gone=self._engine_gone)
+        self.crash = ""
+        """The traceback of a bug that ended the app; printed when the terminal is given back."""
+        self._told_clashes: set[str] = set()
+        self._register_themes()
+        self.set_keymap(self.settings.keys)
+
+    def _register_themes(self) -> None:
+        for theme in THEMES:
+            self.register_theme(theme)
+        chosen = self.options.theme or self.settings.theme or remembered_theme(self.options.state) or "dark"
+        self.theme = chosen if self.options.colour else "terminal"
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's filters, and last the net that no control character passes."""
+        return [*super().get_line_filters(), _STRIP_CONTROLS]
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:  # noqa: ARG002  Textual's signature
+        """None: all commands are actions of ours."""
+        return ()
+
+    # -- beginning
+
+    def on_mount(self) -> None:
+        """Show the first screen; what takes time comes after its first frame."""
+        self._listen_to_signals()
+        self.link.listen(self._noticed)
+        self.push_screen(self._first_screen())
+        self.call_after_refresh(self._first_frame_is_out)
+
+    def _first_screen(self) -> Screen[Any]:
+        if self.options.rollout is not None:
+            from canary_tui.tui.screens.rollout import RolloutScreen
+
+            link = self.link if self.options.resume else None
+            return RolloutScreen(self.options.rollout, link)
+        from canary_tui.tui.screens.targets import TargetsScreen
+
+        return TargetsScreen(self.options)
+
+    async def _first_frame_is_out(self) -> None:
+        for complaint in self.settings.complaints:
+            self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
+        if self.options.fleet is not None or self.options.resume:
+            await self.link.start()
+
+    def _listen_to_signals(self) -> None:
+        """Signals end the app like a key would, with the terminal given back; Textual alone leaves it broken."""
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._bug_in_a_task)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            loop.add_signal_handler(number, self.exit, ExitCode.INTERRUPTED)
+
+    def on_unmount(self) -> None:
+        """Give the signals back."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    # -- ending
+
+    def _bug_in_a_task(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A task that nobody waits for died: silent in Textual, shown here; the screens go on."""
+        error = context.get("exception")
+        if error is None:
+            loop.default_exception_handler(context)
+            return
+        self.crash = "".join(traceback.format_exception(error))
+        self.notify(one_line(f"{type(error).__name__}: {error}"), title="A bug", severity="error", markup=False)
+
+    def _fatal_error(self) -> None:
+        """Keep the traceback, without the locals, for when the terminal is given back: secrets are locals."""
+        self.crash = traceback.format_exc()
+        self._close_messages_no_wait()
+
+    async def action_quit(self) -> None:
+        """Leave; while a rollout is live, say first what that means for it."""
+        if not self.link.live:
+            self.exit(ExitCode.SUCCEEDED)
+        elif not isinstance(self.screen, LeaveScreen):
+            assert self.link.opened is not None
+            self.push_screen(LeaveScreen(self.link.opened.rollout), self._leave)
+
+    def _leave(self, leave: bool | None) -> None:
+        if leave:
+            self.exit(ExitCode.INTERRUPTED)
+
+    async def action_interrupt(self) -> None:
+        """Ctrl-C: ask what to stop while a rollout is live, else leave."""
+        if not self.link.live:
+            self.exit(ExitCode.INTERRUPTED)
+            return
+        for screen in reversed(self.screen_stack):
+            if hasattr(screen, "action_stop"):
+                await screen.run_action("stop")
+                return
+
+    # -- what every screen shares
+
+    def action_help(self) -> None:
+        """The keys of where one is."""
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen))
+
+    def action_next_pane(self) -> None:
+        """The focus goes on."""
+        self.screen.focus_next()
+
+    def action_theme(self) -> None:
+        """The next theme, remembered for the next start."""
+        self.use_theme(next_theme(self.theme))
+
+    def use_theme(self, name: str) -> None:
+        """Change the colours now and for the next start."""
+        self.theme = name
+        remember_theme(self.options.state, name)
+        self.notify(f"Theme: {name}", timeout=2, markup=False)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Keys are written alike everywhere."""
+        return key_sign(binding.key)
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:  # noqa: ARG002  Textual's
+        """Tell once that two actions share a key."""
+        names = " and ".join(sorted(binding.id or binding.action for binding in clashed_bindings))
+        if names not in self._told_clashes:
+            self._told_clashes.add(names)
+            self.notify(f"One key for {names}", title="Settings", severity="warning", markup=False)
+
+    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002  Textual's signature
+        """Too small is said, and taken back."""
+        self.call_later(self.fit)
+
+    def fit(self) -> None:
+        """Cover the screens while the terminal is too small for them."""
+        small = self.size.width < SMALLEST[0] or self.size.height < SMALLEST[1]
+        if small and not any(isinstance(screen, TooSmall) for screen in self.screen_stack):
+            self.push_screen(TooSmall())
+        elif not small and isinstance(self.screen, TooSmall):
+            self.pop_screen()
+
+    # -- the engine
+
+    def _noticed(self, notice: Notice) -> None:
+        if isinstance(notice, Asked):
+            self.push_screen(QuestionScreen(notice.about), lambda answer: self._answer(notice, answer))
+
+    def _answer(self, asked: Asked, answer: str | None) -> None:
+        from canary_tui.engine.control import Answered
+
+        self.link.send(Answered(asked.question, answer))
+
+    def _engine_gone(self) -> None:
+        """Say so over every screen, with what goes on from here."""
+        text = self.link.gone
+        if self.link.opened is not None:
+            text += f". What runs on the targets goes on; `canary-tui resume {self.link.opened.rollout}` takes over."
+        for screen in self.screen_stack:
+            if screen.is_mounted and not screen.query(Banner):
+                screen.mount(Banner(Content(one_line(text))))
+
+
+def run_app(options: AppOptions) -> ExitCode:
+    """Show the screens until they end. The terminal must have been looked at: `terminal.refusal`."""
+    app = CanaryApp(options, load_settings())
+    code = asyncio.run(_run(app))
+    if app.crash:
+        sys.stderr.write(f"{app.crash}\ncanary-tui: a bug, see above; the rollout's journal is intact\n")
+    if app.link.last_words:
+        sys.stderr.write(f"canary-tui: {app.link.gone}\n{app.link.last_words}")
+    return ExitCode.FAILED if code is None else code
+
+
+async def _run(app: CanaryApp) -> ExitCode | None:
+    try:
+        return await app.run_async(mouse=app.options.mouse or app.settings.mouse)
+    finally:
+        await app.link.close()

@@ -1,0 +1,133 @@
+"""What the picker offers for one environment: its targets with what is known of them, and the marks to begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from canary_tui.domain.building import Choices, picking
+from canary_tui.domain.building import Picking as Offered
+from canary_tui.domain.events import Outcome
+from canary_tui.domain.fleet import Fleet, Target
+from canary_tui.domain.names import count
+from canary_tui.domain.selection import Selection, TargetFacts, parse_selection
+from canary_tui.tui.picking import Picking, Row, Test
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What earlier rollouts left known of one target; `age` in seconds."""
+
+    release: str = ""
+    outcome: Outcome | None = None
+    age: float = 0.0
+
+
+_UNKNOWN = Known()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """`why_not` says why nobody is picked here; `origin` where the first marks come from."""
+
+    picking: Picking = field(default_factory=lambda: Picking(()))
+    facts: tuple[TargetFacts, ...] = ()
+    why_not: str = ""
+    origin: str = ""
+
+    def test_of(self, selection: Selection) -> Test:
+        """The selection as a test of the picking's rows."""
+        matches, facts = selection.matches, self.facts
+        return lambda index: matches(facts[index])
+
+    def sentence(self, origin: str) -> str:
+        """The line below the table: who would go first, and how many after."""
+        if self.why_not:
+            return f"{self.why_not}; enter shows the plan"
+        picking = self.picking
+        if not picking.marked:
+            return f"Canaries: none yet of {count(len(picking.rows), 'target')}; space marks, s suggests"
+        remaining = len(picking.rows) - len(picking.marked)
+        where = f", {origin}" if origin and picking.preselected else ""
+        return f"Canaries: {len(picking.marked):,}{self._spread()}{where}{_changed(picking)}; remaining {remaining:,}"
+
+    def _spread(self) -> str:
+        tags = self.picking.tag_names()
+        if not tags:
+            return ""
+        values = {self.picking.rows[index].tags.get(tags[0]) for index in self.picking.marked} - {None}
+        return f" in {count(len(values), tags[0])}" if values else ""
+
+    def remarks(self) -> Iterator[str]:
+        """What is worth a warning about the marked targets, and the plan cannot know."""
+        rows = (self.picking.rows[index] for index in self.picking.marked)
+        bad = sum(1 for row in rows if row.outcome not in {None, "ok", "skipped", "not-started"})
+        if bad:
+            yield f"{bad:,} {'canary' if bad == 1 else 'canaries'} failed {'its' if bad == 1 else 'their'} last rollout"
+
+
+def candidates_of(fleet: Fleet, choices: Choices, known: Mapping[str, Known]) -> Candidates:
+    """The targets that take part, with what is known of each.
+
+    Raises:
+        PlanError: nobody takes part, or the environment is none of the file's.
+
+    """
+    offered = picking(fleet, choices)
+    targets = {target.name: target for target in fleet.targets}
+    rows = [_row(targets[name], known.get(name, _UNKNOWN)) for name in offered.candidates]
+    facts = tuple(_facts(row, choices.release) for row in rows)
+    preselected, origin = _preselected(choices, offered, facts) if offered.pickable else ((), "")
+    marks = [index for index, row in enumerate(rows) if row.name in preselected]
+    why_not = "" if offered.pickable else _why_not(choices, offered)
+    return Candidates(Picking(rows, marks), facts, why_not, origin)
+
+
+def _preselected(choices: Choices, offered: Offered, facts: Iterable[TargetFacts]) -> tuple[Collection[str], str]:
+    if choices.canaries is not None:
+        return frozenset(choices.canaries), "named by you"
+    if choices.canary_selection is not None:
+        chosen = parse_selection(choices.canary_selection).select(facts)
+        return frozenset(chosen), f"from --canary {choices.canary_selection}"
+    return frozenset(offered.preselected), offered.origin
+
+
+def _why_not(choices: Choices, offered: Offered) -> str:
+    if choices.only is not None:
+        return f"Nothing to pick: --only {choices.only} is the subset itself"
+    return "; ".join(("Nothing to pick", *offered.notes))
+
+
+def _row(target: Target, known: Known) -> Row:
+    return Row(
+        target.name,
+        target.address,
+        target.roles,
+        target.environments,
+        target.tags,
+        known.release,
+        known.outcome,
+        known.age,
+    )
+
+
+def _facts(row: Row, release: str) -> TargetFacts:
+    return TargetFacts(
+        row.name,
+        row.address,
+        row.roles,
+        row.environments,
+        row.tags,
+        row.on,
+        outdated=bool(row.on) and row.on != release,
+        failed=row.outcome not in {None, "ok", "skipped", "not-started"},
+    )
+
+
+def _changed(picking: Picking) -> str:
+    if not picking.preselected or not picking.changed:
+        return ""
+    more = len(picking.marked - picking.preselected)
+    fewer = len(picking.preselected - picking.marked)
+    signs = [f"+{more}" if more else "", f"-{fewer}" if fewer else ""]
+    return f", changed by you ({' '.join(filter(None, signs))})"
