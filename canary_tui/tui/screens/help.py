@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
@@ -18,6 +20,7 @@ from textual.widgets import Static
 from canary_tui.tui.actions import ACTIONS, TITLES, Action, bindings, find_action, key_sign
 from canary_tui.tui.themes import NAMES
 
+_INDENT = 20
 _UNLISTED = {"app.palette", "app.interrupt"}
 """Actions that make no sense inside the palette."""
 
@@ -61,28 +64,35 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll(id="help") as scroll:
             scroll.border_title = Content("Keys here")
             scroll.border_subtitle = Content("esc closes")
-            yield Static(help_text(self._usable))
+            yield Static()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The sentences are broken for the width that there is."""
+        room = min(96, event.size.width * 94 // 100) - 8
+        self.query_one("#help Static", Static).update(help_text(self._usable, room))
 
     def action_close(self) -> None:
         """Back to the screen."""
         self.dismiss()
 
 
-def help_text(usable: Iterable[Usable]) -> Content:
+def help_text(usable: Iterable[Usable], width: int) -> Content:
     """The list, a part for each pane; what acts on targets is marked."""
-    return Content.assemble(*_help_parts(usable))
+    return Content.assemble(*_help_parts(usable, max(40, width)))
 
 
-def _help_parts(usable: Iterable[Usable]) -> Iterator[tuple[str, str]]:
+def _help_parts(usable: Iterable[Usable], width: int) -> Iterator[tuple[str, str]]:
     pane = ""
+    hanging = " " * _INDENT
     for one in sorted(usable, key=lambda one: one.action.pane in {"move", "app"}):
         if one.action.pane != pane:
             yield ("\n" if pane else "", "")
             pane = one.action.pane
             yield (f"{TITLES[pane]}\n", "bold $accent")
         style = "bold $warning" if one.action.dangerous else "bold $footer-key-foreground"
-        yield (f"  {one.signs:18}", style)
-        yield (f" {one.action.help}\n", "")
+        yield (f"  {one.signs:{_INDENT - 3}} ", style)
+        lines = textwrap.wrap(one.action.help, width, initial_indent=hanging, subsequent_indent=hanging)
+        yield ("\n".join(lines)[_INDENT:] + "\n", "")
 
 
 class ActionCommands(Provider):

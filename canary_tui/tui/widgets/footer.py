@@ -45,7 +45,9 @@ def hints_of(screen: Screen[object]) -> list[Hint]:
 
 def _is_text(screen: Screen[object], key: str) -> bool:
     """Whether the key goes into the field that is being typed into."""
-    return screen.focused is not None and screen.focused.check_consume_key(key, key_to_character(key))
+    sign = key_sign(key)
+    character = sign if len(sign) == 1 and sign.isascii() else key_to_character(key)
+    return screen.focused is not None and screen.focused.check_consume_key(key, character)
 
 
 def that_fit(hints: list[Hint], width: int) -> list[Hint]:
