@@ -1,0 +1,402 @@
+"""One target's connection: made when first needed, kept, made again when lost, and never to a server that is not it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any
+
+import asyncssh
+from asyncssh.connection import SSHClientConnection
+
+from canary_tui.domain.plan import PlannedTarget
+from canary_tui.engine.remote import Asker, Question
+from canary_tui.errors import CanaryError
+from canary_tui.ssh.handshake import Attempt, Handshakes
+from canary_tui.ssh.hostkeys import (
+    Decision,
+    HostKeyError,
+    HostKeys,
+    HostNames,
+    KnownHosts,
+    fingerprint,
+    key_type,
+    remember,
+    shown_key,
+)
+from canary_tui.ssh.keyring import Keyring, Passwords, Questions, pairs_for
+from canary_tui.ssh.output import Redactor, one_line
+from canary_tui.ssh.resolve import Endpoint, ResolveError, Resolver, is_user
+from canary_tui.ssh.sudo import CHECK, SudoPrefix, needs_password, user_of
+
+HANDSHAKES_AT_ONCE = 32
+HANDSHAKES_AT_ONE_ADDRESS = 8
+"""Below sshd's default MaxStartups 10."""
+_DROPS_ENDURED = 12
+_CLOSE_WITHIN = 2.0
+_SUDO_WITHIN = 20.0
+
+
+class LinkError(CanaryError):
+    """There is no connection. `final`: trying again cannot help (settings, host key, login refused)."""
+
+    def __init__(self, detail: str, *, final: bool) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.final = final
+
+
+class Access:
+    """What all links share: settings, host keys, keys and passwords, jump hosts, and limits on handshakes."""
+
+    def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
+        self.resolver = Resolver()
+        self.known_hosts = KnownHosts()
+        self.questions = Questions(asker, redactor)
+        self.keyring = Keyring(self.questions)
+        self.passwords = Passwords(self.questions)
+        self.sudo_passwords = Passwords(self.questions)
+        self.redactor = redactor
+        self._handshakes = Handshakes()
+        self._all = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
+        self._by_address: dict[tuple[str, int], asyncio.Semaphore] = {}
+        self._jumps: dict[Endpoint, _Kept] = {}
+
+    async def connect(self, endpoint: Endpoint, name: str) -> SSHClientConnection:
+        """A new connection over its jump hosts; LinkError if there is none to be had. `name` is what people call it."""
+        tunnel = None if endpoint.via is None else await self._jump(endpoint.via)
+        try:
+            return await _Login(self, endpoint, name, tunnel).connect()
+        except HostKeyError as error:
+            raise LinkError(str(error), final=True) from None
+
+    async def _jump(self, endpoint: Endpoint) -> SSHClientConnection:
+        """The one connection to a jump host that all targets behind it share."""
+        if endpoint not in self._jumps:
+            self._jumps[endpoint] = _Kept(lambda: self.connect(endpoint, endpoint.name))
+        try:
+            return await self._jumps[endpoint].connection()
+        except LinkError as error:
+            raise LinkError(f"jump host {endpoint.name}: {error.detail}", final=error.final) from None
+
+    @contextlib.asynccontextmanager
+    async def handshake(self, endpoint: Endpoint) -> AsyncIterator[Handshakes]:
+        """A slot for one handshake."""
+        at_address = self._by_address.setdefault(
+            (endpoint.host, endpoint.port), asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS)
+        )
+        async with at_address, self._all:
+            yield self._handshakes
+
+    async def close(self) -> None:
+        """End the connections to jump hosts, farthest first."""
+        for endpoint in sorted(self._jumps, key=lambda endpoint: -len(endpoint.jumps)):
+            await self._jumps[endpoint].close()
+
+
+class _Kept:
+    """One connection that is opened by whoever needs it first and shared while it lives."""
+
+    def __init__(self, open_one: Callable[[], Coroutine[Any, Any, SSHClientConnection]]) -> None:
+        self._open_one = open_one
+        self._connection: SSHClientConnection | None = None
+        self._opening: asyncio.Task[SSHClientConnection] | None = None
+
+    async def connection(self) -> SSHClientConnection:
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> SSHClientConnection:
+        self._connection = await self._open_one()
+        return self._connection
+
+    def drop(self, connection: SSHClientConnection) -> None:
+        connection.abort()
+        if connection is self._connection:
+            self._connection = None
+
+    async def close(self) -> None:
+        if self._opening is not None and not self._opening.done():
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        if self._connection is not None:
+            await close_connection(self._connection)
+            self._connection = None
+
+
+class Link:
+    """A target's connection. Nothing here waits longer than a login may take, but for people."""
+
+    def __init__(self, target: PlannedTarget, access: Access) -> None:
+        self.target = target
+        self.address = target.address
+        self.sudo: SudoPrefix | None = None
+        self._access = access
+        self._kept = _Kept(self._open)
+
+    async def connection(self) -> SSHClientConnection:
+        """The living connection, made if there is none; LinkError if none can be made."""
+        return await self._kept.connection()
+
+    async def reconnect(self, deadline: float) -> SSHClientConnection:
+        """The same, patiently, until the loop's time `deadline`: 0.5 s between attempts, doubling to 15 s."""
+        for wait in backoff():
+            try:
+                return await self.connection()
+            except LinkError as error:
+                now = asyncio.get_running_loop().time()
+                if error.final or now + wait > deadline:
+                    raise
+                await asyncio.sleep(wait)
+        raise AssertionError("backoff has no end")
+
+    def drop(self, connection: SSHClientConnection) -> None:
+        """Forget a connection that proved dead."""
+        self._kept.drop(connection)
+
+    def wrap(self, words: str) -> tuple[str, bytes]:
+        """The command line for plain words under the target's sudo, and what its standard input begins with.
+
+        Known once `connection()` has returned.
+        """
+        return (words, b"") if self.sudo is None else self.sudo.wrap(words)
+
+    async def close(self) -> None:
+        """End the connection, within two seconds."""
+        await self._kept.close()
+
+    async def _open(self) -> SSHClientConnection:
+        try:
+            endpoint = await self._access.resolver.resolve(self.target)
+        except ResolveError as error:
+            raise LinkError(str(error), final=True) from None
+        self.address = endpoint.address
+        connection = await self._access.connect(endpoint, self.target.name)
+        user = user_of(self.target.ssh.sudo)
+        if user is not None and self.sudo is None:
+            try:
+                self.sudo = await self._become(connection, user, endpoint)
+            except BaseException:
+                connection.abort()
+                raise
+        return connection
+
+    async def _become(self, connection: SSHClientConnection, user: str, endpoint: Endpoint) -> SudoPrefix:
+        """Find out whether sudo works here, and whether it needs a password, asked once for a fleet."""
+        if not is_user(user):
+            raise LinkError(f"sudo: {one_line(user, 80)!r} is not a login name", final=True)
+        status, complaint = await _run(connection, f"env LC_ALL=C sudo -k -n -H -u {user} -- {CHECK}", b"")
+        if status == 0:
+            return SudoPrefix(user)
+        if not needs_password(complaint):
+            raise LinkError(f"sudo -u {user}: {one_line(complaint) or f'exit {status}'}", final=True)
+
+        async def use(password: str) -> bool:
+            command, first = SudoPrefix(user, password).wrap(CHECK)
+            return (await _run(connection, command, first))[0] == 0
+
+        def question(trouble: str) -> Question:
+            return Question("sudo-password", self.target.name, self.address, trouble)
+
+        passwords = self._access.sudo_passwords
+        if not endpoint.asks_for_secrets or not await passwords.use(endpoint.user, question, use):
+            raise LinkError(f"sudo -u {user}: a password is needed, and none was accepted", final=True)
+        return SudoPrefix(user, passwords.known(endpoint.user))
+
+
+class _Login:
+    """Getting from an endpoint to a connection: host key, keys, passphrases, password, and drops on the way."""
+
+    def __init__(self, access: Access, endpoint: Endpoint, name: str, tunnel: SSHClientConnection | None) -> None:
+        self._access = access
+        self._endpoint = endpoint
+        self._name = name
+        self._tunnel = tunnel
+        self._pinned: HostKeys | None = None
+        self._all_algorithms = False
+
+    async def connect(self) -> SSHClientConnection:
+        identities = await self._access.keyring.identities(self._endpoint)
+        if not any(identity.pairs for identity in identities) and not self._endpoint.agent:
+            await self._unlock()
+        connection, attempt = await self._try()
+        if connection is None and await self._unlock():
+            connection, attempt = await self._try()
+        if connection is None:
+            connection = await self._with_password(attempt)
+        if connection is None:
+            raise LinkError(self._denied(attempt, [one.problem for one in identities if one.problem]), final=True)
+        return connection
+
+    async def _unlock(self) -> bool:
+        """Whether a locked key was opened that was not before."""
+        opened = False
+        keyring = self._access.keyring
+        if self._access.questions.attended and self._endpoint.asks_for_secrets:
+            for identity in await keyring.identities(self._endpoint):
+                opened |= identity.locked and await keyring.unlock(identity, self._endpoint, self._name)
+        return opened
+
+    async def _with_password(self, attempt: Attempt) -> SSHClientConnection | None:
+        taken: list[SSHClientConnection] = []
+
+        def question(trouble: str) -> Question:
+            words = f"{trouble} The server says: {attempt.words}" if attempt.words else trouble
+            return Question("password", self._name, self._endpoint.address, words)
+
+        async def use(password: str) -> bool:
+            connection, _ = await self._try(password)
+            taken.extend([connection] if connection else [])
+            return connection is not None
+
+        if attempt.would_take and self._access.questions.attended:
+            await self._access.passwords.use(self._endpoint.user, question, use)
+        return taken[0] if taken else None
+
+    async def _try(self, password: str | None = None) -> tuple[SSHClientConnection | None, Attempt]:
+        """One login; None where the server did not take what we have. Drops before it are tried again."""
+        for drops, wait in enumerate(backoff(0.2, 3)):
+            attempt = await self._attempt(password)
+            try:
+                async with self._access.handshake(self._endpoint) as handshakes:
+                    connection = await handshakes.connect(attempt, self._tunnel, all_algorithms=self._all_algorithms)
+                return connection, attempt
+            except asyncssh.PermissionDenied:
+                return None, attempt
+            except asyncssh.HostKeyNotVerifiable:
+                await self._ask_about(attempt)
+            except asyncssh.KeyExchangeFailed as error:
+                if self._all_algorithms:
+                    raise LinkError(f"no algorithm in common: {one_line(str(error))}", final=True) from None
+                self._all_algorithms = True
+            except TimeoutError:
+                limit = f"{self._endpoint.connect_timeout:.0f} s"
+                raise LinkError(f"no answer within {limit} from {self._endpoint.address}", final=False) from None
+            except (asyncssh.Error, OSError, ValueError) as error:
+                if not _is_drop(error, attempt) or drops >= _DROPS_ENDURED:
+                    raise self._failure(error, attempt, drops) from None
+                await asyncio.sleep(wait)
+        raise AssertionError("backoff has no end")
+
+    async def _attempt(self, password: str | None) -> Attempt:
+        endpoint, known = self._endpoint, self._access.known_hosts
+        identities = await self._access.keyring.identities(endpoint)
+        return Attempt(
+            endpoint,
+            self._pinned or known.look_up(endpoint.names, endpoint.rules),
+            [] if password is not None else pairs_for(identities),
+            password,
+            attended=self._access.questions.attended and endpoint.asks_for_secrets,
+            agent_identities=[one.public for one in identities if one.public] if endpoint.identities_only else None,
+            keys_of_address=self._keys_of_address() if endpoint.rules.check_address else None,
+        )
+
+    def _keys_of_address(self) -> Callable[[str], HostKeys] | None:
+        endpoint, known = self._endpoint, self._access.known_hosts
+        if endpoint.via or endpoint.proxy_command or endpoint.names.alias:
+            return None
+        return lambda address: known.look_up(HostNames(address, endpoint.port), endpoint.rules)
+
+    async def _ask_about(self, attempt: Attempt) -> None:
+        """Returns once a person has accepted the new host key that was shown; LinkError for every other."""
+        endpoint, key = self._endpoint, shown_key(attempt.shown)
+        if attempt.decision.verdict != "new":
+            raise LinkError(_alarm(endpoint, key, attempt.decision), final=True)
+        if not self._access.questions.attended or not endpoint.asks_about_host_keys:
+            raise LinkError(_unknown(endpoint, key), final=True)
+        async with self._access.questions.turn():
+            decision = self._access.known_hosts.look_up(endpoint.names, endpoint.rules).decide(attempt.shown)
+            if decision.verdict == "trusted":
+                return  # accepted for another target meanwhile
+            question = Question(
+                "host-key", self._name, endpoint.address, key_type=key_type(key), fingerprint=fingerprint(key)
+            )
+            if decision.verdict != "new" or await self._access.questions.ask(question) != "yes":
+                raise LinkError(f"host key of {endpoint.address} not accepted: {_described(key)}", final=True)
+            self._keep(key)
+
+    def _keep(self, key: bytes) -> None:
+        endpoint = self._endpoint
+        if not endpoint.rules.user_files:
+            raise LinkError("no known_hosts file to keep the host key in (UserKnownHostsFile none)", final=True)
+        remember(endpoint.rules.user_files[0], endpoint.names, key, hashed=endpoint.rules.hash_names)
+        self._pinned = HostKeys.pinned(endpoint.names.look_up()[0], key)
+
+    def _denied(self, attempt: Attempt, problems: list[str]) -> str:
+        offered = ", ".join(sorted(attempt.would_take))
+        more = [f"it would take {offered}"] if offered else []
+        more += [attempt.words] if attempt.words else []
+        return "; ".join([f"login refused for {self._endpoint.address}", *problems, *more])
+
+    def _failure(self, error: Exception, attempt: Attempt, drops: int) -> LinkError:
+        address = self._endpoint.address
+        if drops and _is_drop(error, attempt):
+            detail = f"{address} dropped {drops + 1} connections before login; is its MaxStartups too low?"
+            return LinkError(detail, final=False)
+        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        refused = attempt.logging_in and not isinstance(error, asyncssh.ConnectionLost | OSError)
+        return LinkError(f"{address}: {one_line(text) or type(error).__name__}", final=refused)
+
+
+def _is_drop(error: Exception, attempt: Attempt) -> bool:
+    """Whether the server hung up before it looked at who we are, as it does when too many come at once."""
+    if attempt.logging_in:
+        return False
+    if isinstance(error, asyncssh.DisconnectError):
+        return not isinstance(error, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported)
+    return isinstance(error, ConnectionResetError | BrokenPipeError)
+
+
+def _described(key: bytes) -> str:
+    return f"{key_type(key)} {fingerprint(key)}"
+
+
+def _alarm(endpoint: Endpoint, key: bytes, decision: Decision) -> str:
+    what = "is revoked" if decision.verdict == "revoked" else "is not the known one"
+    return (
+        f"the host key of {endpoint.address} {what}: it shows {_described(key)}; {decision.reason}. "
+        "Somebody may be listening in. If it was replaced on purpose, correct that line."
+    )
+
+
+def _unknown(endpoint: Endpoint, key: bytes) -> str:
+    port = f" -p {endpoint.port}" if endpoint.port != 22 else ""
+    file = next(iter(endpoint.rules.user_files), "known_hosts")
+    return (
+        f"the host key of {endpoint.address} is not known: {_described(key)}. Check the fingerprint, then connect once "
+        f"with `ssh{port} {endpoint.name}`, or add the line of `ssh-keyscan{port} {endpoint.host}` to {file}."
+    )
+
+
+async def _run(connection: SSHClientConnection, command: str, first: bytes) -> tuple[int | None, str]:
+    """Exit status and standard error of a short command."""
+    try:
+        async with asyncio.timeout(_SUDO_WITHIN):
+            done = await connection.run(command, input=first, encoding=None)
+    except (asyncssh.Error, OSError, TimeoutError) as error:
+        raise LinkError(f"sudo: {one_line(str(error)) or 'no answer'}", final=False) from None
+    complaint = done.stderr if isinstance(done.stderr, bytes) else b""
+    return done.exit_status, complaint.decode(errors="replace")
+
+
+async def close_connection(connection: SSHClientConnection) -> None:
+    """Say goodbye, but not for long."""
+    connection.close()
+    try:
+        async with asyncio.timeout(_CLOSE_WITHIN):
+            await connection.wait_closed()
+    except TimeoutError:
+        connection.abort()
+
+
+def backoff(first: float = 0.5, most: float = 15.0) -> Iterator[float]:
+    """Seconds to wait, doubling, each shortened by up to half at random so that a fleet does not march in step."""
+    wait = first
+    while True:
+        yield wait * (1 - secrets.randbelow(500) / 1000)
+        wait = min(most, wait * 2)

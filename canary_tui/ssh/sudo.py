@@ -1,0 +1,38 @@
+"""How a command line is run as another user on the target, without the password being on any command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CHECK = "/bin/sh -c :"
+"""What a user who may run the steps may run, too; it does nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class SudoPrefix:
+    """sudo as `user`. `password` None: none is needed."""
+
+    user: str
+    password: str | None = None
+
+    def wrap(self, words: str) -> tuple[str, bytes]:
+        """The command line for `words` and what must come first on its standard input.
+
+        `-k` makes sudo read the password whatever it remembers, so that the line never reaches the command itself;
+        the empty prompt leaves standard error to the command. `-H`: the folder of the runner is that user's own.
+        """
+        if self.password is None:
+            return f"sudo -n -H -u {self.user} -- {words}", b""
+        return f"sudo -k -S -p '' -H -u {self.user} -- {words}", self.password.encode() + b"\n"
+
+
+def user_of(setting: bool | str | None) -> str | None:
+    """The user that the fleet file's `sudo` names; None for no sudo."""
+    if setting is True:
+        return "root"
+    return setting or None
+
+
+def needs_password(complaint: str) -> bool:
+    """Whether sudo, asked without one, wants a password; it was told to speak English."""
+    return "password is required" in complaint or "a terminal is required" in complaint
