@@ -27,6 +27,8 @@ _MOST_QUEUED = 32 << 20
 _KEEP_FREE = 4 << 20
 
 _ROOM_CHECK = 0.25
+_PORTION = 1 << 16
+"""Characters that are put together for one write: with larger ones, page faults cost more than all the rest."""
 
 _Kind = Literal["text", "note", "begin", "resume", "end"]
 _Item = tuple[_Kind, float, str, str]
@@ -94,22 +96,21 @@ class TargetLog:
         with self._io:
             # Before looking at the queue: what is added from here on wakes the flusher again.
             self._woken = False
-            items = list(self._take())
-            if not items or self._owner.failure:
-                return
             try:
-                self._write_items(items)
+                self._write_items(self._take())
             except OSError as error:
                 self._owner.fail(self.path, error)
+                self._queue.clear()
+                self.backlog_out = self.backlog_in
 
     def _take(self) -> Iterator[_Item]:
         """What is queued; chunks of one stream in one millisecond become one."""
         run: list[str] = []
-        stream, since = "", 0.0
+        stream, since, size = "", 0.0, 0
         for _ in range(len(self._queue)):
             kind, at, word, text = self._queue.popleft()
             self.backlog_out += len(text)
-            joins = kind == "text" and word == stream and at - since < 0.001
+            joins = kind == "text" and word == stream and at - since < 0.001 and size + len(text) <= _PORTION
             if run and not joins:
                 yield "text", since, stream, "".join(run)
                 run = []
@@ -117,29 +118,42 @@ class TargetLog:
                 yield kind, at, word, text
                 continue
             if not run:
-                stream, since = word, at
+                stream, since, size = word, at, 0
             run.append(text)
+            size += len(text)
         if run:
             yield "text", since, stream, "".join(run)
 
-    def _write_items(self, items: list[_Item]) -> None:
-        self._open()
+    def _write_items(self, items: Iterator[_Item]) -> None:
         pieces: list[str] = []
-        for kind, at, word, text in items:
-            match kind:
-                case "text":
-                    pieces.append(self._format.text(self._unseen(text, word), word, at))
-                case "note":
-                    pieces.append(self._format.ours(text, at))
-                case "begin":
-                    pieces.append(self._begin(word, text, at))
-                case "resume":
-                    self._append("".join(pieces), at)
-                    pieces = [self._resume(word, text, at)]
-                case "end":
-                    pieces.append(self._end(text, word, at))
-        self._append("".join(pieces), items[-1][1])
+        size, at = 0, 0.0
+        for item in items:
+            if self._owner.failure:
+                continue  # dropped, so that memory does not grow
+            self._open()
+            at = item[1]
+            if item[0] == "resume" or size > _PORTION // 2:
+                self._append("".join(pieces), at)
+                pieces, size = [], 0
+            pieces.append(self._lines_for(item))
+            size += len(pieces[-1])
+        self._append("".join(pieces), at)
         self._close_if_idle()
+
+    def _lines_for(self, item: _Item) -> str:
+        """What to append for one thing that was queued."""
+        kind, at, word, text = item
+        match kind:
+            case "text":
+                return self._format.text(self._unseen(text, word), word, at)
+            case "note":
+                return self._format.ours(text, at)
+            case "begin":
+                return self._begin(word, text, at)
+            case "resume":
+                return self._resume(word, text, at)
+            case "end":
+                return self._end(text, word, at)
 
     def _begin(self, step: str, execution: str, at: float) -> str:
         self._skip, self._ended_before, self._idle = {}, False, False
@@ -180,7 +194,8 @@ class TargetLog:
         end = start + data.rfind(b"\n") + 1
         if end > start:
             begun = os.pread(self._fd, start - self._ordered, self._ordered)
-            self._owner.order(self.target, self._ordered, begun + data[: end - start], at)
+            whole = data if end == self._size else data[: end - start]
+            self._owner.order(self.target, self._ordered, begun + whole if begun else whole, at)
             self._ordered = end
 
     def _open(self) -> None:
