@@ -142,6 +142,8 @@ class EngineLink:
             self._reading.cancel()
         if self._writer is not None:
             self._writer.close()
+            with contextlib.suppress(OSError):
+                await self._writer.wait_closed()
         if self._process is not None:
             self._process.poll()
             # An engine that goes on alone is nobody's child to wait for: no warning about it.

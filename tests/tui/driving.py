@@ -3,11 +3,86 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 from textual.app import App
 from textual.pilot import Pilot
+
+from canary_tui.domain.building import Choices
+from canary_tui.tui.app import AppOptions, CanaryApp
+from canary_tui.tui.keymap import Settings
+
+SHOP = """
+name = "shop"
+
+[environments.production]
+protected = true
+[environments.staging]
+
+[[targets]]
+name = "web-[1-12]"
+roles = ["web"]
+environments = ["production"]
+tags = { zone = "a" }
+
+[[targets]]
+name = "web-[13-20]"
+roles = ["web", "canary"]
+environments = ["production"]
+tags = { zone = "b" }
+
+[[targets]]
+name = "stage-[1-2]"
+roles = ["web"]
+environments = ["staging"]
+
+[[steps]]
+name = "switch"
+run = "echo switch"
+
+[[waves]]
+name = "canary"
+targets = "web-13 | web-2"
+environments = ["production"]
+gate = { checklist = ["Dashboards look right"] }
+
+[[waves]]
+name = "rest"
+"""
+
+
+def scripted_engine(*arguments: str) -> tuple[str, ...]:
+    """The command of an engine that does what the arguments say."""
+    return (sys.executable, str(Path(__file__).with_name("scripted_engine.py")), *arguments)
+
+
+@asynccontextmanager
+async def opened(
+    folder: Path,
+    fleet: str = SHOP,
+    *,
+    release: str = "1.4.2",
+    environment: str | None = "production",
+    engine: tuple[str, ...] = (),
+    size: tuple[int, int] = (80, 24),
+    settings: Settings | None = None,
+    **options,
+) -> AsyncIterator[tuple[CanaryApp, Pilot[object]]]:
+    """The app on a fleet file, in a terminal of `size`, with an engine that does what `engine` says."""
+    file = folder / "shop.toml"
+    file.write_text(fleet, encoding="utf-8")
+    choices = Choices(release, environment)
+    chosen = AppOptions(folder / "state", file, choices=choices, engine=scripted_engine(*engine), **options)
+    app = CanaryApp(chosen, settings)
+    try:
+        async with app.run_test(size=size) as pilot:
+            yield app, pilot
+    finally:
+        await app.link.close()
 
 
 async def until(condition: Callable[[], object], deadline: float = 10.0) -> None:
@@ -45,5 +120,4 @@ async def press(pilot: Pilot[object], *keys: str) -> None:
 
 async def type_text(pilot: Pilot[object], text: str) -> None:
     """Type printable text, a key for each character."""
-    names = {" ": "space"}
-    await pilot.press(*(names.get(character, character) for character in text))
+    await pilot.press(*("space" if character == " " else character for character in text))

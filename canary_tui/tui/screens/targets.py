@@ -145,7 +145,7 @@ class TargetsScreen(Screen[None]):
     def _summarise(self) -> None:
         picking = self._here.picking
         hidden = len(picking.hidden)
-        marked = f"marked {len(picking.marked):,}" + (f" ({hidden:,} of them hidden)" if hidden else "")
+        marked = f"marked {len(picking.marked) - hidden:,}" + (f" (+{hidden:,} hidden)" if hidden else "")
         self.filter.say(f"shown {len(picking.shown):,}   {marked}" if self._loaded else "")
         line = self.query_one("#summary", Static)
         line.set_class(bool(self._warning), "-warning")

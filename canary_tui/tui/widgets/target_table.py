@@ -141,7 +141,7 @@ class TargetTable(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     TargetTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; background: $background; }
     TargetTable > .table--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
-    TargetTable > .table--marked { color: $success; text-style: bold; }
+    TargetTable > .table--marked { color: $primary; text-style: bold; }
     TargetTable > .table--bad { color: $error; text-style: bold; }
     TargetTable:nocolor > .table--cursor { text-style: reverse; }
     """

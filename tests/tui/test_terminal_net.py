@@ -1,0 +1,62 @@
+"""What a terminal must be able to do, and what never reaches it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.segment import Segment
+from textual.color import Color
+
+from canary_tui.tui.terminal import StripControls, colourless, one_line, refusal, speak_utf8
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environ", "terminals", "words"),
+    [
+        pytest.param({"TERM": "xterm-256color"}, [Terminal(), Terminal()], "", id="a terminal"),
+        pytest.param({"TERM": "dumb"}, [Terminal()], "TERM is dumb", id="dumb"),
+        pytest.param({}, [Terminal()], "TERM is not set", id="no TERM"),
+        pytest.param({"TERM": "xterm"}, [Terminal(), io.StringIO()], "not a terminal", id="a pipe"),
+        pytest.param({"TERM": "xterm"}, [None], "not a terminal", id="closed"),
+    ],
+)
+def test_a_terminal_that_cannot_show_screens_is_refused_with_the_way_out(environ, terminals, words):
+    text = refusal(environ, terminals)
+    assert words in text
+    assert bool(text) == bool(words)
+    assert ("--headless" in text) == bool(words)
+
+
+def test_only_a_value_of_no_color_asks_for_no_colour():
+    assert colourless({"NO_COLOR": "1"})
+    assert not colourless({"NO_COLOR": ""})
+    assert not colourless({})
+
+
+@pytest.mark.parametrize(
+    "evil",
+    ["\x1b]52;c;cm0gLXJm\x07", "\x1b[2J", "\x9b2J", "\x1b]0;title\x07", "a\rb", "a\x00b", "x\u202ey", "\u2028"],
+)
+def test_no_control_character_passes_the_last_net(evil):
+    (segment,) = StripControls().apply([Segment(f"before{evil}after")], Color(0, 0, 0))
+    assert segment.text.isprintable()
+    assert segment.text.startswith("before")
+    assert segment.text.endswith("after")
+    assert one_line(evil).isprintable()
+
+
+def test_harmless_text_is_the_same_object():
+    segments = [Segment("web-1 ● ok"), Segment("日本")]
+    assert StripControls().apply(segments, Color(0, 0, 0)) is segments
+
+
+def test_an_ascii_locale_is_made_to_speak_utf8():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    speak_utf8(stream)
+    assert stream.encoding == "utf-8"
