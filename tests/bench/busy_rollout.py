@@ -72,8 +72,8 @@ def write_logs(directory: RolloutDirectory, count: int, rate: float) -> float:
         due = started
         while not select.select([sys.stdin], [], [], max(0.0, due - time.perf_counter()))[0]:
             wanted = int((time.perf_counter() - started) * rate) - written
-            each = wanted // count if written else SCREENFUL
-            for log in targets if each > 0 else ():
+            each = max(0, wanted // count) if written else SCREENFUL
+            for log in targets if each else ():
                 line = f"{mark(log.target)} {written // count:08d} {FILLER}\n"
                 log.write(line * each)
             written += each * count
