@@ -139,7 +139,7 @@ class HostKeys:
         for name in self.names:
             if any(known.blob == blob for known in name.trusted):
                 return Decision("trusted")
-            if any(known.kind == key_type(blob) for known in name.trusted):
+            if name.trusted:
                 break
         if known_keys := self.known:
             places = ", ".join(sorted({known.place for known in known_keys})[:3])
@@ -156,10 +156,13 @@ class HostKeys:
         return any(name.authorities for name in self.names)
 
     def order(self, algorithms: Iterable[str]) -> tuple[str, ...]:
-        """Host key algorithms to offer: those of known keys first, certificates only where an authority is known."""
-        offered = [one for one in algorithms if self._has_authority() or "-cert-v0" not in one]
+        """Host key algorithms to offer: those of known keys first, and certificates where an authority is known.
+
+        Certificates are offered in any case, as OpenSSH does: one may show that its authority is revoked.
+        """
+        offered = tuple(algorithms)
         kinds = {known.kind for name in self.names for known in name.trusted}
-        first = [one for one in offered if "-cert-v0" in one or _key_kind(one) in kinds]
+        first = [one for one in offered if _key_kind(one) in kinds or (self._has_authority() and "-cert-v0" in one)]
         return tuple(dict.fromkeys([*first, *offered]))
 
 
@@ -384,7 +387,11 @@ def _signature_algorithm(certificate: bytes, authority: bytes) -> str:
 
 
 def _key_kind(algorithm: str) -> str:
-    return "ssh-rsa" if algorithm.startswith("rsa-sha2-") else algorithm
+    """Type of the key, plain or certified, that an algorithm signs with."""
+    plain = algorithm.removesuffix("-cert-v01@openssh.com")
+    if plain.startswith("rsa-sha2-"):
+        return "ssh-rsa"
+    return f"{plain}@openssh.com" if plain.startswith("sk-") and plain != algorithm else plain
 
 
 def _base64(text: str) -> bytes:
