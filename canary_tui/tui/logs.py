@@ -1,0 +1,107 @@
+"""How a line of a log reads on the screen: its time, whose it is, and what tells our own lines from a target's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from canary_tui.store.log_format import OURS, LogLine, log_path, parse_line
+from canary_tui.store.log_lines import Lines
+from canary_tui.store.log_merged import MergedReader
+from canary_tui.store.log_reader import LogReader
+from canary_tui.tui.terminal import one_line
+from canary_tui.tui.widgets.log_view import Span
+from canary_tui.tui.widgets.toned import fit
+
+_NAME = 16
+"""Columns of a target's name among the lines of others."""
+_TAIL = 2048
+_TAIL_LINES = 16
+
+
+class ShownLog:
+    """The log of one target, or of all of them merged, as the log view wants it."""
+
+    def __init__(self, reader: Lines, *, named: bool) -> None:
+        self.clocked = True
+        self.reader = reader
+        self._named = named
+
+    @property
+    def lines(self) -> int:
+        return self.reader.lines
+
+    def poll(self) -> None:
+        self.reader.poll()
+
+    def displayed(self, start: int, stop: int) -> Sequence[str]:
+        return [self._shape(line)[0] for line in self.reader.read(start, stop)]
+
+    def shape(self, line: int) -> tuple[str, Sequence[Span]]:
+        found = self.reader.read(line, line + 1)
+        return self._shape(found[0]) if found else ("", [])
+
+    def text_column(self, line: int) -> int:
+        found = self.reader.read(line, line + 1)
+        return sum(len(piece) for piece, _ in self._before(found[0])) if found else 0
+
+    def whole(self, line: int) -> str:
+        """All of a line's text, however long."""
+        found = self.reader.read(line, line + 1, whole=True)
+        return found[0].text if found else ""
+
+    def _before(self, line: LogLine) -> list[tuple[str, str]]:
+        before: list[tuple[str, str]] = []
+        if self.clocked:
+            before.append((f"{_clock(int(line.at))} " if line.at and not line.continued else " " * 9, "time"))
+        if self._named:
+            before.append((f"{fit(line.target, _NAME)} ", "name"))
+        if line.stream == OURS:
+            before.append((f"-- {line.step}: ", "note"))
+        return before
+
+    def _shape(self, line: LogLine) -> tuple[str, list[Span]]:
+        drawn, spans = "", list[Span]()
+        for piece, tone in (*self._before(line), _body(line)):
+            if tone != "plain":
+                spans.append((len(drawn), len(drawn) + len(piece), tone))
+            drawn += piece
+        return drawn, spans
+
+
+def target_log(folder: Path, target: str) -> ShownLog:
+    """One target's log, which may not exist yet."""
+    return ShownLog(LogReader(log_path(folder, target)), named=False)
+
+
+def merged_log(folder: Path) -> ShownLog:
+    """All targets' lines in the order in which they came."""
+    return ShownLog(MergedReader(folder), named=True)
+
+
+def _body(line: LogLine) -> tuple[str, str]:
+    text = one_line(line.text.expandtabs(8))
+    if line.hidden:
+        text += f" … {line.hidden:,} bytes more"
+    if line.stream == OURS:
+        return text, "note"
+    return text, "stderr" if line.stream == "err" else "plain"
+
+
+@lru_cache(1024)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
+def last_line(path: Path) -> str:
+    """The newest line of a log that is not ours, from its last few hundred bytes; "" where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _TAIL))
+            data = file.read(_TAIL)
+    except OSError:
+        return ""
+    lines = [parse_line(line) for line in data.split(b"\n")[-_TAIL_LINES:] if line]
+    return next((one_line(line.text) for line in reversed(lines) if line.stream not in (OURS, "")), "")

@@ -1,0 +1,172 @@
+"""The log's half of the rollout screen: whose log, a title that says where one is in it, and the line to search in."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from canary_tui.tui.logs import merged_log, target_log
+from canary_tui.tui.phrases import short_time
+from canary_tui.tui.watching import Watching
+from canary_tui.tui.widgets.log_view import LogView
+from canary_tui.tui.widgets.status_bar import waiting_words
+from canary_tui.tui.widgets.toned import Piece, Toned, fit, pieces_width
+
+
+class LogTitle(Toned):
+    """Left: whose log and how that target stands. Right: what is searched, and following or paused."""
+
+    def __init__(self) -> None:
+        super().__init__(id="log-title")
+        self._left: list[Piece] = []
+        self._right: list[Piece] = []
+
+    def show(self, left: list[Piece], right: list[Piece]) -> None:
+        if (left, right) != (self._left, self._right):
+            self._left, self._right = left, right
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
+        width = self.size.width
+        room = max(0, width - pieces_width(self._right) - 1)
+        pieces: list[Piece] = []
+        for text, tone in self._left:
+            pieces.append((text if pieces_width([(text, "")]) <= room else fit(text, room), tone))
+            room -= pieces_width(pieces[-1:])
+        return self.strip([*pieces, (" " * room, "plain"), *self._right, (" ", "plain")], width)
+
+
+class QueryField(Input):
+    """Where a search is typed; it changes nothing but what is shown, so it may be pasted."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back", show=False)]
+
+    def __init__(self) -> None:
+        super().__init__(compact=True, select_on_focus=True)
+        self.cursor_blink = False
+
+    def action_leave(self) -> None:
+        self.screen.query_one(LogPane).stop_asking()
+
+
+class LogPane(Vertical):
+    """One log at a time: the target's under the cursor, or all of them merged."""
+
+    def __init__(self, watching: Watching) -> None:
+        super().__init__(id="log-pane")
+        self._watching = watching
+        self.target = ""
+        """Whose log is shown, or will be when the merged one is left."""
+        self.merged = False
+        self._clocked = True
+        self._filtering = False
+        self._before: Widget | None = None
+
+    def compose(self) -> ComposeResult:
+        yield LogTitle()
+        yield LogView()
+        with Horizontal(id="query"):
+            yield Static(id="query-label", markup=False)
+            yield QueryField()
+
+    @property
+    def view(self) -> LogView:
+        return self.query_one(LogView)
+
+    def show_target(self, target: str) -> None:
+        """The log of one target; it need not exist yet."""
+        self.target, self.merged = target, False
+        self._show()
+
+    def toggle_merged(self) -> None:
+        """All targets' lines with their names, or back to one."""
+        self.merged = not self.merged
+        self._show()
+
+    def toggle_time(self) -> None:
+        self._clocked = not self._clocked
+        self.view.set_clocked(self._clocked)
+
+    def _show(self) -> None:
+        if not self.merged and not self.target:
+            return
+        logs = self._watching.logs
+        source = merged_log(logs) if self.merged else target_log(logs, self.target)
+        source.clocked = self._clocked
+        self.view.show(source)
+        self.title()
+
+    def flush(self) -> None:
+        """Take in what was written since."""
+        self.view.flush()
+        self.title()
+
+    def on_log_view_moved(self) -> None:
+        self.title()
+
+    def title(self) -> None:
+        """Say whose log this is and where one is in it."""
+        view = self.view
+        right: list[Piece] = []
+        if finds := view.finds():
+            right.append((f"{finds}  ", "name"))
+        right.append((view.mode(), "running" if view.window.follow else "unknown"))
+        self.query_one(LogTitle).show(self._whose(), right)
+
+    def _whose(self) -> list[Piece]:
+        if self.merged:
+            return [(" all targets, merged", "strong")]
+        target = self._watching.state.targets.get(self.target)
+        if target is None:
+            return []
+        called = self._watching.standing(target)
+        pieces: list[Piece] = [(f" {target.name}  ", "strong")]
+        if target.running is not None and not target.running.lost:
+            waiting = waiting_words(self._watching, target).partition(": ")[2]
+            return [*pieces, (f"{called.symbol} {waiting}", called.kind)]
+        took = self._watching.elapsed(target)
+        after = f" after {short_time(took)}" if took is not None and target.steps.outcome is not None else ""
+        detail = f": {target.steps.detail}" if target.steps.detail else ""
+        return [*pieces, (f"{called.symbol} {called.word}{after}{detail}", called.kind)]
+
+    # searching and filtering
+
+    def ask_search(self) -> None:
+        """Type what to look for."""
+        self._ask(" /", self.view.searching.query if self.view.searching else "", filtering=False)
+
+    def ask_filter(self) -> None:
+        """Type what the shown lines must contain."""
+        self._ask(" &", self.view.filter_query, filtering=True)
+
+    def stop_asking(self) -> None:
+        """Close the field; the focus goes to the log, where `n` goes on."""
+        if self.has_class("-asking"):
+            self.remove_class("-asking")
+            (self._before or self.view).focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._before = self.view
+        self.stop_asking()
+        if self._filtering:
+            self.view.filter(event.value)
+        else:
+            self.view.search(event.value)
+        self.title()
+
+    def _ask(self, sign: str, value: str, *, filtering: bool) -> None:
+        self._filtering = filtering
+        self._before = self.screen.focused
+        self.query_one("#query-label", Static).update(Content(sign))
+        field = self.query_one(QueryField)
+        field.value = value
+        self.add_class("-asking")
+        field.focus()

@@ -1,0 +1,331 @@
+"""How a log is painted: only visible rows, at most fifteen times a second, from whatever numbers its lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import ClassVar, Protocol
+
+from rich.cells import cell_len
+from textual import events
+from textual.binding import BindingType
+from textual.cache import LRUCache
+from textual.message import Message
+from textual.strip import Strip
+
+from canary_tui.store.log_lines import Lines
+from canary_tui.store.log_search import Direction, Search
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.widgets.log_window import Drawn, LogWindow, Matching, Row
+from canary_tui.tui.widgets.toned import Piece, Toned
+
+Span = tuple[int, int, str]
+"""Characters `start` to `stop` and the tone they are drawn in."""
+
+_FRAME_BUDGET = 0.020
+"""Seconds that searching and filtering may take of a frame: a key still paints within two frames."""
+_MOST_FOUND = 1_000_000
+"""Matches that a search counts; a filter knows all of its lines, four bytes each."""
+_SIDEWAYS = 16
+
+
+class LogSource(Drawn, Protocol):
+    """Where the lines come from. `shape` is what to draw of one line: its text and the tones of its parts."""
+
+    reader: Lines
+    clocked: bool
+    """Each line begins with its time."""
+
+    def poll(self) -> None:
+        """Look for more lines; costs what came since."""
+        ...
+
+    def shape(self, line: int) -> tuple[str, Sequence[Span]]: ...
+
+    def text_column(self, line: int) -> int:
+        """Where in what is drawn of a line its text begins."""
+        ...
+
+    def whole(self, line: int) -> str:
+        """All of a line's text, however long it is."""
+        ...
+
+
+class LogView(Toned, can_focus=True):
+    """One widget for all logs, whatever their number and length. Memory: the visible rows and a small cache."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("move", "lines")
+
+    class Moved(Message):
+        """What the title says about the log has changed."""
+
+    def __init__(self) -> None:
+        super().__init__(id="log")
+        self.source: LogSource | None = None
+        self.window = LogWindow(_Nothing())
+        self.searching: Matching | None = None
+        self.note = ""
+        """What became of the last search, until the next one."""
+        self._looking: Search | None = None
+        self._direction: Direction = 1
+        self._rows: list[Row] = []
+        self._seen = (-1, -1)
+        self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(512)
+
+    # what is shown
+
+    def show(self, source: LogSource) -> None:
+        """Show another log, its newest line first; a search goes on in it, a filter too."""
+        wrap, query = self.window.wrap, self.filter_query
+        self.source = source
+        self.window = LogWindow(source)
+        self.window.set_wrap(wrap)
+        self.window.resize(self.size.width, self.size.height)
+        self.window.set_filter(Matching(source.reader, query) if query else None)
+        self.searching = Matching(source.reader, self.searching.query, _MOST_FOUND) if self.searching else None
+        self._looking, self.note = None, ""
+        self.flush()
+        self.redraw()
+
+    @property
+    def filter_query(self) -> str:
+        return self.window.matching.query if self.window.matching else ""
+
+    def filter(self, query: str) -> None:
+        """Only lines that contain `query`; "" shows all again."""
+        if self.source is not None:
+            self.window.set_filter(Matching(self.source.reader, query) if query else None)
+            self.flush()
+            self.redraw()
+
+    def search(self, query: str) -> None:
+        """Highlight `query` and go to its nearest line above the cursor, or below it."""
+        if self.source is None:
+            return
+        self.searching = Matching(self.source.reader, query, _MOST_FOUND) if query else None
+        self.note = ""
+        if query:
+            self._look(-1, at_cursor=True)
+        self.redraw()
+
+    def follow(self) -> None:
+        self.window.end()
+        self.redraw()
+
+    def set_wrap(self, wrap: bool) -> None:
+        self.window.set_wrap(wrap)
+        self.redraw()
+
+    def set_clocked(self, clocked: bool) -> None:
+        """With or without the time of each line."""
+        if self.source is not None:
+            self.source.clocked = clocked
+            self.redraw()
+
+    def current_line(self) -> str:
+        """All of the text of the line under the cursor, or of the newest one."""
+        window = self.window
+        if not window.count:
+            return ""
+        number = window.line(window.count - 1 if window.follow else window.cursor)
+        return self.source.whole(number) if self.source is not None else ""
+
+    def mode(self) -> str:
+        """Following or not, in the words of the title."""
+        if self.window.follow:
+            return "FOLLOW"
+        return f"PAUSED +{self.window.unseen:,} new (G follows)" if self.window.unseen else "PAUSED (G follows)"
+
+    def finds(self) -> str:
+        """What is searched and filtered, with counts; `+` while not everything was looked at."""
+        parts = []
+        if matching := self.window.matching:
+            more = "" if matching.complete else "+"
+            parts.append(f"& {matching.query}: {len(matching.found):,}{more}")
+        if searching := self.searching:
+            parts.append(self.note or self._place(searching))
+        return "  ".join(parts)
+
+    def _place(self, searching: Matching) -> str:
+        window = self.window
+        rank = 0 if window.follow or not window.count else searching.rank(window.line(window.cursor))
+        more = "" if searching.complete else "+"
+        return f"/ {searching.query}: {f'{rank:,} of ' if rank else ''}{len(searching.found):,}{more}"
+
+    # painting
+
+    def flush(self) -> None:
+        """Take in what came, go on searching; paint if anything visible can have changed."""
+        source = self.source
+        if source is None:
+            return
+        source.poll()
+        self._work()
+        window = self.window
+        found = len(self.searching.found) if self.searching else 0
+        seen = (window.count, found)
+        if seen == self._seen:
+            return
+        grown = window.count != self._seen[0]
+        self._seen = seen
+        # Lines below the window change nothing that is visible; the title counts them.
+        if window.follow or (grown and len(self._rows) < window.height):
+            self.redraw()
+        else:
+            self.post_message(self.Moved())
+
+    def redraw(self) -> None:
+        """Work out the visible rows and paint them."""
+        self._rows = self.window.rows()
+        self._seen = (self.window.count, len(self.searching.found) if self.searching else 0)
+        self.refresh()
+        self.post_message(self.Moved())
+
+    def render_line(self, y: int) -> Strip:
+        if y >= len(self._rows):
+            return self.strip([], self.size.width)
+        row = self._rows[y]
+        under_cursor = not self.window.follow and self.has_focus and row.position == self.window.cursor
+        number = self.window.line(row.position)
+        query = self.searching.query if self.searching else ""
+        key = (number, row.start, row.stop, self.window.left, self.size.width, query, under_cursor, self._look_of())
+        strip = self._strips.get(key)
+        if strip is None:
+            strip = self._strips[key] = self._paint(row, number, "cursor" if under_cursor else "")
+        return strip
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips.clear()
+
+    def _look_of(self) -> tuple[object, ...]:
+        return (id(self.source), self.source is not None and self.source.clocked, self.rich_style)
+
+    def _paint(self, row: Row, number: int, over: str) -> Strip:
+        assert self.source is not None
+        text, spans = self.source.shape(number)
+        hits = self._hits(number, text) if self.searching else []
+        pieces = cut(text, [*spans, *hits], row.start, row.stop)
+        width = self.size.width
+        strip = self.strip(pieces, max(width, cell_len(text[row.start : row.stop])), over)
+        return strip.crop_extend(self.window.left, self.window.left + width, self.rich_style)
+
+    def _hits(self, number: int, drawn: str) -> list[Span]:
+        """Where the searched text stands in what is drawn: behind time and name."""
+        assert self.searching is not None
+        assert self.source is not None
+        before = self.source.text_column(number)
+        return [(before + start, before + stop, "hit") for start, stop in self.searching.spans(drawn[before:])]
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.window.resize(event.size.width, event.size.height)
+        self.redraw()
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+    # keys
+
+    def action_up(self) -> None:
+        self.window.up()
+        self.redraw()
+
+    def action_down(self) -> None:
+        self.window.down()
+        self.redraw()
+
+    def action_page_up(self) -> None:
+        self.window.page(-1)
+        self.redraw()
+
+    def action_page_down(self) -> None:
+        self.window.page(1)
+        self.redraw()
+
+    def action_top(self) -> None:
+        self.window.home()
+        self.redraw()
+
+    def action_bottom(self) -> None:
+        self.follow()
+
+    def action_left(self) -> None:
+        self.window.scroll_left(_SIDEWAYS)
+        self.redraw()
+
+    def action_right(self) -> None:
+        self.window.scroll_right(_SIDEWAYS)
+        self.redraw()
+
+    def action_next_match(self) -> None:
+        self._look(1)
+        self.redraw()
+
+    def action_previous_match(self) -> None:
+        self._look(-1)
+        self.redraw()
+
+    def on_mouse_scroll_up(self) -> None:
+        self.window.up(3)
+        self.redraw()
+
+    def on_mouse_scroll_down(self) -> None:
+        self.window.down(3)
+        self.redraw()
+
+    # searching, a bounded piece at a time
+
+    def _look(self, direction: Direction, *, at_cursor: bool = False) -> None:
+        window = self.window
+        if self.searching is None:
+            return
+        if not window.count:
+            self.note = f"/ {self.searching.query}: no lines yet"
+            return
+        cursor = window.line(window.count - 1 if window.follow else window.cursor)
+        self._looking = self.searching.nearest(cursor if at_cursor else cursor + direction, direction)
+        self._direction, self.note = direction, ""
+        self._work()
+
+    def _work(self) -> None:
+        end = time.monotonic() + _FRAME_BUDGET
+        if self._looking is not None and self.searching is not None:
+            self._look_further(self._looking, self.searching)
+        for matching in (self.window.matching, self.searching):
+            if matching is not None:
+                matching.advance(max(0.0, end - time.monotonic()))
+
+    def _look_further(self, looking: Search, searching: Matching) -> None:
+        """Look for the match that was asked for; go there, or say that there is none."""
+        found = looking.step(_FRAME_BUDGET / 2)
+        if found:
+            self._looking = None
+            self.window.show(found[0])
+            self.redraw()
+        elif looking.done:
+            self._looking = None
+            self.note = f"/ {searching.query}: no more {'below' if self._direction > 0 else 'above'}"
+            self.post_message(self.Moved())
+
+
+class _Nothing:
+    """No lines."""
+
+    lines = 0
+
+    def displayed(self, start: int, stop: int) -> Sequence[str]:  # noqa: ARG002  the protocol's signature
+        return []
+
+
+def cut(text: str, spans: Sequence[Span], start: int, stop: int) -> list[Piece]:
+    """Characters `start` to `stop` as pieces; where spans overlap, the last one wins."""
+    edges = sorted({start, stop, *(edge for span in spans for edge in span[:2] if start < edge < stop)})
+    pieces: list[Piece] = []
+    for left, right in pairwise(edges):
+        tone = next((tone for first, last, tone in reversed(spans) if first <= left < last), "plain")
+        pieces.append((text[left:right], tone))
+    return pieces

@@ -1,0 +1,204 @@
+"""Ctrl-C: what can be stopped, and what each target showed of having been stopped."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.strip import Strip
+
+from canary_tui.domain.events import CancelFinished, Operator
+from canary_tui.domain.names import count
+from canary_tui.domain.state import RolloutState, TargetState
+from canary_tui.engine.control import KeepGoing, Stop
+from canary_tui.tui.watching import Watching
+from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, line
+from canary_tui.tui.widgets.status_bar import waiting_words
+from canary_tui.tui.widgets.toned import Toned
+
+Choice = Literal["keep", "starting", "running", "abort"]
+
+_LABELS: dict[Choice, str] = {
+    "keep": "Keep going       nothing is stopped",
+    "starting": "Stop starting    what runs ends, nothing new begins; resume goes on later",
+    "running": "Stop what runs   its processes are ended on the targets, and that is verified",
+    "abort": "Abort ...        no more targets for good; then roll back or leave",
+}
+
+
+class Choices(Toned, can_focus=True):
+    """A few rows, one of them chosen; `enter` takes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k,left", "move(-1)", "Up", show=False),
+        Binding("down,j,right", "move(1)", "Down", show=False),
+        Binding("enter", "take", "Choose", show=False),
+        Binding("escape", "leave", "Back", show=False),
+    ]
+
+    class Taken(Message):
+        """`enter` on a choice; "" for `esc`."""
+
+        def __init__(self, choice: Choice | None) -> None:
+            super().__init__()
+            self.choice = choice
+
+    def __init__(self) -> None:
+        super().__init__(classes="choices")
+        self.choices: tuple[Choice, ...] = ()
+        self._at = 0
+
+    def offer(self, choices: tuple[Choice, ...]) -> None:
+        """Show these; the first one is chosen, unless nothing has changed."""
+        if choices != self.choices:
+            self.choices, self._at = choices, 0
+            self.styles.height = len(choices)
+            self.refresh()
+
+    def reset(self) -> None:
+        self._at = 0
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        if y >= len(self.choices):
+            return self.strip([], self.size.width)
+        chosen = y == self._at
+        mark = ">" if chosen else " "
+        return self.strip(
+            [(f" {mark} {_LABELS[self.choices[y]]}", "plain")], self.size.width, "cursor" if chosen else ""
+        )
+
+    def action_move(self, rows: int) -> None:
+        self._at = max(0, min(self._at + rows, len(self.choices) - 1))
+        self.refresh()
+
+    def action_take(self) -> None:
+        if self.choices:
+            self.post_message(self.Taken(self.choices[self._at]))
+
+    def action_leave(self) -> None:
+        self.post_message(self.Taken(None))
+
+
+class StopPanel(Panel):
+    """Opens with Keep going chosen. Once something is stopped, it says what each target showed."""
+
+    class AbortWanted(Message):
+        """The person would rather abort."""
+
+    def __init__(self, guard: KeyGuard, by: Operator) -> None:
+        super().__init__(guard, id="stop")
+        self._by = by
+        self._watching: Watching | None = None
+
+    def compose_choice(self) -> ComposeResult:
+        yield Choices()
+
+    def choice_rows(self) -> int:
+        return len(self.query_one(Choices).choices)
+
+    def begin(self, watching: Watching) -> None:
+        """Come up; the second time, stop what runs."""
+        self._watching = watching
+        if self.display:
+            self._stop(running=True)
+            return
+        self.open()
+        choices = self.query_one(Choices)
+        choices.reset()
+        self.draw()
+        self._focus_before = self.screen.focused
+        choices.focus()
+
+    def draw(self) -> None:
+        """Say how far stopping has come."""
+        if self._watching is None or not self.display:
+            return
+        state = self._watching.state
+        self.title(*_title(state, len(self._watching.running())))
+        self.details(self._details(self._watching))
+        self.says()
+        self.keys(line((" ctrl+c once more stops what runs", "dim")) if state.stop != "running" else Content(""))
+        self.query_one(Choices).offer(_choices(state))
+
+    def close(self) -> None:
+        super().close()
+        before = self._focus_before
+        if before is not None and before.is_attached:
+            self.screen.set_focus(before)
+
+    def on_choices_taken(self, event: Choices.Taken) -> None:
+        event.stop()
+        if self._watching is None or (event.choice not in (None, "keep") and not self.deliberate()):
+            return
+        match event.choice:
+            case None:
+                self.close()
+            case "keep":
+                if self._watching.state.stop == "starting":
+                    self.post_message(Decided(KeepGoing(self._watching.state.rollout, self._by)))
+                self.close()
+            case "starting":
+                self._stop(running=False)
+            case "running":
+                self._stop(running=True)
+            case "abort":
+                self.close()
+                self.post_message(self.AbortWanted())
+
+    def _stop(self, *, running: bool) -> None:
+        assert self._watching is not None
+        state = self._watching.state
+        if state.stop != "running" and not (state.stop == "starting" and not running):
+            self.post_message(Decided(Stop(state.rollout, running, self._by)))
+
+    def _details(self, watching: Watching) -> list[Content]:
+        running = watching.running()
+        lines = [_stopping(watching, target) for target in running[:_MOST]]
+        if len(running) > _MOST:
+            lines.append(line((f"   and {len(running) - _MOST} more", "dim")))
+        lines += [_stopped(event) for event in watching.stops.values() if isinstance(event, CancelFinished)]
+        return lines or [line((" nothing runs on any target", "dim"))]
+
+
+_MOST = 20
+
+
+def _choices(state: RolloutState) -> tuple[Choice, ...]:
+    can_abort = state.stage in ("preflight", "waves") and state.aborted == "none"
+    abort: tuple[Choice, ...] = ("abort",) if can_abort else ()
+    match state.stop:
+        case "none":
+            return ("keep", "starting", "running", *abort)
+        case "starting":
+            return ("keep", "running", *abort)
+        case "running":
+            return ()
+
+
+def _title(state: RolloutState, running: int) -> tuple[str, str]:
+    steps = count(running, "step")
+    match state.stop:
+        case "none":
+            return "STOP? nothing is stopped yet", f"{steps} running"
+        case "starting":
+            return "STOPPING: nothing new is started", f"{steps} running"
+        case "running":
+            return "STOPPING what runs", f"{steps} still running" if running else "all ended"
+
+
+def _stopping(watching: Watching, target: TargetState) -> Content:
+    assert target.running is not None
+    doing = "is being stopped" if target.running.cancelling else "runs"
+    return line((" > ", "running"), f"{waiting_words(watching, target)}  ", (doing, "dim"))
+
+
+def _stopped(event: CancelFinished) -> Content:
+    if event.confirmed:
+        return line((" + ", "ok"), f"{event.target} stopped: its processes are gone, the target says")
+    return line(
+        (" ? ", "unknown"), f"{event.target} unconfirmed: {event.detail or 'the target did not show them gone'}"
+    )
