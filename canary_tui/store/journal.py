@@ -134,6 +134,8 @@ class JournalWriter:
             self._thread = ThreadPoolExecutor(1, "journal")
         while self._queue and not self._failure:
             await asyncio.sleep(self._delay())
+            if self._fd < 0:
+                break  # closed meanwhile, and that wrote everything
             await loop.run_in_executor(self._thread, self._write)
             self._tell()
         # A record may have landed with `append_now` meanwhile: nobody may be left waiting.

@@ -213,6 +213,20 @@ async def test_what_nobody_waits_for_is_written_soon(tmp_path):
     writer.close()
 
 
+async def test_closing_writes_what_is_queued_and_nobody_is_left_waiting(tmp_path):
+    writer = JournalWriter.create(tmp_path / "journal.jsonl")
+    for _ in range(40):  # beyond what is committed at once, so that a group is being waited for
+        writer._delay()
+    waiting = [asyncio.create_task(writer.flushed(writer.append(event, 0.0))) for event in EVENTS]
+    await asyncio.sleep(0)
+    writer.close()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*waiting)
+    assert len(read_journal(writer.path)) == len(EVENTS)
+    with pytest.raises(JournalDead, match="closed"):
+        writer.append(EVENTS[1], 1.0)
+
+
 async def test_one_who_is_cancelled_does_not_take_the_others_along(tmp_path):
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
     waiting = [asyncio.create_task(writer.flushed(writer.append(event, 0.0))) for event in EVENTS]

@@ -1,0 +1,147 @@
+"""Which rollouts there were and how they ended, read from the two ends of their journals, and the summary of one."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from canary_tui.domain.events import Operator, Verdict
+from canary_tui.domain.state import RolloutState, TargetState
+from canary_tui.store.chain import Damaged, read_line
+from canary_tui.store.directory import RolloutDirectory, read_only, rollouts, write_atomically
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSummary:
+    """One rollout in a list. `verdict` is None while it has not ended; then `reason` says why its engine stopped."""
+
+    rollout: str
+    fleet: str
+    release: str
+    environment: str
+    started_at: float
+    by: Operator
+    targets: int
+    path: Path
+    verdict: Verdict | None = None
+    reason: str = ""
+    exit_code: int | None = None
+    ended_at: float | None = None
+    """When the last record was written."""
+
+
+def history(state_dir: Path, fleet: str | None = None) -> list[RolloutSummary]:
+    """The rollouts of a fleet (or of all), the newest first. One whose journal cannot be read is left out."""
+    found = (summarize(directory) for directory in rollouts(state_dir, fleet))
+    return [one for one in found if one is not None and fleet in (None, one.fleet)]
+
+
+def summarize(directory: RolloutDirectory) -> RolloutSummary | None:
+    """A rollout from its journal's first and last record alone; None where there is no whole first one."""
+    try:
+        fd = read_only(directory.journal)
+    except OSError:
+        return None
+    try:
+        first, last = read_line(_first_line(fd)), _last_record(fd)
+        return _summary(directory, first, last)
+    except (Damaged, KeyError, TypeError, AttributeError):
+        return None
+    finally:
+        os.close(fd)
+
+
+def _summary(directory: RolloutDirectory, first: dict[str, Any], last: dict[str, Any]) -> RolloutSummary:
+    started, ended = first["event"], last["event"]
+    plan = started["plan"]
+    finished = ended["type"] == "RolloutFinished"
+    return RolloutSummary(
+        rollout=started["rollout"],
+        fleet=plan["fleet"],
+        release=plan["release"],
+        environment=plan["environment"],
+        started_at=float(first["at"]),
+        by=Operator(**{key: value for key, value in started["by"].items() if key != "type"}),
+        targets=len(plan["targets"]),
+        path=directory.path,
+        verdict=ended["verdict"] if finished else None,
+        reason=ended["reason"] if ended["type"] in ("RolloutFinished", "EngineStopped") else "",
+        exit_code=ended["exit_code"] if finished else None,
+        ended_at=float(last["at"]),
+    )
+
+
+def _first_line(fd: int) -> bytes:
+    data = b""
+    while b"\n" not in data and (more := os.pread(fd, 1 << 18, len(data))):
+        data += more
+    return data[: data.find(b"\n") + 1]
+
+
+def _last_record(fd: int) -> dict[str, Any]:
+    """The last whole record, looked for from the end."""
+    data = b""
+    place = os.fstat(fd).st_size
+    while place:
+        step = min(place, max(1 << 16, len(data)))
+        place -= step
+        data = os.pread(fd, step, place) + data
+        lines = data.splitlines(keepends=True)
+        for line in reversed(lines if place == 0 else lines[1:]):
+            try:
+                return read_line(line)
+            except Damaged:
+                continue
+    raise Damaged("no whole record")
+
+
+def write_summary(directory: RolloutDirectory, state: RolloutState) -> None:
+    """Write `summary.toml`: how a rollout ended, as a whole and on each target, for people and scripts."""
+    import tomli_w
+
+    assert state.plan is not None
+    data: dict[str, Any] = {
+        "rollout": state.rollout,
+        "fleet": state.plan.fleet,
+        "release": state.plan.release,
+        "environment": state.plan.environment,
+        "plan": state.plan.hash,
+        "verdict": state.verdict or "open",
+        "reason": state.reason,
+        "started": when(state.started_at),
+        "ended": when(state.ended_at or state.at),
+        "by": "" if state.started_by is None else f"{state.started_by.user}@{state.started_by.host}",
+        "outcomes": dict(Counter(one.steps.outcome or "not-started" for one in state.targets.values())),
+        "targets": [_target(state, one) for one in state.targets.values()],
+    }
+    if state.exit_code is not None:
+        data["exit-code"] = state.exit_code
+    write_atomically(directory.summary, tomli_w.dumps(data, multiline_strings=False))
+
+
+def _target(state: RolloutState, target: TargetState) -> dict[str, Any]:
+    assert state.plan is not None
+    data: dict[str, Any] = {
+        "name": target.name,
+        "wave": state.plan.waves[target.wave].name,
+        "outcome": target.steps.outcome or "not-started",
+        "detail": target.steps.detail,
+        "previous": target.previous,
+        "reported": target.reported or "",
+    }
+    if target.rollback is not None:
+        data["rollback"] = target.rollback.outcome or "not-started"
+    if target.started_at:
+        data["started"] = when(target.started_at)
+    if target.ended_at:
+        data["ended"] = when(target.ended_at)
+    return data
+
+
+def when(at: float) -> datetime:
+    """A time as TOML has it, in UTC."""
+    return datetime.fromtimestamp(at, UTC)
