@@ -14,7 +14,7 @@ import time
 
 import measuring  # noqa: F401 -- puts the package on the path
 
-from canary_tui.domain.events import Operator, RolloutStarted, StepStarted, TargetProbed, WaveStarted
+from canary_tui.domain.events import Operator, ProbeStarted, RolloutStarted, StepStarted, TargetProbed, WaveStarted
 from canary_tui.domain.fleet import RunStep
 from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave, Ssh
 from canary_tui.store.directory import RolloutDirectory, new_rollout, state_directory
@@ -53,6 +53,7 @@ async def begin(state: pathlib.Path, count: int) -> RolloutDirectory:
     by = Operator("bench", "bench")
     journal.append(RolloutStarted(directory.id, plan, by, attended=True, version="0"), time.time())
     for name in names:
+        journal.append(ProbeStarted(name), time.time())
         journal.append(TargetProbed(name, "ok", boot="b", release="1.4.1"), time.time())
     journal.append(WaveStarted(0), time.time())
     for number, name in enumerate(names):

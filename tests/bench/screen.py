@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import measuring
@@ -55,13 +55,14 @@ def _measure(state: pathlib.Path, rate: int, arguments: argparse.Namespace) -> l
             terminal.idle(2.0)
             latencies = [1000 * latency for latency in _latencies(terminal, arguments.targets, arguments.keys)]
             peak = terminal.peak_mb()
+        done = written()
     figures = [f"{percentile(latencies, share):.0f}" for share in _SHARES]
     name = f"{rate:,} lines/s" if rate else "nothing written"
-    return [name, str(len(latencies)), *figures, f"{max(latencies):.0f}", f"{peak:.0f}", f"{written():,.0f}"]
+    return [name, str(len(latencies)), *figures, f"{max(latencies):.0f}", f"{peak:.0f}", f"{done:,.0f}"]
 
 
 @contextmanager
-def _busy(state: pathlib.Path, targets: int, rate: int) -> Iterator[tuple[str, object]]:
+def _busy(state: pathlib.Path, targets: int, rate: int) -> Iterator[tuple[str, Callable[[], float]]]:
     writer = subprocess.Popen(
         [sys.executable, pathlib.Path(__file__).with_name("busy_rollout.py"), state, str(targets), str(rate)],
         stdin=subprocess.PIPE,
@@ -87,7 +88,7 @@ def _latencies(terminal: Terminal, targets: int, keys: int) -> Iterator[float]:
     odd = random.Random(7)
     for number in range(keys):
         at = 1 + number % (targets - 1)
-        if at == 1:
+        if at == 1 and number:
             terminal.press(b"g")
             terminal.painted(re.escape(mark(target_name(0)).encode()))
         terminal.idle(odd.uniform(0.02, 0.25))
