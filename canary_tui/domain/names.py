@@ -107,3 +107,9 @@ def suggest(word: str, among: Collection[str]) -> str:
 
     near = get_close_matches(word, among, n=1)
     return f"did you mean {near[0]!r}?" if near else ""
+
+
+def some_names(names: Iterable[str]) -> str:
+    """The compressed names as a message shows them: never more than 200 characters."""
+    text = compress_names(names)
+    return text if len(text) <= 200 else f"{text[:199]}…"

@@ -1,0 +1,274 @@
+"""Turns a parsed TOML table into frozen dataclasses, and into a list of everything that is wrong with it.
+
+A dataclass is the only declaration of what a table may say: its annotations are the types, its defaults make keys
+optional, and `Annotated[T, "text", rule]` describes a key and narrows its values. Keys are written in kebab-case,
+without a trailing underscore. A union of dataclasses is told apart by which one's first key is present.
+Readers are built once for each type, because a fleet may have 10,000 targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from canary_tui.domain.names import suggest
+from canary_tui.domain.rules import Rule, shorten
+from canary_tui.fleetfile.locate import KeyPath
+from canary_tui.fleetfile.unsupported import UNSUPPORTED, UNSUPPORTED_STEPS
+
+NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with one key of a document."""
+
+    path: KeyPath
+    message: str
+    hint: str = ""
+
+
+class _Refused:
+    """What a reader returns in place of a value that it noted a fault about."""
+
+
+REFUSED = _Refused()
+
+Reader = Callable[[Any, KeyPath, list[Fault]], Any]
+"""Reads a TOML value that stands at a path; notes faults in the list; returns the value, or REFUSED."""
+
+
+def decode(kind: Any, value: object, faults: list[Fault], path: KeyPath = ()) -> Any:
+    """The value as a `kind`, or REFUSED.
+
+    Where there are faults in optional parts, these are left at their defaults, so that what depends on the sound
+    parts can be checked as well.
+    """
+    return reader(kind)(value, path, faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key that a table may have."""
+
+    name: str
+    """The field's name in the dataclass."""
+    hint: Any
+    field: Field[Any]
+
+    @property
+    def required(self) -> bool:
+        """Whether the key must be there."""
+        return self.field.default is MISSING and self.field.default_factory is MISSING
+
+
+@cache
+def keys_of(cls: Any) -> dict[str, Key]:
+    """The keys of a table, as they are written, in the order of the declaration."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {one.name.rstrip("_").replace("_", "-"): Key(one.name, hints[one.name], one) for one in fields(cls)}
+
+
+def first_key(cls: Any) -> str:
+    """The key that tells a member of a union from the others."""
+    return next(iter(keys_of(cls)))
+
+
+@cache
+def reader(kind: Any) -> Reader:
+    """The reader of a type."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _narrowed(reader(args[0]), [rule for rule in args[1:] if not isinstance(rule, str)])
+    if origin is Literal:
+        return _choice(args)
+    if origin is tuple:
+        return _array(reader(args[0]))
+    if origin is dict:
+        return _mapping(reader(args[0]), reader(args[1]))
+    if origin in (Union, UnionType):
+        return _union([arg for arg in args if arg is not NoneType])
+    if is_dataclass(kind):
+        return _table(kind)
+    if hasattr(kind, "parse"):
+        return _parsed(kind.parse)
+    return _scalar(kind)
+
+
+def _narrowed(inner: Reader, rules: list[Rule]) -> Reader:
+    if not rules:
+        return inner
+
+    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+        found = inner(value, path, faults)
+        if found is not REFUSED:
+            try:
+                for rule in rules:
+                    rule.check(found)
+            except ValueError as error:
+                return _refuse(faults, path, str(error))
+        return found
+
+    return read
+
+
+def _choice(choices: tuple[Any, ...]) -> Reader:
+    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+        if isinstance(value, str) and value in choices:
+            return value
+        listed = ", ".join(map(repr, choices))
+        hint = suggest(value, choices) if isinstance(value, str) else ""
+        return _refuse(faults, path, f"expected one of {listed}, got {describe(value)}", hint)
+
+    return read
+
+
+def _array(item: Reader) -> Reader:
+    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+        if type(value) is not list:
+            hint = 'write ["..."]' if isinstance(value, str) else ""
+            return _refuse(faults, path, f"expected an array, got {describe(value)}", hint)
+        found = [item(one, (*path, index), faults) for index, one in enumerate(value)]
+        return tuple(one for one in found if one is not REFUSED)
+
+    return read
+
+
+def _mapping(key: Reader, item: Reader) -> Reader:
+    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+        if type(value) is not dict:
+            return _refuse(faults, path, f"expected a table, got {describe(value)}")
+        found = {}
+        for name, one in value.items():
+            at = (*path, name)
+            good_name, good = key(name, at, faults), item(one, at, faults)
+            if good_name is not REFUSED and good is not REFUSED:
+                found[good_name] = good
+        return found
+
+    return read
+
+
+def _parsed(parse: Callable[[Any], Any]) -> Reader:
+    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+        try:
+            return parse(value)
+        except ValueError as error:
+            return _refuse(faults, path, str(error))
+
+    return read
+
+
+def _scalar(kind: type) -> Reader:
+    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+        if type(value) is kind:
+            return value
+        hint = f'write "{value}"' if kind is str and type(value) is int and abs(value) < 2**63 else ""
+        return _refuse(faults, path, f"expected {NAMES[kind]}, got {describe(value)}", hint)
+
+    return read
+
+
+def _union(members: list[Any]) -> Reader:
+    if len(members) == 1:  # T | None
+        return reader(members[0])
+    if all(map(is_dataclass, members)):
+        return _tables({first_key(member): member for member in members})
+
+    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+        if type(value) in members:
+            return value
+        listed = " or ".join(NAMES[member] for member in members)
+        return _refuse(faults, path, f"expected {listed}, got {describe(value)}")
+
+    return read
+
+
+def _tables(members: dict[str, Any]) -> Reader:
+    listed = ", ".join(members)
+
+    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+        if type(value) is not dict:
+            return _refuse(faults, path, f"expected a table, got {describe(value)}")
+        if later := [name for name in UNSUPPORTED_STEPS if name in value]:
+            return _refuse(faults, (*path, later[0]), f"{later[0]} is not supported yet", f"a step is one of {listed}")
+        present = [name for name in members if name in value]
+        if len(present) == 1:
+            return reader(members[present[0]])(value, path, faults)
+        if present:
+            message = f"expected one kind of step, got {' and '.join(present)}"
+            return _refuse(faults, (*path, present[1]), message, "make them steps of their own")
+        strange = [name for name in value if not any(name in keys_of(member) for member in members.values())]
+        near = next((hint for name in strange if (hint := suggest(name, members))), "")
+        at = next((name for name in strange if suggest(name, members)), None)
+        message = f"expected a step with one of {listed}"
+        return _refuse(faults, path if at is None else (*path, at), message, near)
+
+    return read
+
+
+def _table(cls: Any) -> Reader:
+    keys = {key: (one.name, reader(one.hint)) for key, one in keys_of(cls).items()}
+    required = [(key, one.name) for key, one in keys_of(cls).items() if one.required]
+
+    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+        if type(value) is not dict:
+            return _refuse(faults, path, f"expected a table, got {describe(value)}")
+        arguments = read_keys(cls, keys, value, path, faults)
+        for key, name in required:
+            if key not in value:
+                _refuse(faults, path, f"missing key {key!r}")
+            if name not in arguments:
+                return REFUSED
+        return cls(**arguments)
+
+    return read
+
+
+def read_keys(
+    cls: type, keys: dict[str, tuple[str, Reader]], table: dict[str, Any], path: KeyPath, faults: list[Fault]
+) -> dict[str, Any]:
+    """The sound values of a table, by field name."""
+    arguments = {}
+    for key, item in table.items():
+        at = (*path, key)
+        if key in keys:
+            name, read = keys[key]
+            found = read(item, at, faults)
+            if found is not REFUSED:
+                arguments[name] = found
+        elif key in UNSUPPORTED.get(cls, ()):
+            _refuse(faults, at, f"{key} is not supported yet", "leave it out")
+        else:
+            _refuse(faults, at, f"unknown key {shorten(key)}", suggest_key(key, keys))
+    return arguments
+
+
+def suggest_key(key: str, known: Collection[str]) -> str:
+    """A near key; `connect_timeout` is near to `connect-timeout`."""
+    return suggest(key.replace("_", "-"), known)
+
+
+def describe(value: object) -> str:
+    """What a value is, as a message says it."""
+    match value:
+        case dict():
+            return "a table"
+        case list():
+            return "an array"
+        case str():
+            return f"the string {shorten(value)}"
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return shorten(value)
+        case _:
+            return f"the date or time {value}"
+
+
+def _refuse(faults: list[Fault], path: KeyPath, message: str, hint: str = "") -> _Refused:
+    faults.append(Fault(path, message, hint))
+    return REFUSED

@@ -1,0 +1,115 @@
+"""A fleet file, from its path to a sound `Fleet`, or every problem with its line, column and hint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from canary_tui.domain.fleet import Fleet, ScriptStep
+from canary_tui.errors import FleetFileError, Problem
+from canary_tui.fleetfile.decode import Fault, keys_of, read_keys, reader
+from canary_tui.fleetfile.locate import KeyPath, locate
+from canary_tui.fleetfile.meaning import check, expand_targets
+from canary_tui.fleetfile.source import parse, read_text, source_line
+
+LARGEST_SCRIPT = 2**20
+"""Bytes of one script: it travels inside the plan, and so into the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedFleet:
+    """A sound fleet: `fleet.targets` are single servers, `scripts` maps each script step's path to its text."""
+
+    fleet: Fleet
+    scripts: Mapping[str, str]
+    path: Path
+    text: str
+
+    @property
+    def directory(self) -> str:
+        """Where relative paths of the file start."""
+        return str(self.path.parent)
+
+
+def load_fleet(path: str | Path) -> LoadedFleet:
+    """Read, decode and check a fleet file and the scripts that it names. Connects to nothing.
+
+    Raises:
+        FleetFileError: with every problem, in the order of the file.
+
+    """
+    shown = Path(path)
+    text = read_text(shown)
+    table = parse(shown, text)
+    faults: list[Fault] = []
+    fleet = _decode(table, faults)
+    damaged = {str(fault.path[0]) for fault in faults if fault.path}
+    expanded = expand_targets(fleet.targets, faults)
+    damaged |= {"targets"} if any(fault.path[:1] == ("targets",) for fault in faults) else set()
+    faults += check(fleet, expanded, damaged)
+    scripts = _scripts(fleet, shown.parent, faults)
+    if faults:
+        raise FleetFileError(_problems(shown, text, faults))
+    single = tuple(one.target for one in expanded)
+    return LoadedFleet(replace(fleet, targets=single), scripts, shown.absolute(), text)
+
+
+def _decode(table: dict[str, Any], faults: list[Fault]) -> Fleet:
+    """The fleet as far as it is sound: what is refused is at its default, or empty."""
+    keys = {key: (one.name, reader(one.hint)) for key, one in keys_of(Fleet).items()}
+    sound = read_keys(Fleet, keys, table, (), faults)
+    if "name" not in table:
+        faults.append(Fault((), "missing key 'name'", 'a fleet file begins with name = "..."'))
+    return Fleet(**({"name": "", "targets": (), "steps": ()} | sound))
+
+
+def _scripts(fleet: Fleet, folder: Path, faults: list[Fault]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for table, steps in (("steps", fleet.steps), ("rollback", fleet.rollback), ("finally", fleet.finally_)):
+        for index, step in enumerate(steps):
+            if isinstance(step, ScriptStep) and step.script not in found:
+                try:
+                    found[step.script] = _script(folder / step.script)
+                except FleetFileError as error:
+                    problem = error.problems[0]
+                    faults.append(Fault((table, index, "script"), f"{problem.path}: {problem.message}", problem.hint))
+    return found
+
+
+def _script(path: Path) -> str:
+    text = read_text(path, LARGEST_SCRIPT)
+    if "\0" in text or not text.strip():
+        raise FleetFileError((Problem("is empty" if not text.strip() else "is no text", path=str(path)),))
+    return text
+
+
+def _problems(path: Path, text: str, faults: Iterable[Fault]) -> tuple[Problem, ...]:
+    places = locate(text)
+
+    def place(fault: Fault) -> tuple[int, int]:
+        at: KeyPath = fault.path
+        while at not in places:
+            at = at[:-1]
+        return places[at]
+
+    placed = sorted(((place(fault), fault) for fault in faults), key=lambda pair: pair[0])
+    return tuple(_problem(path, text, fault, *at) for at, fault in placed)
+
+
+def _problem(path: Path, text: str, fault: Fault, line: int, column: int) -> Problem:
+    place: dict[str, Any] = {"line": line, "column": column, "source": source_line(text, line)} if fault.path else {}
+    return Problem(fault.message, fault.hint, _dotted(fault.path), str(path), **place)
+
+
+def _dotted(path: KeyPath) -> str:
+    """`waves[1].gate.confirm`, with other than bare keys quoted."""
+    parts = []
+    for key in path:
+        if isinstance(key, int):
+            parts.append(f"[{key}]")
+        else:
+            bare = key.replace("-", "").replace("_", "").isalnum() and key.isascii()
+            parts.append(("." if parts else "") + (key if bare else repr(key)))
+    return "".join(parts)
