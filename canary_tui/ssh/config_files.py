@@ -11,6 +11,8 @@ from canary_tui.ssh.hostkeys import matches
 
 _OWN_WORD_FOR_EACH = {"match", "hostname", "canonicalizehostname", "canonicaldomains"}
 """Keywords that make an answer depend on the name in other ways than by `Host` lines."""
+_FILLED_IN_BY_US = {"identityfile", "certificatefile", "revokedhostkeys", "identityagent", "proxycommand"}
+"""Keywords whose `%h` and the like `ssh -G` leaves as they are."""
 _DEEPEST_INCLUDE = 16
 
 
@@ -35,7 +37,7 @@ def _host_lines(config: str | None) -> tuple[tuple[str, ...], ...] | None:
     found: list[tuple[str, ...]] = []
     for path, folder in () if config == "none" else _starting_points(config):
         for keyword, words in _settings(path, folder, _DEEPEST_INCLUDE):
-            if keyword in _OWN_WORD_FOR_EACH:
+            if keyword in _OWN_WORD_FOR_EACH or ("%" in "".join(words) and keyword not in _FILLED_IN_BY_US):
                 return None
             if keyword == "host":
                 found.append(words)

@@ -143,18 +143,6 @@ class Link:
         """The living connection, made if there is none; LinkError if none can be made."""
         return await self._kept.connection()
 
-    async def reconnect(self, deadline: float) -> SSHClientConnection:
-        """The same, patiently, until the loop's time `deadline`: 0.5 s between attempts, doubling to 15 s."""
-        for wait in backoff():
-            try:
-                return await self.connection()
-            except LinkError as error:
-                now = asyncio.get_running_loop().time()
-                if error.final or now + wait > deadline:
-                    raise
-                await asyncio.sleep(wait)
-        raise AssertionError("backoff has no end")
-
     def drop(self, connection: SSHClientConnection) -> None:
         """Forget a connection that proved dead."""
         self._kept.drop(connection)

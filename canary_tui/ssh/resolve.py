@@ -144,9 +144,12 @@ class Resolver:
         before, _, last = jump.rpartition(",")
         user, host, port = parse_hop(last)
         hop_ssh = replace(ssh, user=user, port=port, jump=before or None, sudo=None)
-        hop = await self._resolve(host, hop_ssh, depth + 1)
+        _check_host(host)
+        hop, _ = await self._endpoint(host, hop_ssh)
         # `Host *` with a ProxyJump means the jump host, too, which is reached without itself.
-        return None if (hop.host, hop.port) == (endpoint.host, endpoint.port) else hop
+        if (hop.host, hop.port) == (endpoint.host, endpoint.port):
+            return None
+        return await self._resolve(host, hop_ssh, depth + 1)
 
     async def _answer(self, host: str, ssh: Ssh, shared: tuple[bool, ...] | None) -> Answer:
         if self._ssh is None:
@@ -293,8 +296,8 @@ def _rules(answer: Answer, tokens: Mapping[str, str], ssh: Ssh) -> HostKeyRules:
     global_files = () if ssh.known_hosts else tuple(_one(answer, "globalknownhostsfile").split())
     revoked = _paths((_one(answer, "revokedhostkeys", "none"),), tokens)
     return HostKeyRules(
-        user_files=_paths(user_files, tokens),
-        global_files=_paths(global_files, tokens),
+        user_files=_paths(user_files, None),  # ssh -G has filled in the tokens of these two
+        global_files=_paths(global_files, None),
         revoked_file=revoked[0] if revoked else "",
         hash_names=_yes(answer, "hashknownhosts"),
         check_address=_yes(answer, "checkhostip"),
@@ -320,18 +323,18 @@ def _fill_in(text: str, tokens: Mapping[str, str]) -> str:
     return re.sub("%.?", token, text)
 
 
-def _paths(texts: tuple[str, ...], tokens: Mapping[str, str]) -> tuple[str, ...]:
+def _paths(texts: tuple[str, ...], tokens: Mapping[str, str] | None) -> tuple[str, ...]:
     """Absolute paths; `none` is no path."""
     return tuple(_path(text, tokens) for text in texts if text.lower() != "none")
 
 
-def _path(text: str, tokens: Mapping[str, str]) -> str:
+def _path(text: str, tokens: Mapping[str, str] | None) -> str:
     def variable(match: re.Match[str]) -> str:
         if match[1] not in os.environ:
             raise ResolveError(f"ssh_config: environment variable {match[1]} in {one_line(text, 120)!r} is not set")
         return os.environ[match[1]]
 
-    filled = _fill_in(re.sub(r"\$\{(\w+)\}", variable, text), tokens)
+    filled = text if tokens is None else _fill_in(re.sub(r"\$\{(\w+)\}", variable, text), tokens)
     return str(Path(filled).expanduser().absolute())
 
 

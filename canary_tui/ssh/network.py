@@ -1,0 +1,137 @@
+"""The engine's way to its targets: every request of `engine/remote.py`, carried over SSH."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+from dataclasses import replace
+from typing import TypeVar
+
+import asyncssh
+
+from canary_tui.domain.plan import PlannedTarget
+from canary_tui.engine.remote import (
+    Asker,
+    AttachRequest,
+    CancelReport,
+    Collected,
+    CommandRequest,
+    ExecuteReport,
+    ExecuteRequest,
+    ProbeReport,
+    ProbeRequest,
+    Sink,
+    UploadReport,
+    UploadRequest,
+    Watch,
+)
+from canary_tui.ssh import durable
+from canary_tui.ssh.connect import Access, Link, LinkError
+from canary_tui.ssh.output import Redactor, make_safe, one_line
+from canary_tui.ssh.protocol import LostError
+from canary_tui.ssh.runner import RunnerError, RunnerInfo, ensure_runner
+from canary_tui.ssh.upload import upload
+
+_PROBES = 3
+_RELEASE_AT_MOST = 4096
+
+Report = TypeVar("Report", ProbeReport, ExecuteReport, CancelReport, UploadReport)
+
+
+class SshNetwork:
+    """Implements `Network`. Without an asker nobody is asked, and what would need a person is refused."""
+
+    def __init__(self, asker: Asker | None = None, redactor: Redactor | None = None) -> None:
+        self.redactor = redactor or Redactor()
+        self._access = Access(asker, self.redactor)
+        self._remotes: set[SshRemote] = set()
+        _allow_many_connections()
+        # Nothing of it is ever shown, and its messages alone cost 7 % of a connection.
+        asyncssh.set_log_level(logging.CRITICAL)
+
+    def remote(self, target: PlannedTarget) -> SshRemote:
+        """The way to one target; it connects when it is first asked something."""
+        remote = SshRemote(Link(target, self._access), self.redactor)
+        self._remotes.add(remote)
+        return remote
+
+    async def close(self) -> None:
+        """End every connection, within a few seconds."""
+        await asyncio.gather(*(remote.close() for remote in self._remotes))
+        self._remotes.clear()
+        await self._access.close()
+
+
+class SshRemote:
+    """Implements `Remote` on one link. No report's text holds a secret or a character that acts."""
+
+    def __init__(self, link: Link, redactor: Redactor) -> None:
+        self.link = link
+        self._redactor = redactor
+
+    async def probe(self, request: ProbeRequest) -> ProbeReport:
+        """Log in, meet the runner, ask for the release. The time limit does not count what a person takes to answer."""
+        try:
+            await self.link.connection()
+            async with asyncio.timeout(request.timeout):
+                runner = await self._meet()
+                release, trouble = await self._release(request)
+        except LinkError as error:
+            return self._told(ProbeReport("unreachable", detail=error.detail))
+        except LostError as error:
+            return self._told(ProbeReport("unreachable", detail=error.detail))
+        except RunnerError as error:
+            return self._told(ProbeReport("failed", detail=error.detail))
+        except TimeoutError:
+            return ProbeReport("failed", detail=f"no answer within {request.timeout:.0f} s after the login")
+        detail = "; ".join(filter(None, (runner.note, trouble)))
+        report = ProbeReport("ok", runner.boot, release, runner.clock_offset, runner.free_bytes, detail)
+        return self._told(report)
+
+    async def _meet(self) -> RunnerInfo:
+        for _ in range(_PROBES - 1):
+            try:
+                return await ensure_runner(self.link)
+            except LostError:
+                continue
+        return await ensure_runner(self.link)
+
+    async def _release(self, request: ProbeRequest) -> tuple[str, str]:
+        """What the target says that it runs, and what went wrong with asking."""
+        if not request.current:
+            return "", ""
+        answer = Collected()
+        command = CommandRequest(request.current.encode(), request.environment, request.timeout, _RELEASE_AT_MOST)
+        report = await durable.plain(self.link, command, answer)
+        if report.outcome != "ok":
+            how = report.detail or (report.outcome if report.exit_code is None else f"exit {report.exit_code}")
+            return "", f"release.current: {how}"
+        return one_line(self._redactor.text(answer.data.decode(errors="replace"))), ""
+
+    async def execute(self, request: ExecuteRequest, sink: Sink, watch: Watch) -> ExecuteReport:
+        return self._told(await durable.execute(self.link, request, sink, watch))
+
+    async def attach(self, request: AttachRequest, sink: Sink, watch: Watch) -> ExecuteReport:
+        return self._told(await durable.attach(self.link, request, sink, watch))
+
+    async def cancel(self, execution: str, grace: float) -> CancelReport:
+        return self._told(await durable.cancel(self.link, execution, grace))
+
+    async def command(self, request: CommandRequest, sink: Sink) -> ExecuteReport:
+        return self._told(await durable.plain(self.link, request, sink))
+
+    async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport:
+        return self._told(await upload(self.link, request, watch))
+
+    async def close(self) -> None:
+        await self.link.close()
+
+    def _told(self, report: Report) -> Report:
+        return replace(report, detail=make_safe(self._redactor.text(report.detail)))
+
+
+def _allow_many_connections() -> None:
+    """A soft limit of 256 open files, as some shells have it, would fail a fleet of 400."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
