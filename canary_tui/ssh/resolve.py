@@ -140,15 +140,14 @@ class Resolver:
         alone = any("%" in value for values in answer.values() for value in values)
         return _read(host, answer, standard, ssh), jump, alone
 
-    async def _jump(self, endpoint: Endpoint, jump: str, ssh: Ssh, depth: int) -> Endpoint | None:
+    async def _jump(self, endpoint: Endpoint, jump: str, ssh: Ssh, depth: int) -> Endpoint:
         before, _, last = jump.rpartition(",")
         user, host, port = parse_hop(last)
         hop_ssh = replace(ssh, user=user, port=port, jump=before or None, sudo=None)
         _check_host(host)
         hop, _ = await self._endpoint(host, hop_ssh)
-        # `Host *` with a ProxyJump means the jump host, too, which is reached without itself.
         if (hop.host, hop.port) == (endpoint.host, endpoint.port):
-            return None
+            raise ResolveError(f"jumphost loop via {hop.host}: its ProxyJump is itself; ssh refuses that, too")
         return await self._resolve(host, hop_ssh, depth + 1)
 
     async def _answer(self, host: str, ssh: Ssh, shared: tuple[bool, ...] | None) -> Answer:

@@ -73,10 +73,10 @@ async def test_jump_hosts_are_found_the_same_way(resolve):
     assert [(hop.host, hop.port) for hop in endpoint.jumps] == [("10.0.0.1", 22022), ("10.0.0.2", 2022)]
 
 
-async def test_a_jump_host_is_reached_without_itself(resolve):
-    config = "Host *\n ProxyJump bastion\n"
-    assert [hop.host for hop in (await resolve(config)).jumps] == ["bastion"]
-    assert (await resolve(config, host="bastion")).jumps == ()
+@pytest.mark.parametrize("host", ["web", "bastion"])
+async def test_a_jump_host_that_is_its_own_is_refused_as_ssh_does(resolve, host):
+    with pytest.raises(ResolveError, match="jumphost loop via bastion"):
+        await resolve("Host *\n ProxyJump bastion\n", host=host)
 
 
 async def test_jump_hosts_in_a_circle_are_refused(resolve):
