@@ -48,8 +48,13 @@ class Candidates:
         if not picking.marked:
             return f"Canaries: none yet of {count(len(picking.rows), 'target')}; space marks, s suggests"
         remaining = len(picking.rows) - len(picking.marked)
-        where = f", {origin}" if origin and picking.preselected else ""
-        return f"Canaries: {len(picking.marked):,}{self._spread()}{where}{_changed(picking)}; remaining {remaining:,}"
+        # The numbers first: a narrow terminal cuts the words at the end.
+        parts = (
+            f"Canaries: {len(picking.marked):,}{self._spread()}",
+            f"remaining {remaining:,}",
+            _whence(picking, origin),
+        )
+        return "; ".join(filter(None, parts))
 
     def _spread(self) -> str:
         tags = self.picking.tag_names()
@@ -124,10 +129,11 @@ def _facts(row: Row, release: str) -> TargetFacts:
     )
 
 
-def _changed(picking: Picking) -> str:
+def _whence(picking: Picking, origin: str) -> str:
+    """Where the marks come from, and what the operator did to them."""
     if not picking.preselected or not picking.changed:
-        return ""
+        return origin if picking.preselected else ""
     more = len(picking.marked - picking.preselected)
     fewer = len(picking.preselected - picking.marked)
-    signs = [f"+{more}" if more else "", f"-{fewer}" if fewer else ""]
-    return f", changed by you ({' '.join(filter(None, signs))})"
+    signs = " ".join(sign for sign, number in ((f"+{more}", more), (f"-{fewer}", fewer)) if number)
+    return f"changed by you ({signs}) {origin}"

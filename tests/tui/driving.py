@@ -25,6 +25,7 @@ protected = true
 
 [[targets]]
 name = "web-[1-12]"
+host = "10.20.30.[1-12]"
 roles = ["web"]
 environments = ["production"]
 tags = { zone = "a" }

@@ -75,7 +75,7 @@ def obey(command):
                 ask(next(iter(command.plan.targets)))
             look(command.plan)
         case Start():
-            say(Opened("2026-11-23T101500Z-shop-7f3a", options.directory))
+            say(Opened(os.path.basename(options.directory), options.directory))
         case Resume():
             say(Opened(os.path.basename(command.directory), command.directory))
         case Answered():

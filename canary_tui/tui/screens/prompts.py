@@ -86,7 +86,7 @@ class QuestionScreen(ModalScreen[str | None]):
         if self._question.kind == "host-key":
             answer = answer.strip()
             if answer != "yes":
-                self._hint("Only the word yes, written out, accepts the key.  esc refuses this target")
+                self._hint("Only the word yes accepts the key.  esc refuses this target")
                 return
         if answer:
             self.dismiss(answer)
@@ -105,8 +105,8 @@ class QuestionScreen(ModalScreen[str | None]):
 
 def _what_to_do(question: Question) -> str:
     if question.kind == "host-key":
-        return "Compare the fingerprint; then type yes and press enter.  esc refuses this target"
-    return "Type it and press enter; it is kept in memory only.  esc refuses this target"
+        return "Compare the fingerprint, then type yes, enter.  esc refuses this target"
+    return "Kept in memory only.  enter sends it, esc refuses this target"
 
 
 def question_text(question: Question) -> Content:

@@ -46,6 +46,10 @@ class Column:
         return self.key or (lambda row: natural(self.cell(row)))
 
 
+def _address(row: Row) -> str:
+    return "" if row.address == row.name else row.address
+
+
 def _last(row: Row) -> str:
     if row.outcome is None:
         return "never"
@@ -73,7 +77,7 @@ def columns_for(tags: Sequence[str]) -> tuple[Column, ...]:
     more = tuple(Column(tag.upper(), _tag(tag), 16, rank=2 + place) for place, tag in enumerate(tags[1:5]))
     return (
         Column("TARGET", lambda row: row.name, 40),
-        Column("ADDRESS", lambda row: row.address, 28, rank=1),
+        Column("ADDRESS", _address, 28, rank=1),
         Column("ROLES", lambda row: " ".join(row.roles), 24),
         *first,
         *more,
@@ -96,12 +100,18 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Row], room: int) -> tuple[
     widths = {column: _width(column, rows) for column in columns}
     chosen = [column for column in columns if column.rank == 0]
     for column in sorted((one for one in columns if one.rank), key=lambda one: one.rank):
-        if sum(widths[one] + _GAP for one in (*chosen, column)) <= room and any(map(column.cell, rows)):
+        if sum(widths[one] + _GAP for one in (*chosen, column)) <= room and _tells_apart(column, rows):
             chosen.append(column)
     over = sum(widths[one] + _GAP for one in chosen) - _GAP - room
     widest = max(chosen, key=lambda one: widths[one])
     widths[widest] = max(8, widths[widest] - max(0, over))
     return tuple(Laid(column, widths[column]) for column in columns if column in chosen)
+
+
+def _tells_apart(column: Column, rows: Sequence[Row]) -> bool:
+    """A column that is the same everywhere helps nobody to pick."""
+    first = column.cell(rows[0]) if rows else ""
+    return any(column.cell(row) != first for row in rows)
 
 
 def _width(column: Column, rows: Iterable[Row]) -> int:
@@ -184,13 +194,14 @@ class TargetTable(ScrollView, can_focus=True):
         self.virtual_size = Size(0, len(self.picking.shown))
         self.cursor = 0 if to_top else self.validate_cursor(self.cursor)
         if to_top:
-            self.scroll_to(y=0, animate=False, immediate=True)
+            self._scroll_to_row(0)
         self.refresh()
         self.post_message(self.Changed())
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002  Textual's signature
         """More columns, or fewer."""
         self._lay_out()
+        self.call_after_refresh(self._keep_in_sight)
 
     def _lay_out(self) -> None:
         room = self.size.width - _MARKS - 1
@@ -210,11 +221,18 @@ class TargetTable(ScrollView, can_focus=True):
         else:
             self.refresh_line(old)
             self.refresh_line(new)
+        self._keep_in_sight()
+
+    def _keep_in_sight(self) -> None:
         height, top = self.scrollable_content_region.height, round(self.scroll_y)
-        if new < top:
-            self.scroll_to(y=new, animate=False, immediate=True)
-        elif new >= top + height:
-            self.scroll_to(y=new - height + 1, animate=False, immediate=True)
+        if self.cursor < top:
+            self._scroll_to_row(self.cursor)
+        elif height and self.cursor >= top + height:
+            self._scroll_to_row(self.cursor - height + 1)
+
+    def _scroll_to_row(self, row: int) -> None:
+        # Forced: without it a table whose scrollbar was not laid out yet stays where it is.
+        self.scroll_to(y=row, animate=False, force=True)
 
     def action_up(self) -> None:
         """One row up."""

@@ -1,0 +1,122 @@
+"""The plan before the start: what it says, what preflight adds, and how deliberate starting is."""
+
+from __future__ import annotations
+
+import json
+
+from driving import SHOP, opened, press, screen_text, shows, until
+
+from canary_tui.domain.events import Operator
+from canary_tui.tui.app import CanaryApp
+
+
+async def to_plan(app, pilot):
+    await shows(app, "remaining 18")
+    await press(pilot, "enter")
+    await shows(app, "PLAN", "Nothing was connected to yet")
+
+
+def commands(log):
+    return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
+
+
+async def test_the_plan_names_every_wave_step_and_gate_and_the_hash(tmp_path):
+    async with opened(tmp_path, size=(100, 40)) as (app, pilot):
+        await to_plan(app, pilot)
+        await shows(
+            app,
+            "shop · production · release 1.4.2",
+            "1  canary      2 targets, 2 at once  from selection 'web-13 | web-2'",
+            "web-[2,13]",
+            "gate: a person approves by typing how many targets come next (18)",
+            "[ ] Dashboards look right",
+            "2  rest        18 targets, 8 at once",
+            "web-[1,3-12,14-20]",
+            "1  switch  echo switch",
+            "none: a changed target cannot be rolled back",
+        )
+        assert len(screen_text(app).splitlines()[0].split("plan ")[-1].strip()) == 12
+
+
+async def test_warnings_come_first_and_hidden_marks_are_one(tmp_path):
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "slash", *"zone=a", "enter", "enter")
+        await shows(app, "! 1 marked target is hidden by the filter")
+        text = screen_text(app)
+        assert text.index("hidden by the filter") < text.index("Waves")
+
+
+async def test_all_names_are_a_key_away(tmp_path):
+    async with opened(tmp_path) as (app, pilot):
+        await to_plan(app, pilot)
+        await press(pilot, "n")
+        await shows(app, "web-2 web-13", "web-1 web-3 web-4 web-5")
+
+
+async def test_a_step_says_on_which_targets_it_is_not_run(tmp_path):
+    fleet = SHOP.replace(
+        'run = "echo switch"', 'run = "echo switch"\n[[steps]]\nname = "warm"\nrun = "x"\nroles = ["canary"]'
+    )
+    async with opened(tmp_path, fleet, size=(100, 40)) as (app, pilot):
+        await to_plan(app, pilot)
+        await shows(app, "not on 12 targets without role canary:", "web-[1-12]")
+
+
+async def test_preflight_shows_failures_first_with_symbol_word_and_reason(tmp_path):
+    fleet = SHOP.replace('name = "web-[13-20]"', 'name = "dead-[13-20]"').replace("web-13", "dead-13")
+    async with opened(tmp_path, fleet, size=(100, 40)) as (app, pilot):
+        await to_plan(app, pilot)
+        await press(pilot, "P")
+        await shows(app, "Preflight  20/20", "~ dead-13", "unreachable  connection refused", "+ web-1 ", "runs 1.4.1")
+        text = screen_text(app)
+        assert text.index("dead-20") < text.index("+ web-1 ")
+        await shows(app, "Preflight: 8 targets of 20 not ok")
+
+
+async def test_starting_takes_a_capital_and_then_enter_on_a_sentence(tmp_path):
+    log = tmp_path / "commands"
+    async with opened(tmp_path, engine=("--log", str(log), "--refuse", "another rollout is live")) as (app, pilot):
+        await to_plan(app, pilot)
+        await press(pilot, "enter", "s", "enter")
+        await press(pilot, "S")
+        await shows(app, "Start 2 canaries of shop in production?   enter Start   esc Back")
+        assert commands(log) == []
+        await press(pilot, "escape")
+        await shows(app, "Not started.")
+        await press(pilot, "enter")
+        assert commands(log) == []
+        await press(pilot, "S", "enter")
+        await shows(app, "Refused: another rollout is live")
+        (start,) = commands(log)
+        assert start["type"] == "Start"
+        assert start["plan"]["waves"][0]["targets"] == ["web-2", "web-13"]
+        assert Operator(**{key: start["by"][key] for key in start["by"] if key != "type"}).user
+
+
+async def test_escape_goes_back_to_the_picker_with_its_marks(tmp_path):
+    async with opened(tmp_path) as (app, pilot):
+        await to_plan(app, pilot)
+        await press(pilot, "escape")
+        await shows(app, "remaining 18", "space Mark")
+
+
+async def test_text_that_looks_like_markup_or_a_command_stands_there_as_it_is(tmp_path):
+    evil = "[/x][@click=app.quit]Z[/]"
+    fleet = SHOP.replace("Dashboards look right", evil).replace("echo switch", f"echo {evil}")
+    async with opened(tmp_path, fleet, size=(100, 40)) as (app, pilot):
+        await to_plan(app, pilot)
+        await shows(app, f"[ ] {evil}", f"echo {evil}")
+
+
+async def test_an_engine_that_dies_is_told_in_full_width_with_the_way_on(tmp_path):
+    async with opened(tmp_path, engine=("--die", "--directory", str(tmp_path / "a-rollout"))) as (app, pilot):
+        await to_plan(app, pilot)
+        await press(pilot, "S", "enter")
+        await until(lambda: app.link.gone)
+        assert isinstance(app, CanaryApp)
+        assert "exit status 1: MemoryError" in app.link.gone
+        assert "MemoryError" in app.link.last_words
+        await shows(
+            app, "the engine is gone: exit status 1: MemoryError", "canary-tui resume a-rollout"
+        )
