@@ -6,6 +6,8 @@ import asyncio
 import os
 import random
 import re
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -207,23 +209,75 @@ def test_a_target_cannot_fake_a_mark_of_ours(tmp_path, whole_length):
     assert lines[4][25:] == "switch out| text"
 
 
-async def test_sync_makes_ended_output_durable_and_closes_the_file(tmp_path):
+def open_logs() -> list[str]:
+    links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
+    return [path for path in (os.readlink(link) for link in links if os.path.lexists(link)) if path.endswith(".log")]
+
+
+async def test_sync_makes_ended_output_durable_and_closes_the_files(tmp_path, monkeypatch):
+    synced: list[str] = []
+    fdatasync = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fdatasync(fd)))
     with LogSet(tmp_path / "logs") as logs:
         for number in range(50):
             log = logs.target(f"web-{number}")
             log.begin("switch", FIRST)
-            log.write("done\n")
+            if number:
+                log.write("done\n")
             log.end(FIRST)
         async with asyncio.timeout(10):
             await logs.sync()
-        opened = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if int(fd) > 2 and _is(fd)]
-        assert not [path for path in opened if path.endswith(".log")]
-        for number in range(50):
-            assert len(log_path(logs.folder, f"web-{number}").read_bytes().splitlines()) == 3
+        # Without text, there is nothing that reading the target again would not bring back.
+        assert sorted(synced) == sorted(str(log_path(logs.folder, f"web-{number}")) for number in range(1, 50))
+        assert all(len(Path(path).read_bytes().splitlines()) == 3 for path in synced)
+        logs.flush()
+        assert open_logs() == []
+        async with asyncio.timeout(10):
+            await logs.sync("web-1")
+        assert len(synced) == 49
 
 
-def _is(fd: str) -> bool:
-    return os.path.lexists(f"/proc/self/fd/{fd}")
+WRITER = """
+import sys, time
+from pathlib import Path
+from canary_tui.store.log_writer import LogSet
+logs = LogSet(Path(sys.argv[1]))
+for name in ("web-1", "web-2", "web-3"):
+    logs.target(name).begin("switch", "0123456789abcdef" * 2, resume=len(sys.argv) > 2)
+text = "".join(f"{number} {'x' * (number % 90)}\\n" for number in range(60000))
+place = 0
+print("ready", flush=True)
+while place < len(text):
+    for name in ("web-1", "web-2", "web-3"):
+        logs.target(name).write(text[place : place + 777])
+    place += 777
+logs.close()
+"""
+
+
+@pytest.mark.usefixtures("whole_length")
+def test_a_killed_writer_leaves_logs_that_reading_again_completes(tmp_path):
+    dice = random.Random(5)
+    expected = [f"{number} {'x' * (number % 90)}" for number in range(60_000)]
+    for round_ in range(6):
+        folder = tmp_path / str(round_)
+        writer = subprocess.Popen([sys.executable, "-c", WRITER, str(folder)], stdout=subprocess.PIPE)
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        goal, log = dice.randrange(1, 3_000_000), folder / "web-2.log"
+        while writer.poll() is None and not (log.exists() and log.stat().st_size > goal):
+            pass
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+        subprocess.run([sys.executable, "-c", WRITER, str(folder), "resume"], check=True, stdout=subprocess.DEVNULL)
+        merged = MergedReader(folder)
+        merged.poll()
+        assert merged.lines == 3 * 60_001
+        for name in ("web-1", "web-2", "web-3"):
+            lines = log_path(folder, name).read_bytes().split(b"\n")[1:-1]
+            assert [parse_line(line).text for line in lines] == expected
+        merged.close()
 
 
 @pytest.mark.parametrize("seed", [1, 2])
