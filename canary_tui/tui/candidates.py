@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from canary_tui.domain.building import Choices, picking
 from canary_tui.domain.building import Picking as Offered
-from canary_tui.domain.events import Outcome
 from canary_tui.domain.fleet import Fleet, Target
 from canary_tui.domain.names import count
 from canary_tui.domain.selection import Selection, TargetFacts, parse_selection
+from canary_tui.store.known import LastKnown
 from canary_tui.tui.picking import Picking, Row, Test
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What earlier rollouts left known of one target; `age` in seconds."""
-
-    release: str = ""
-    outcome: Outcome | None = None
-    age: float = 0.0
-
-
-_UNKNOWN = Known()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +59,8 @@ class Candidates:
             yield f"{bad:,} {'canary' if bad == 1 else 'canaries'} failed {'its' if bad == 1 else 'their'} last rollout"
 
 
-def candidates_of(fleet: Fleet, choices: Choices, known: Mapping[str, Known]) -> Candidates:
-    """The targets that take part, with what is known of each.
+def candidates_of(fleet: Fleet, choices: Choices) -> Candidates:
+    """The targets that take part.
 
     Raises:
         PlanError: nobody takes part, or the environment is none of the file's.
@@ -80,12 +68,25 @@ def candidates_of(fleet: Fleet, choices: Choices, known: Mapping[str, Known]) ->
     """
     offered = picking(fleet, choices)
     targets = {target.name: target for target in fleet.targets}
-    rows = [_row(targets[name], known.get(name, _UNKNOWN)) for name in offered.candidates]
+    rows = [_row(targets[name]) for name in offered.candidates]
     facts = tuple(_facts(row, choices.release) for row in rows)
     preselected, origin = _preselected(choices, offered, facts) if offered.pickable else ((), "")
     marks = [index for index, row in enumerate(rows) if row.name in preselected]
     why_not = "" if offered.pickable else _why_not(choices, offered)
     return Candidates(Picking(rows, marks), facts, why_not, origin)
+
+
+def learn(candidates: Candidates, known: Mapping[str, LastKnown], release: str, now: float) -> Candidates:
+    """The same with what earlier rollouts left known; marks, filter and order stay."""
+    rows = [_learned(row, known.get(row.name), now) for row in candidates.picking.rows]
+    candidates.picking.rows = rows
+    return replace(candidates, facts=tuple(_facts(row, release) for row in rows))
+
+
+def _learned(row: Row, known: LastKnown | None, now: float) -> Row:
+    if known is None:
+        return row
+    return replace(row, on=known.release, outcome=known.outcome, age=max(0.0, now - known.at), seen=True)
 
 
 def _preselected(choices: Choices, offered: Offered, facts: Iterable[TargetFacts]) -> tuple[Collection[str], str]:
@@ -103,17 +104,8 @@ def _why_not(choices: Choices, offered: Offered) -> str:
     return "; ".join(("Nothing to pick", *offered.notes))
 
 
-def _row(target: Target, known: Known) -> Row:
-    return Row(
-        target.name,
-        target.address,
-        target.roles,
-        target.environments,
-        target.tags,
-        known.release,
-        known.outcome,
-        known.age,
-    )
+def _row(target: Target) -> Row:
+    return Row(target.name, target.address, target.roles, target.environments, target.tags)
 
 
 def _facts(row: Row, release: str) -> TargetFacts:

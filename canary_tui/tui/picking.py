@@ -20,7 +20,9 @@ SortKey = Callable[["Row"], SortValue]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One target as the picker tells it. `on` is the release last seen there, `age` seconds since `outcome`."""
+    """One target as the picker tells it. `on` is the release last seen there, `age` seconds since `outcome`;
+    `seen` by any rollout.
+    """
 
     name: str
     address: str = ""
@@ -30,6 +32,7 @@ class Row:
     on: str = ""
     outcome: Outcome | None = None
     age: float = 0.0
+    seen: bool = False
 
 
 def natural(text: str) -> SortValue:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +14,9 @@ from textual.screen import Screen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from canary_tui.domain.state import RolloutState, apply
+from canary_tui.domain.names import count
 from canary_tui.engine.control import Notice, Opened, Refused, Resume
-from canary_tui.errors import CanaryError
-from canary_tui.store.directory import RolloutDirectory, rollouts
-from canary_tui.store.journal import read_journal
+from canary_tui.store.history import RolloutSummary, history
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.link import operator
 from canary_tui.tui.phrases import short_time
@@ -32,54 +29,23 @@ if TYPE_CHECKING:
 
 _MOST = 200
 """Rollouts that are listed: the youngest."""
-_HEAD = "  WHEN               RELEASE        RESULT        OK/ALL   BY"
+_HEAD = "  WHEN               RELEASE        RESULT            TARGETS   BY           TOOK"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One rollout, as its journal tells it. `problem` says why it could not be read."""
-
-    directory: RolloutDirectory
-    state: RolloutState
-    problem: str = ""
-
-    @property
-    def resumable(self) -> bool:
-        """It has begun and not ended."""
-        return not self.problem and self.state.plan is not None and self.state.verdict is None
-
-
-def read_entry(directory: RolloutDirectory) -> Entry:
-    """Fold one journal."""
-    state = RolloutState()
-    try:
-        for record in read_journal(directory.journal):
-            apply(state, record)
-    except (CanaryError, OSError, ValueError) as error:
-        return Entry(directory, state, str(error))
-    return Entry(directory, state)
-
-
-def entry_pieces(entry: Entry) -> Iterator[tuple[str, str]]:
-    """A row: when, which release, how it ended, for how many, by whom."""
-    state = entry.state
-    if entry.problem or state.plan is None:
-        yield (f"  {entry.directory.id:30}  ", "")
-        yield (one_line(entry.problem or "no journal yet"), "bold $error")
-        return
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(state.started_at))
-    ok = sum(1 for target in state.targets.values() if target.steps.outcome == "ok")
-    verdict = state.verdict or (f"open, {state.paused}" if state.paused else "open")
-    style = "$success" if state.verdict == "succeeded" else "bold $warning" if state.verdict is None else "bold $error"
-    yield (f"  {when}   {one_line(state.plan.release):13.13}  ", "")
-    yield (f"{verdict:13.13} ", style)
-    by = state.started_by.user if state.started_by else ""
-    yield (f"{ok:>4}/{len(state.targets):<5} {one_line(by)}", "")
-    yield (f"  {short_time(max(0.0, state.at - state.started_at))}", "$foreground 65%")
+def summary_pieces(summary: RolloutSummary) -> Iterator[tuple[str, str]]:
+    """A row: when, which release, how it ended, for how many, by whom, how long it took."""
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.started_at))
+    verdict = summary.verdict or (f"open, {summary.reason}" if summary.reason else "open")
+    style = "bold $error" if summary.verdict else "bold $warning"
+    yield (f"  {when}   {one_line(summary.release):14.14} ", "")
+    yield (f"{one_line(verdict):18.18}", "$success" if summary.verdict == "succeeded" else style)
+    yield (f"{summary.targets:>7,}   {one_line(summary.by.user):12.12} ", "")
+    if summary.ended_at is not None:
+        yield (short_time(max(0.0, summary.ended_at - summary.started_at)), "$foreground 65%")
 
 
 class HistoryScreen(Screen[None]):
-    """The list, the youngest first; journals are read in a thread."""
+    """The list, the youngest first."""
 
     BINDINGS = bindings("history", "move")
     AUTO_FOCUS = "OptionList"
@@ -90,7 +56,7 @@ class HistoryScreen(Screen[None]):
     def __init__(self, state: Path, fleet: str) -> None:
         super().__init__()
         self._state, self._fleet = state, fleet
-        self._entries: list[Entry] = []
+        self._found: list[RolloutSummary] = []
 
     def compose(self) -> ComposeResult:
         """Title, list, what is going on, keys."""
@@ -110,25 +76,22 @@ class HistoryScreen(Screen[None]):
         self._forget()
 
     async def _read(self) -> None:
-        found = await asyncio.to_thread(rollouts, self._state, self._fleet)
+        found = await asyncio.to_thread(history, self._state, self._fleet)
+        self._found = found[:_MOST]
         self._say("" if found else "No rollout of this fleet yet.")
         listed = self.query_one(OptionList)
-        for directory in found[:_MOST]:
-            entry = await asyncio.to_thread(read_entry, directory)
-            self._entries.append(entry)
-            listed.add_option(Option(Content.assemble(*entry_pieces(entry))))
-        if self._entries:
-            listed.highlighted = 0
-        self.query_one(TitleBar).show(f"HISTORY  {self._fleet}", f"{len(found):,} rollouts")
+        listed.add_options([Option(Content.assemble(*summary_pieces(one))) for one in self._found])
+        listed.highlighted = 0 if found else None
+        self.query_one(TitleBar).show(f"HISTORY  {self._fleet}", count(len(found), "rollout"))
 
     def _say(self, text: str, *, warning: bool = False) -> None:
         line = self.query_one("#summary", Static)
         line.set_class(warning, "-warning")
         line.update(Content(one_line(text)))
 
-    def _chosen(self) -> Entry | None:
+    def _chosen(self) -> RolloutSummary | None:
         place = self.query_one(OptionList).highlighted
-        return None if place is None else self._entries[place]
+        return None if place is None else self._found[place]
 
     def on_option_list_option_selected(self) -> None:
         """Enter."""
@@ -136,24 +99,23 @@ class HistoryScreen(Screen[None]):
 
     def action_open(self) -> None:
         """The same screens, read only."""
-        entry = self._chosen()
-        if entry is not None and entry.state.plan is not None:
+        if chosen := self._chosen():
             from canary_tui.tui.screens.rollout import RolloutScreen
 
-            self.app.push_screen(RolloutScreen(entry.directory.path, None))
+            self.app.push_screen(RolloutScreen(chosen.path, None))
 
     def action_resume(self) -> None:
         """Have the engine take the rollout over."""
-        entry = self._chosen()
-        if entry is None:
+        chosen = self._chosen()
+        if chosen is None:
             return
-        if not entry.resumable:
-            self._say("It has ended; there is nothing to go on with.", warning=True)
+        if chosen.verdict is not None:
+            self._say(f"It is over ({chosen.verdict}); there is nothing to go on with.", warning=True)
         elif self.app.link.gone:
             self._say(self.app.link.gone, warning=True)
         else:
             self._say("Resuming ...")
-            self.app.link.send(Resume(str(entry.directory.path), operator()))
+            self.app.link.send(Resume(str(chosen.path), operator()))
 
     def _noticed(self, notice: Notice) -> None:
         match notice:

@@ -12,8 +12,8 @@ from textual.widgets import Static
 
 from canary_tui.domain.names import count
 from canary_tui.errors import CanaryError, FleetFileError, Problem
+from canary_tui.fleetfile.report import problem_lines
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.terminal import one_line
 from canary_tui.tui.widgets.footer import KeyBar
 from canary_tui.tui.widgets.header import TitleBar
 
@@ -50,13 +50,8 @@ class ProblemsScreen(Screen[bool]):
 
 
 def problem_text(problem: Problem) -> Content:
-    """`path:line:column: key: message; hint`, and the line with a caret."""
-    place = ":".join(str(part) for part in (problem.path, problem.line, problem.column) if part)
-    lead = ": ".join(one_line(part) for part in (place, problem.key) if part)
-    parts = [(f"{lead}: " if lead else "", "bold $accent"), (one_line(problem.message), "bold")]
-    if problem.hint:
-        parts.append((f"; {one_line(problem.hint)}", ""))
-    if problem.source and problem.column:
-        parts.append((f"\n    {one_line(problem.source)}\n", "$secondary"))
-        parts.append(("    " + " " * (problem.column - 1) + "^", "bold $error"))
+    """What `check` prints, with the first line and the caret set off."""
+    first, *rest = problem_lines(problem)
+    parts: list[tuple[str, str]] = [(first, "bold")]
+    parts += [(f"\n{line}", "bold $error" if line.rstrip().endswith("^") else "$secondary") for line in rest]
     return Content.assemble(*parts)

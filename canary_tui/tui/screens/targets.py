@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -20,8 +21,9 @@ from canary_tui.domain.plan import Plan
 from canary_tui.domain.selection import SelectionError, parse_filter
 from canary_tui.errors import CanaryError, ExitCode
 from canary_tui.fleetfile.loader import LoadedFleet, load_fleet
+from canary_tui.store.known import last_known
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.candidates import Candidates, candidates_of
+from canary_tui.tui.candidates import Candidates, candidates_of, learn
 from canary_tui.tui.screens.problems import ProblemsScreen
 from canary_tui.tui.screens.prompts import ChooseScreen
 from canary_tui.tui.terminal import one_line
@@ -117,7 +119,7 @@ class TargetsScreen(Screen[None]):
             return
         self._choices = replace(self._choices, environment=environment or None)
         try:
-            self._here = await asyncio.to_thread(candidates_of, self._loaded.fleet, self._choices, {})
+            self._here = await asyncio.to_thread(candidates_of, self._loaded.fleet, self._choices)
         except PlanError as error:
             self._refuse(error)
             return
@@ -125,8 +127,17 @@ class TargetsScreen(Screen[None]):
         self.table.load(self._here.picking)
         self._filter_again()
         self._title()
+        self.run_worker(self._learn(), exclusive=True, group="learn")
         if not self._choices.release:
             self.action_release()
+
+    async def _learn(self) -> None:
+        """Old journals may be long: what they tell comes when it comes."""
+        assert self._loaded is not None
+        known = await asyncio.to_thread(last_known, self._options.state, self._loaded.fleet.name)
+        if known:
+            self._here = learn(self._here, known, self._choices.release, time.time())
+            self.table.learn()
 
     def _title(self) -> None:
         assert self._loaded is not None

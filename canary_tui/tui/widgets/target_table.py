@@ -51,15 +51,15 @@ def _address(row: Row) -> str:
 
 
 def _last(row: Row) -> str:
-    if row.outcome is None:
+    if not row.seen:
         return "never"
-    word = "ok" if row.outcome == "ok" else row.outcome.upper()
+    word = "ok" if row.outcome == "ok" else (row.outcome or "open").upper()
     return f"{word:6} {short_time(row.age)}"
 
 
 def _last_key(row: Row) -> tuple[tuple[int, str], ...]:
     """What failed first, then the youngest."""
-    rank = 2 if row.outcome is None else int(row.outcome == "ok")
+    rank = 2 if not row.seen else int(row.outcome == "ok")
     return ((rank, ""), (int(row.age), ""))
 
 
@@ -187,6 +187,11 @@ class TargetTable(ScrollView, can_focus=True):
         self.ordered_by, self.reverse, self.range_start = None, False, None
         self._lay_out()
         self.show_again(to_top=True)
+
+    def learn(self) -> None:
+        """The rows know more now."""
+        self._lay_out()
+        self.refresh()
 
     def show_again(self, *, to_top: bool = False) -> None:
         """The picking shows other rows now."""
