@@ -74,6 +74,11 @@ class Terminal:
         status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
+    def cpu(self) -> float:
+        """Seconds of processor that the program has used so far."""
+        fields = pathlib.Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def _read(self, seconds: float) -> bool:
         if not select.select([self._fd], [], [], max(0.0, seconds))[0]:
             return False
