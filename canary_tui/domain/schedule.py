@@ -33,11 +33,6 @@ CLEANING = 8
 
 
 @dataclass(frozen=True, slots=True)
-class ReadArtifacts:
-    """Read and hash the local files that upload steps send."""
-
-
-@dataclass(frozen=True, slots=True)
 class Probe:
     target: str
 
@@ -75,7 +70,8 @@ class Expire:
     at: float
 
 
-Deed = ReadArtifacts | Probe | StartStep | Attach | Cancel | ReadRelease | Expire
+Deed = Probe | StartStep | Attach | Cancel | ReadRelease | Expire
+DEEDS = (Probe, StartStep, Attach, Cancel, ReadRelease, Expire)
 Action = Deed | Event
 """Something to do, or an event to be recorded as it stands."""
 
@@ -137,8 +133,6 @@ def _to_cancel(state: RolloutState) -> list[str]:
 
 
 def _preflight(plan: Plan, state: RolloutState) -> Sequence[Action]:
-    if needs_artifacts(plan) and not state.artifacts:
-        return [ReadArtifacts()]
     probes = [target.probe for target in state.targets.values()]
     if "none" in probes or "running" in probes:
         return _probe(state, state.targets.values())
@@ -151,11 +145,6 @@ def _probe(state: RolloutState, targets: Iterable[TargetState]) -> Sequence[Acti
     places = PROBES - sum(target.probe == "running" for target in state.targets.values())
     waiting = [target.name for target in targets if target.probe == "none" and target.steps.outcome is None]
     return [Probe(name) for name in waiting[: max(places, 0)]]
-
-
-def needs_artifacts(plan: Plan) -> bool:
-    """Some step uploads a file."""
-    return any(isinstance(step, UploadStep) for step in (*plan.steps, *plan.rollback, *plan.finally_))
 
 
 # A wave
@@ -177,11 +166,11 @@ def _wave(plan: Plan, state: RolloutState) -> Sequence[Action]:
 
 def _steps(plan: Plan, targets: Sequence[TargetState], parallel: int) -> Iterator[Action]:
     """A sliding window: a target keeps its place from its first step to its last."""
-    places = parallel - sum(target.active for target in targets)
+    places = parallel - sum(target.holding for target in targets)
     for target in targets:
         if target.steps.outcome is not None or target.running is not None or target.probe != "ok":
             continue
-        if not target.active:
+        if not target.holding:
             if reason := _needless(plan, target):
                 yield e.TargetSkipped(target.name, reason)
                 continue
@@ -212,7 +201,7 @@ def _after_wave(plan: Plan, state: RolloutState, wave: PlannedWave) -> Sequence[
     gate, now = state.gate, evidence(plan, state)
     if gate is None or (gate.decision == "open" and gate.evidence != now):
         return [e.GateOpened(state.wave, now)]
-    if gate.decision != "open":
+    if gate:
         return [e.WaveStarted(state.wave + 1)]
     if not wave.gate.approve:
         return [e.GatePassed(state.wave)]

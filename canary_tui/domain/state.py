@@ -68,6 +68,8 @@ class TargetState:
     reported: str | None = None
     """The release that it said it has, read back at the end."""
     changed: bool = False
+    holding: bool = False
+    """It has one of its wave's parallel places: from its first step until its deployment ends, well or badly."""
     unconfirmed: bool = False
     """A stop was asked for, and the target did not show the process group gone."""
     running: Running | None = None
@@ -96,11 +98,6 @@ class TargetState:
                 return replace(self, rollback=track)
             case "finally":
                 return replace(self, finally_=track)
-
-    @property
-    def active(self) -> bool:
-        """It has begun its steps and not ended them: it takes one of its wave's parallel places."""
-        return self.steps.outcome is None and (self.running is not None or self.started_at > 0)
 
     @property
     def failing(self) -> bool:
@@ -303,7 +300,8 @@ def _orphan(plan: Plan, target: TargetState) -> TargetState:
     if not is_durable(plan.phase_steps(phase)[step]):
         return target
     running = Running(phase, step, track.attempts, track.execution, target.ended_at, orphaned=True)
-    return replace(target.with_track(phase, replace(track, outcome=None)), running=running)
+    target = replace(target, running=running, holding=phase == "steps")
+    return target.with_track(phase, replace(track, outcome=None))
 
 
 def _probe(state: RolloutState, event: e.ProbeStarted | e.TargetProbed, at: float) -> None:
@@ -347,7 +345,7 @@ def _start_step(state: RolloutState, event: e.StepStarted, at: float) -> None:
     running = Running(phase, event.step, event.attempt, event.execution, at)
     changes = phase == "steps" and not isinstance(plan.steps[event.step], HttpStep)
     target = replace(target, running=running, changed=target.changed or changes, unconfirmed=False)
-    target = replace(target, started_at=target.started_at or at)
+    target = replace(target, started_at=target.started_at or at, holding=phase == "steps")
     _put(state, target.with_track(phase, replace(track, attempts=event.attempt, execution=event.execution)))
 
 
@@ -371,7 +369,8 @@ def _finish_step(state: RolloutState, event: e.StepFinished, at: float) -> None:
         case _:
             assert_never(event.outcome)
     ended_at = at if track.outcome is not None else target.ended_at
-    _put(state, replace(target.with_track(phase, track), running=None, ended_at=ended_at))
+    target = replace(target.with_track(phase, track), running=None, ended_at=ended_at)
+    _put(state, replace(target, holding=target.holding and target.steps.outcome is None))
 
 
 def _advance(plan: Plan, target: TargetState, phase: Phase, track: Track, *, waived: bool = False) -> Track:

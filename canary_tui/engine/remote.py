@@ -20,6 +20,16 @@ class Sink(Protocol):
     def write(self, data: bytes, stream: Stream = "out") -> None: ...
 
 
+class Collected:
+    """A sink that keeps standard output, for short answers."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes, stream: Stream = "out") -> None:
+        self.data += data if stream == "out" else b""
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
     """Preflight: log in, look at clock, disk and the runner's folder. `current` is the fleet's `release.current`."""

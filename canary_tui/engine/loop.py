@@ -1,0 +1,336 @@
+"""The loop that performs what the policy calls for, and turns what happens into events.
+
+Order, always: the events of a round are on disk before anything that they announce is begun or told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from canary_tui.domain import events as e
+from canary_tui.domain import schedule
+from canary_tui.domain.events import Event, Outcome, Record
+from canary_tui.domain.fleet import RunStep, Step
+from canary_tui.domain.plan import Phase
+from canary_tui.domain.schedule import Action, Deed, next_actions
+from canary_tui.domain.state import IllegalEvent, RolloutState, Running, apply, is_durable
+from canary_tui.engine.commands import DECISIONS, Decision, RefusedError, to_event
+from canary_tui.engine.remote import (
+    AttachRequest,
+    CancelReport,
+    Collected,
+    CommandRequest,
+    ExecuteReport,
+    Network,
+    ProbeRequest,
+    Remote,
+    Sink,
+    Stream,
+)
+from canary_tui.engine.steps import Task, perform, variables
+
+GRACE = 10.0
+"""Seconds between asking a step to end and killing it."""
+_AFTER_CANCEL = 15.0
+"""Seconds that a stopped step has to report its end before we stop listening."""
+_READ_BACK = 60.0
+"""Seconds that reading a target's release may take."""
+
+
+class Journal(Protocol):
+    """Where events become records."""
+
+    def append(self, event: Event, at: float) -> Record: ...
+
+    async def commit(self) -> None:
+        """Return when everything appended is on disk."""
+        ...
+
+
+class Output(Sink, Protocol):
+    """One execution's output on its way to the target's log."""
+
+    def finish(self) -> None:
+        """Write out what was held back; nothing follows."""
+        ...
+
+
+class Logs(Protocol):
+    """The targets' log files."""
+
+    def begin(self, target: str, step: str, execution: str, *, resume: bool) -> Output: ...
+
+    def note(self, target: str, text: str) -> None:
+        """A line of our own in the target's log."""
+        ...
+
+
+class Listener(Protocol):
+    """Hears of each record once it is on disk, and of what is worth nothing tomorrow."""
+
+    def recorded(self, record: Record) -> None: ...
+    def progress(self, target: str, size: int, total: int) -> None: ...
+    def refused(self, decision: Decision, reason: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A deed has ended. It counts as under way until its events are folded, so that it is never begun twice."""
+
+    deed: Deed
+    events: tuple[Event, ...]
+
+
+class Rollout:
+    """One rollout under way in this process, from its first record to the last that this engine writes."""
+
+    def __init__(self, state: RolloutState, journal: Journal, logs: Logs, network: Network, listener: Listener) -> None:
+        assert state.plan is not None
+        self.state, self.plan = state, state.plan
+        self._journal, self._logs, self._network, self._listener = journal, logs, network, listener
+        self._inbox: asyncio.Queue[Event | Decision | _Done] = asyncio.Queue()
+        self._active: dict[Deed, asyncio.Task[None]] = {}
+        self._jobs: dict[str, asyncio.Task[None]] = {}
+        """The task that follows each target's step."""
+        self._remotes: dict[str, Remote] = {}
+
+    def submit(self, thing: Event | Decision) -> None:
+        """Hand in a person's decision, or an event from outside (`FrontLost`, `EngineStopped`)."""
+        self._inbox.put_nowait(thing)
+
+    async def run(self) -> RolloutState:
+        """Go on until the rollout or this engine has ended."""
+        async with asyncio.TaskGroup() as tasks:
+            try:
+                while not self._over:
+                    if not await self._carry_out(tasks, next_actions(self.plan, self.state)):
+                        await self._hear()
+            finally:
+                for task in self._active.values():
+                    task.cancel()
+        return self.state
+
+    @property
+    def _over(self) -> bool:
+        return self.state.verdict is not None or self.state.paused is not None
+
+    async def _carry_out(self, tasks: asyncio.TaskGroup, actions: Sequence[Action]) -> bool:
+        """Record the events and begin the deeds that are not under way; whether there was an event."""
+        deeds: list[tuple[Deed, str]] = []
+        events: list[Event] = []
+        for action in actions:
+            if not isinstance(action, schedule.DEEDS):
+                events.append(action)
+            elif action not in self._active:
+                execution = secrets.token_hex(16)
+                deeds.append((action, execution))
+                events += self._announce(action, execution)
+        await self._tell([self._take(event) for event in events])
+        for deed, execution in deeds:
+            task = self._active[deed] = tasks.create_task(self._do(deed, execution))
+            if isinstance(deed, schedule.StartStep | schedule.Attach):
+                self._jobs[deed.target] = task
+        return bool(events)
+
+    def _announce(self, deed: Deed, execution: str) -> Sequence[Event]:
+        """What the journal must hold before the deed is begun."""
+        match deed:
+            case schedule.Probe(target):
+                return [e.ProbeStarted(target)]
+            case schedule.StartStep(target, phase, step, attempt):
+                return [e.StepStarted(target, phase, step, attempt, execution)]
+            case schedule.Attach(target):
+                return [e.StepAttached(target, self._running(target).execution)]
+            case schedule.Cancel(target):
+                return [e.CancelStarted(target, self._running(target).execution)]
+            case schedule.ReadRelease() | schedule.Expire():
+                return []
+            case _:
+                assert_never(deed)
+
+    async def _hear(self) -> None:
+        """Wait for something to happen, and take everything in that has."""
+        heard = [await self._inbox.get()]
+        while not self._inbox.empty():
+            heard.append(self._inbox.get_nowait())
+        await self._tell([record for thing in heard for record in self._take_in(thing)])
+
+    def _take_in(self, thing: Event | Decision | _Done) -> list[Record]:
+        if isinstance(thing, _Done):
+            self._active.pop(thing.deed, None)
+            return [] if self._over else [self._take(event) for event in thing.events]
+        if self._over:
+            return []
+        if not isinstance(thing, DECISIONS):
+            return [self._take(thing)]
+        try:
+            return [self._take(to_event(thing, self.state))]
+        except (RefusedError, IllegalEvent) as error:
+            self._listener.refused(thing, str(error))
+            return []
+
+    def _take(self, event: Event) -> Record:
+        """Fold an event in and queue it for the disk; nobody hears of it before it is there.
+
+        Folding first lets a stale decision be refused without a trace in the journal.
+        """
+        at = max(time.time(), self.state.at)
+        apply(self.state, Record(self.state.seq + 1, at, event))
+        return self._journal.append(event, at)
+
+    async def _tell(self, records: Sequence[Record]) -> None:
+        if not records:
+            return
+        await self._journal.commit()
+        for record in records:
+            self._listener.recorded(record)
+            if isinstance(record.event, e.WaveStarted):
+                await self._close_waves_before(record.event.wave)
+
+    async def _close_waves_before(self, wave: int) -> None:
+        """Canaries keep their connection until the gate has let the next wave go."""
+        idle = [t.name for t in self.state.targets.values() if t.wave < wave and t.running is None]
+        remotes = [self._remotes.pop(name) for name in idle if name in self._remotes]
+        await asyncio.gather(*(remote.close() for remote in remotes))
+
+    # Deeds: each ends with the events that say how it ended
+
+    async def _do(self, deed: Deed, execution: str) -> None:
+        events: tuple[Event, ...] = ()
+        try:
+            events = await self._outcome_of(deed, execution)
+        finally:
+            self._inbox.put_nowait(_Done(deed, events))
+
+    async def _outcome_of(self, deed: Deed, execution: str) -> tuple[Event, ...]:
+        match deed:
+            case schedule.Probe(target):
+                return (await self._probe(target),)
+            case schedule.StartStep(target, phase, step):
+                return (await self._start(target, phase, step, execution),)
+            case schedule.Attach(target):
+                return (await self._attach(target),)
+            case schedule.Cancel(target):
+                return await self._cancel(target)
+            case schedule.ReadRelease(target):
+                return (await self._read_release(target),)
+            case schedule.Expire(wave, at):
+                await asyncio.sleep(at - time.time())
+                still = self.state.wave == wave and self.state.gate is not None and self.state.gate.decision == "open"
+                return (e.GateExpired(wave),) if still and self.state.aborted == "none" else ()
+            case _:
+                assert_never(deed)
+
+    async def _probe(self, target: str) -> Event:
+        environment = variables(self.plan, self.state, target, "steps")
+        report = await self._remote(target).probe(ProbeRequest(self.plan.current, environment))
+        return e.TargetProbed(
+            target, report.outcome, report.boot, report.release, report.clock_offset, report.free_bytes, report.detail
+        )
+
+    async def _start(self, target: str, phase: Phase, index: int, execution: str) -> Event:
+        step = self.plan.phase_steps(phase)[index]
+        known = variables(self.plan, self.state, target, phase)
+        task = Task(self.plan, step, target, execution, known, self.state.targets[target].boot, self.state.artifacts)
+        output = self._logs.begin(target, step.name, execution, resume=False)
+        follower = _Follower(self, target, output)
+        try:
+            report = await perform(task, self._remote(target), follower, follower)
+        finally:
+            output.finish()
+        return self._finished(target, execution, report)
+
+    async def _attach(self, target: str) -> Event:
+        running = self._running(target)
+        step = self.plan.phase_steps(running.phase)[running.step]
+        output = self._logs.begin(target, step.name, running.execution, resume=True)
+        follower = _Follower(self, target, output)
+        request = AttachRequest(running.execution, self.state.targets[target].boot, step.timeout)
+        try:
+            report = await self._remote(target).attach(request, follower, follower)
+        finally:
+            output.finish()
+        return self._finished(target, running.execution, report)
+
+    def _finished(self, target: str, execution: str, report: ExecuteReport) -> Event:
+        words = f"{report.outcome}{f': {report.detail}' if report.detail else ''}"
+        self._logs.note(target, words)
+        return e.StepFinished(target, execution, report.outcome, report.exit_code, report.size, report.detail)
+
+    async def _cancel(self, target: str) -> tuple[Event, ...]:
+        running = self.state.targets[target].running
+        job = self._jobs.get(target)
+        if running is None or job is None or job.done():
+            return ()
+        report = await self._stop(target, running)
+        finished = e.CancelFinished(target, running.execution, report.confirmed, report.detail)
+        if report.confirmed and is_durable(self._step(running)):
+            await asyncio.wait({job}, timeout=_AFTER_CANCEL)
+        if job.done():
+            return (finished,)
+        job.cancel()
+        await asyncio.wait({job})
+        outcome: Outcome = "cancelled" if report.confirmed else "unknown"
+        detail = "stopped" if report.confirmed else f"stop unconfirmed: {report.detail}"
+        return (finished, e.StepFinished(target, running.execution, outcome, detail=detail))
+
+    async def _stop(self, target: str, running: Running) -> CancelReport:
+        """Ask the target to stop a durable step. The others end when we stop listening to them."""
+        match self._step(running):
+            case step if is_durable(step):
+                return await self._remote(target).cancel(running.execution, GRACE)
+            case RunStep():
+                return CancelReport(confirmed=False, detail="a plain command; its connection is closed")
+        return CancelReport(confirmed=True)
+
+    async def _read_release(self, target: str) -> Event:
+        seen = Collected()
+        environment = variables(self.plan, self.state, target, "steps")
+        command = CommandRequest((self.plan.current or "true").encode(), environment, _READ_BACK)
+        report = await self._remote(target).command(command, seen)
+        release = seen.data.decode(errors="replace").strip().partition("\n")[0] if report.outcome == "ok" else ""
+        return e.ReleaseRead(target, release, report.detail)
+
+    def _remote(self, target: str) -> Remote:
+        if target not in self._remotes:
+            self._remotes[target] = self._network.remote(self.plan.targets[target])
+        return self._remotes[target]
+
+    def _running(self, target: str) -> Running:
+        running = self.state.targets[target].running
+        assert running is not None
+        return running
+
+    def _step(self, running: Running) -> Step:
+        return self.plan.phase_steps(running.phase)[running.step]
+
+    def progress(self, target: str, size: int, total: int) -> None:
+        """A running step printed or sent something."""
+        self._listener.progress(target, size, total)
+
+
+class _Follower:
+    """What one execution tells while it runs: its output, and the state of the way to it."""
+
+    def __init__(self, rollout: Rollout, target: str, output: Output) -> None:
+        self._rollout, self._target, self._output = rollout, target, output
+        self._size = 0
+
+    def write(self, data: bytes, stream: Stream = "out") -> None:
+        self._output.write(data, stream)
+        self._size += len(data)
+        self._rollout.progress(self._target, self._size, 0)
+
+    def connection_lost(self, detail: str) -> None:
+        self._rollout.submit(e.ConnectionLost(self._target, detail))
+
+    def connection_restored(self) -> None:
+        self._rollout.submit(e.ConnectionRestored(self._target))
+
+    def upload_progress(self, sent: int, total: int) -> None:
+        self._rollout.progress(self._target, sent, total)

@@ -1,0 +1,110 @@
+"""How each kind of step is performed on one target, and with which variables."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+from canary_tui.domain.events import ArtifactRead
+from canary_tui.domain.fleet import HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
+from canary_tui.domain.plan import Phase, Plan
+from canary_tui.domain.state import RolloutState
+from canary_tui.domain.variables import AT_RUN_TIME, fill, names_in
+from canary_tui.engine.http import ask_http
+from canary_tui.engine.local import artifact_path, run_here
+from canary_tui.engine.remote import CommandRequest, ExecuteReport, ExecuteRequest, Remote, Sink, UploadRequest, Watch
+from canary_tui.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One execution of a step on a target: everything that it needs, none of it to be looked up later."""
+
+    plan: Plan
+    step: Step
+    target: str
+    execution: str
+    variables: dict[str, str]
+    boot: str
+    artifacts: dict[str, tuple[int, str]]
+
+
+def variables(plan: Plan, state: RolloutState, target: str, phase: Phase) -> dict[str, str]:
+    """The variables of a step: those of the plan, and what is known only now.
+
+    In a rollback RELEASE is what the target had before, and PREVIOUS what this rollout brought.
+    """
+    previous = state.targets[target].previous
+    wave = plan.waves[state.targets[target].wave].name
+    known = {**plan.targets[target].variables, "ROLLOUT": state.rollout, "WAVE": wave, "PREVIOUS": previous}
+    return {**known, "RELEASE": previous, "PREVIOUS": plan.release} if phase == "rollback" else known
+
+
+async def perform(task: Task, remote: Remote, sink: Sink, watch: Watch) -> ExecuteReport:
+    """Do the step; the report says how it ended."""
+    step, cap = task.step, task.plan.limits.output
+    match step:
+        case RunStep(durable=True):
+            return await remote.execute(_durable(task, b"set -e\n" + step.run.encode()), sink, watch)
+        case RunStep():
+            command = CommandRequest(b"set -e\n" + step.run.encode(), task.variables, step.timeout, cap)
+            return await remote.command(command, sink)
+        case ScriptStep():
+            return await remote.execute(_durable(task, task.plan.scripts[step.script].encode()), sink, watch)
+        case UploadStep():
+            return await _upload(task, step, remote, sink, watch)
+        case HttpStep():
+            asker = remote if step.from_ == "target" else None
+            return await ask_http(fill(step.http, task.variables), step.expect, step.timeout, asker, sink)
+        case LocalStep():
+            folder = task.plan.directory
+            return await run_here(step.local, task.variables, folder, step.timeout, cap, sink)
+        case _:
+            assert_never(step)
+
+
+def _durable(task: Task, script: bytes) -> ExecuteRequest:
+    step = task.step
+    return ExecuteRequest(task.execution, script, task.variables, step.timeout, task.plan.limits.output, task.boot)
+
+
+async def _upload(task: Task, step: UploadStep, remote: Remote, sink: Sink, watch: Watch) -> ExecuteReport:
+    source, to = fill(step.upload, task.variables), fill(step.to, task.variables)
+    path = artifact_path(task.plan.directory, source)
+    frozen = task.artifacts.get(source)
+    try:
+        size, sha256 = frozen or await asyncio.to_thread(measure, path)
+    except OSError as error:
+        return ExecuteReport("failed", detail=f"{path}: {error.strerror}")
+    request = UploadRequest(str(path), size, sha256, to, int(step.mode, 8), step.timeout)
+    report = await remote.upload(request, watch)
+    words = "already there, skipped" if report.skipped else f"{size} bytes, verified"
+    sink.write(f"{source} to {to}: {words if report.outcome == 'ok' else report.detail}\n".encode())
+    return ExecuteReport(report.outcome, 0 if report.outcome == "ok" else None, 0, report.detail)
+
+
+def read_artifacts(plan: Plan) -> Iterator[ArtifactRead]:
+    """Measure, once, every local file that the steps of some target send, so that all are sent the same bytes.
+
+    Raises:
+        UsageError: one cannot be read.
+    """
+    uploads = [step.upload for step in plan.steps if isinstance(step, UploadStep)]
+    uploads = [name for name in uploads if not set(names_in(name)) & set(AT_RUN_TIME)]
+    for name in sorted({fill(upload, target.variables) for upload in uploads for target in plan.targets.values()}):
+        path = artifact_path(plan.directory, name)
+        try:
+            yield ArtifactRead(name, *measure(path))
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}; an upload step sends this file") from None
+
+
+def measure(path: Path) -> tuple[int, str]:
+    """Size in bytes and sha256 in hex of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return file.tell(), digest.hexdigest()
