@@ -184,7 +184,7 @@ HOST_PATTERN = Matches(
 USER = Matches(_USER, "a login name of letters, digits and . _ @ + -, not beginning with '-'")
 JUMP = Matches(rf"none|{_HOP}(?:,{_HOP})*", "jump hosts such as 'bastion' or 'user@bastion:2222'", longest=1024)
 TAG_VALUE = Matches(r"[A-Za-z0-9._:/@+-]+", "a word of letters, digits and . _ : / @ + -")
-OCTAL = Matches(r"0?[0-7]{3}|[0-7]{4}", "permissions in octal such as '0644'", longest=4)
+OCTAL = Matches(r"0?[0-7]{3}|[0-7]{4}", "permissions in octal such as '0644'", longest=16)
 URL = Matches(r"https?://[!-~]+", "a URL that begins with http:// or https:// and has no spaces", longest=2048)
 LABEL = Printable(80)
 PATH = Printable(1024)

@@ -31,17 +31,25 @@ class Fault:
     hint: str = ""
 
 
+class Faults(list[Fault]):
+    """The faults so far, and the paths of array items that were refused and so are missing from their tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropped: set[KeyPath] = set()
+
+
 class _Refused:
     """What a reader returns in place of a value that it noted a fault about."""
 
 
 REFUSED = _Refused()
 
-Reader = Callable[[Any, KeyPath, list[Fault]], Any]
+Reader = Callable[[Any, KeyPath, Faults], Any]
 """Reads a TOML value that stands at a path; notes faults in the list; returns the value, or REFUSED."""
 
 
-def decode(kind: Any, value: object, faults: list[Fault], path: KeyPath = ()) -> Any:
+def decode(kind: Any, value: object, faults: Faults, path: KeyPath = ()) -> Any:
     """The value as a `kind`, or REFUSED.
 
     Where there are faults in optional parts, these are left at their defaults, so that what depends on the sound
@@ -102,7 +110,7 @@ def _narrowed(inner: Reader, rules: list[Rule]) -> Reader:
     if not rules:
         return inner
 
-    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+    def read(value: Any, path: KeyPath, faults: Faults) -> Any:
         found = inner(value, path, faults)
         if found is not REFUSED:
             try:
@@ -116,7 +124,7 @@ def _narrowed(inner: Reader, rules: list[Rule]) -> Reader:
 
 
 def _choice(choices: tuple[Any, ...]) -> Reader:
-    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+    def read(value: Any, path: KeyPath, faults: Faults) -> Any:
         if isinstance(value, str) and value in choices:
             return value
         listed = ", ".join(map(repr, choices))
@@ -127,18 +135,20 @@ def _choice(choices: tuple[Any, ...]) -> Reader:
 
 
 def _array(item: Reader) -> Reader:
-    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+    def read(value: Any, path: KeyPath, faults: Faults) -> Any:
         if type(value) is not list:
             hint = 'write ["..."]' if isinstance(value, str) else ""
             return _refuse(faults, path, f"expected an array, got {describe(value)}", hint)
         found = [item(one, (*path, index), faults) for index, one in enumerate(value)]
+        if REFUSED in found:
+            faults.dropped.update((*path, index) for index, one in enumerate(found) if one is REFUSED)
         return tuple(one for one in found if one is not REFUSED)
 
     return read
 
 
 def _mapping(key: Reader, item: Reader) -> Reader:
-    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+    def read(value: Any, path: KeyPath, faults: Faults) -> Any:
         if type(value) is not dict:
             return _refuse(faults, path, f"expected a table, got {describe(value)}")
         found = {}
@@ -153,7 +163,7 @@ def _mapping(key: Reader, item: Reader) -> Reader:
 
 
 def _parsed(parse: Callable[[Any], Any]) -> Reader:
-    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+    def read(value: Any, path: KeyPath, faults: Faults) -> Any:
         try:
             return parse(value)
         except ValueError as error:
@@ -163,7 +173,7 @@ def _parsed(parse: Callable[[Any], Any]) -> Reader:
 
 
 def _scalar(kind: type) -> Reader:
-    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+    def read(value: Any, path: KeyPath, faults: Faults) -> Any:
         if type(value) is kind:
             return value
         hint = f'write "{value}"' if kind is str and type(value) is int and abs(value) < 2**63 else ""
@@ -178,7 +188,7 @@ def _union(members: list[Any]) -> Reader:
     if all(map(is_dataclass, members)):
         return _tables({first_key(member): member for member in members})
 
-    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+    def read(value: Any, path: KeyPath, faults: Faults) -> Any:
         if type(value) in members:
             return value
         listed = " or ".join(NAMES[member] for member in members)
@@ -190,7 +200,7 @@ def _union(members: list[Any]) -> Reader:
 def _tables(members: dict[str, Any]) -> Reader:
     listed = ", ".join(members)
 
-    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+    def read(value: Any, path: KeyPath, faults: Faults) -> Any:
         if type(value) is not dict:
             return _refuse(faults, path, f"expected a table, got {describe(value)}")
         if later := [name for name in UNSUPPORTED_STEPS if name in value]:
@@ -214,7 +224,7 @@ def _table(cls: Any) -> Reader:
     keys = {key: (one.name, reader(one.hint)) for key, one in keys_of(cls).items()}
     required = [(key, one.name) for key, one in keys_of(cls).items() if one.required]
 
-    def read(value: Any, path: KeyPath, faults: list[Fault]) -> Any:
+    def read(value: Any, path: KeyPath, faults: Faults) -> Any:
         if type(value) is not dict:
             return _refuse(faults, path, f"expected a table, got {describe(value)}")
         arguments = read_keys(cls, keys, value, path, faults)
@@ -229,7 +239,7 @@ def _table(cls: Any) -> Reader:
 
 
 def read_keys(
-    cls: type, keys: dict[str, tuple[str, Reader]], table: dict[str, Any], path: KeyPath, faults: list[Fault]
+    cls: type, keys: dict[str, tuple[str, Reader]], table: dict[str, Any], path: KeyPath, faults: Faults
 ) -> dict[str, Any]:
     """The sound values of a table, by field name."""
     arguments = {}
@@ -269,6 +279,6 @@ def describe(value: object) -> str:
             return f"the date or time {value}"
 
 
-def _refuse(faults: list[Fault], path: KeyPath, message: str, hint: str = "") -> _Refused:
+def _refuse(faults: Faults, path: KeyPath, message: str, hint: str = "") -> _Refused:
     faults.append(Fault(path, message, hint))
     return REFUSED

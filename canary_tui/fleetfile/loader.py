@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from canary_tui.domain.fleet import Fleet, ScriptStep
 from canary_tui.errors import FleetFileError, Problem
-from canary_tui.fleetfile.decode import Fault, keys_of, read_keys, reader
-from canary_tui.fleetfile.locate import KeyPath, locate
+from canary_tui.fleetfile.decode import Fault, Faults, keys_of, read_keys, reader
+from canary_tui.fleetfile.locate import KeyPath, Position, locate
 from canary_tui.fleetfile.meaning import check, expand_targets
-from canary_tui.fleetfile.source import parse, read_text, source_line
+from canary_tui.fleetfile.source import parse, read_text
 
 LARGEST_SCRIPT = 2**20
 """Bytes of one script: it travels inside the plan, and so into the journal."""
@@ -43,20 +43,21 @@ def load_fleet(path: str | Path) -> LoadedFleet:
     shown = Path(path)
     text = read_text(shown)
     table = parse(shown, text)
-    faults: list[Fault] = []
+    faults = Faults()
     fleet = _decode(table, faults)
     damaged = {str(fault.path[0]) for fault in faults if fault.path}
-    expanded = expand_targets(fleet.targets, faults)
-    damaged |= {"targets"} if any(fault.path[:1] == ("targets",) for fault in faults) else set()
-    faults += check(fleet, expanded, damaged)
-    scripts = _scripts(fleet, shown.parent, faults)
+    expanded, later = expand_targets(fleet.targets)
+    damaged |= {"targets"} if later else set()
+    later += check(fleet, expanded, damaged)
+    scripts = _scripts(fleet, shown.parent, later)
+    faults += _replaced(later, table, faults.dropped)
     if faults:
         raise FleetFileError(_problems(shown, text, faults))
     single = tuple(one.target for one in expanded)
     return LoadedFleet(replace(fleet, targets=single), scripts, shown.absolute(), text)
 
 
-def _decode(table: dict[str, Any], faults: list[Fault]) -> Fleet:
+def _decode(table: dict[str, Any], faults: Faults) -> Fleet:
     """The fleet as far as it is sound: what is refused is at its default, or empty."""
     keys = {key: (one.name, reader(one.hint)) for key, one in keys_of(Fleet).items()}
     sound = read_keys(Fleet, keys, table, (), faults)
@@ -85,22 +86,37 @@ def _script(path: Path) -> str:
     return text
 
 
+def _replaced(faults: Iterable[Fault], table: dict[str, Any], dropped: set[KeyPath]) -> Iterator[Fault]:
+    """The faults with the indexes of the file: what the decoder dropped has moved the rest up."""
+    for fault in faults:
+        match fault.path:
+            case (str(key), int(index), *rest) if dropped:
+                kept = [at for at in range(len(table[key])) if (key, at) not in dropped]
+                yield replace(fault, path=(key, kept[index], *rest))
+            case _:
+                yield fault
+
+
 def _problems(path: Path, text: str, faults: Iterable[Fault]) -> tuple[Problem, ...]:
     places = locate(text)
+    lines = text.split("\n")
 
-    def place(fault: Fault) -> tuple[int, int]:
+    def place(fault: Fault) -> Position | None:
         at: KeyPath = fault.path
-        while at not in places:
+        while at and at not in places:
             at = at[:-1]
-        return places[at]
+        return places[at] if at else None
 
-    placed = sorted(((place(fault), fault) for fault in faults), key=lambda pair: pair[0])
-    return tuple(_problem(path, text, fault, *at) for at, fault in placed)
+    placed = sorted(((place(fault), fault) for fault in faults), key=lambda pair: pair[0] or (0, 0))
+    return tuple(_problem(path, lines, fault, at) for at, fault in placed)
 
 
-def _problem(path: Path, text: str, fault: Fault, line: int, column: int) -> Problem:
-    place: dict[str, Any] = {"line": line, "column": column, "source": source_line(text, line)} if fault.path else {}
-    return Problem(fault.message, fault.hint, _dotted(fault.path), str(path), **place)
+def _problem(path: Path, lines: Sequence[str], fault: Fault, at: Position | None) -> Problem:
+    key = _dotted(fault.path)
+    if at is None:
+        return Problem(fault.message, fault.hint, key, str(path))
+    source = lines[at.line - 1].removesuffix("\r")
+    return Problem(fault.message, fault.hint, key, str(path), at.line, at.column, source)
 
 
 def _dotted(path: KeyPath) -> str:

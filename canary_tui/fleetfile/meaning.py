@@ -22,6 +22,9 @@ from canary_tui.domain.waves import divide, lineup
 from canary_tui.fleetfile.decode import Fault
 from canary_tui.fleetfile.locate import KeyPath
 
+_MOST_FAULTS = 100
+"""Tables that cannot be expanded, before the rest is not looked at."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expanded:
@@ -31,15 +34,20 @@ class Expanded:
     target: Target
 
 
-def expand_targets(targets: Sequence[Target], faults: list[Fault]) -> list[Expanded]:
-    """Every single target, in order."""
+def expand_targets(targets: Sequence[Target]) -> tuple[list[Expanded], list[Fault]]:
+    """Every single target, in order, and why some tables are none."""
     found: list[Expanded] = []
+    faults: list[Fault] = []
     for index, target in enumerate(targets):
         try:
-            found += (Expanded(index, one) for one in _expand(target, MOST_TARGETS - len(found)))
+            found += (Expanded(index, one) for one in _expand(target))
         except _Unexpandable as error:
             faults.append(Fault(("targets", index, error.key), str(error), error.hint))
-    return found
+        if len(found) > MOST_TARGETS:
+            faults.append(Fault(("targets", index), f"more than {MOST_TARGETS:,} targets in all", "split the fleet"))
+        if len(found) > MOST_TARGETS or len(faults) == _MOST_FAULTS:
+            break  # thousands of tables of thousands of targets each would take minutes
+    return found, faults
 
 
 class _Unexpandable(ValueError):
@@ -49,10 +57,8 @@ class _Unexpandable(ValueError):
         self.hint = hint
 
 
-def _expand(target: Target, most: int) -> list[Target]:
-    names = _expanded("name", target.name, most)
-    if len(names) > most:
-        raise _Unexpandable("name", f"more than {MOST_TARGETS:,} targets in all", "split the fleet")
+def _expand(target: Target) -> list[Target]:
+    names = _expanded("name", target.name)
     hosts: Sequence[str | None] = [None] * len(names)
     if target.host is not None:
         hosts = _hosts(target.host, len(names))
@@ -71,7 +77,7 @@ def _expand(target: Target, most: int) -> list[Target]:
 def _hosts(host: str, number: int) -> Sequence[str]:
     if host.startswith("[") and host.endswith("]") and ":" in host:
         return (host[1:-1],)  # an IPv6 address, as a URL would write it
-    hosts = _expanded("host", host, MOST_TARGETS)
+    hosts = _expanded("host", host)
     if len(hosts) == number:
         return hosts
     if len(hosts) == 1:
@@ -79,9 +85,9 @@ def _hosts(host: str, number: int) -> Sequence[str]:
     raise _Unexpandable("host", f"{count(len(hosts), 'host')} for {count(number, 'name')}", "they expand in step")
 
 
-def _expanded(key: str, text: str, most: int) -> tuple[str, ...]:
+def _expanded(key: str, text: str) -> tuple[str, ...]:
     try:
-        return expand(text, most)
+        return expand(text)
     except ValueError as error:
         raise _Unexpandable(key, str(error)) from None
 
@@ -102,6 +108,8 @@ def check(fleet: Fleet, expanded: Sequence[Expanded], damaged: Collection[str]) 
     yield from _duplicates(fleet)
     if {"targets", "environments", "vars"} <= sound:
         yield from _variables(fleet)
+    if not fleet.steps and "steps" not in damaged:
+        yield Fault(("steps",), "there are no steps", "a fleet needs at least one [[steps]]")
     yield from _gates(fleet)
     if {"targets", "environments"} <= sound:
         words = list(_selections(fleet, known))
@@ -167,32 +175,28 @@ def _roles(fleet: Fleet, known: Collection[str]) -> Iterator[Fault]:
 
 def _environments(fleet: Fleet) -> Iterator[Fault]:
     known = fleet.environments
-    tables: tuple[tuple[str, Sequence[Target] | Sequence[Wave]], ...] = (
-        ("targets", fleet.targets),
-        ("waves", fleet.waves),
-    )
-    for table, entries in tables:
-        for index, entry in enumerate(entries):
-            for at, name in enumerate(entry.environments):
-                if name not in known:
-                    hint = suggest(name, known) or f"declare it: [environments.{name}]"
-                    yield Fault((table, index, "environments", at), f"unknown environment {name!r}", hint)
+    named = [("targets", i, target.environments) for i, target in enumerate(fleet.targets)]
+    named += [("waves", i, wave.environments) for i, wave in enumerate(fleet.waves)]
+    for table, index, names in named:
+        for at, name in enumerate(names):
+            if name not in known:
+                hint = suggest(name, known) or f"declare it: [environments.{name}]"
+                yield Fault((table, index, "environments", at), f"unknown environment {name!r}", hint)
     if fleet.targets and all(target.environments for target in fleet.targets):
         populated = {name for target in fleet.targets for name in target.environments}
         for name in known:
-            if name not in populated:
+            if name not in populated and populated <= known.keys():
                 yield Fault(("environments", name), f"no target belongs to {name!r}")
 
 
 def _duplicates(fleet: Fleet) -> Iterator[Fault]:
-    named: dict[tuple[str, str], int] = {}
+    named: set[tuple[str, str]] = set()
     entries = [("waves", i, wave.name) for i, wave in enumerate(fleet.waves)]
     entries += [(table, i, step.name) for table, i, step in _steps(fleet) if step.name]
     for table, index, name in entries:
         if (table, name) in named:
-            hint = f"also {table}[{named[table, name]}]"
-            yield Fault((table, index, "name"), f"duplicate name {name!r}", hint)
-        named.setdefault((table, name), index)
+            yield Fault((table, index, "name"), f"duplicate name {name!r}", f"another of [[{table}]] has it")
+        named.add((table, name))
 
 
 def _variables(fleet: Fleet) -> Iterator[Fault]:
@@ -226,8 +230,6 @@ def _names(path: KeyPath, text: str, known: Collection[str]) -> Iterator[Fault]:
 
 
 def _gates(fleet: Fleet) -> Iterator[Fault]:
-    if not fleet.steps:
-        yield Fault(("steps",), "there are no steps", "a fleet needs at least one [[steps]]")
     for index, wave in enumerate(fleet.waves):
         path = ("waves", index, "gate")
         if wave.targets is not None and wave.share is not None:

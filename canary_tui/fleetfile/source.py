@@ -30,6 +30,7 @@ _LONG_NUMBER = re.compile(r"[0-9_]{4000,}")
 _LONE_RETURN = re.compile(r"\r(?!\n)")
 _AT = re.compile(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 
+_PLAINER = {"Cannot overwrite a value": "a key is set twice"}
 _KINDS = {
     stat.S_IFDIR: "is a folder",
     stat.S_IFIFO: "is a pipe",
@@ -108,7 +109,7 @@ def _explained(text: str, error: str) -> tuple[int, str, str]:
     match = _AT.match(error)
     if match is None:
         return 0, error, ""
-    message = match[1][:1].lower() + match[1][1:]
+    message = _PLAINER.get(match[1], match[1][:1].lower() + match[1][1:])
     if match[2] is None:
         return len(text.rstrip()), f"{message}, and the file ends", ""
     start = sum(len(line) + 1 for line in text.split("\n")[: int(match[2]) - 1])
