@@ -1,0 +1,160 @@
+"""How a target is met: where its runner is, putting it there, and what it says of itself."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.resources
+import re
+import shlex
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import asyncssh
+
+from canary_tui.ssh.output import one_line
+from canary_tui.ssh.protocol import Answer, Conversation, Line, LostError, new_nonce
+
+ANSWER = 60.0
+"""Seconds for a question that the runner answers at once."""
+
+
+class RunnerError(Exception):
+    """The target was reached but cannot do what the runner needs; `detail` says why, made safe."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerInfo:
+    """What was found when the runner was met: where it is, and the target as it is now.
+
+    `clock_offset` is the target's clock minus ours in seconds. `note` is for the operator, "" if all is well.
+    """
+
+    path: str
+    folder: str
+    boot: str
+    clock_offset: float
+    free_bytes: int
+    note: str = ""
+
+
+_met: WeakKeyDictionary[asyncssh.SSHClientConnection, RunnerInfo] = WeakKeyDictionary()
+
+
+@functools.cache
+def _runner() -> tuple[bytes, str]:
+    """The runner's text and the name that its content gives it: a running shell reads its script as it goes."""
+    text = importlib.resources.files("canary_tui.ssh").joinpath("runner.sh").read_bytes()
+    return text, f"runner-{hashlib.sha256(text).hexdigest()[:16]}.sh"
+
+
+# One line, no "!" and no quote inside: any login shell hands it to sh as it is, csh and fish too.
+_MEET = (
+    "umask 077; "
+    'for d in "${{XDG_STATE_HOME:-${{HOME:-/dev/null}}/.local/state}}/canary-tui" "/var/tmp/canary-tui-$(id -u)"; '
+    "do "
+    'mkdir -p "$d" 2>/dev/null; [ -h "$d" ] && continue; [ -d "$d" ] && [ -O "$d" ] && [ -w "$d" ] || continue; '
+    'r=$d/{name}; if [ -f "$r" ] && [ "$(wc -c <"$r")" -eq {size} ]; then :; else '
+    'echo "CTUI1 {nonce} SEND" >&2; '
+    'cat >"$r.$$" && [ "$(wc -c <"$r.$$")" -eq {size} ] && mv -f "$r.$$" "$r" || '
+    '{{ rm -f "$r.$$"; echo "CTUI1 {nonce} ERR no room in $d" >&2; exit 97; }}; fi; '
+    'exec /bin/sh "$r" hello {nonce}; done; '
+    'echo "CTUI1 {nonce} ERR no folder to write to, neither in the home folder nor in /var/tmp" >&2; exit 97'
+)
+
+
+async def ensure_runner(link: Line) -> RunnerInfo:
+    """Meet the runner once a connection, installing it where it is missing.
+
+    RunnerError where the target cannot have it, LinkError where it cannot be reached, LostError where the way broke.
+    """
+    connection = await link.connection()
+    if connection not in _met:
+        _met[connection] = await _introduce(link, connection)
+    return _met[connection]
+
+
+@asynccontextmanager
+async def speak(link: Line, words: str, conversation: Conversation) -> AsyncIterator[RunnerInfo]:
+    """A conversation with the target's runner; raises as `ensure_runner`, inside and at the beginning.
+
+    A connection that proves dead is dropped, a runner that does not answer is met anew the next time.
+    """
+    runner = await ensure_runner(link)
+    connection = await link.connection()
+    async with _opened(link, connection, f"/bin/sh {shlex.quote(runner.path)} {words}", conversation):
+        yield runner
+
+
+@asynccontextmanager
+async def _opened(
+    link: Line, connection: asyncssh.SSHClientConnection, words: str, conversation: Conversation
+) -> AsyncIterator[None]:
+    try:
+        await conversation.open(link, connection, words)
+        yield
+    except LostError as error:
+        if conversation.exit_status is not None:
+            _met.pop(connection, None)
+        if error.silent or conversation.connection_died or connection.is_closed():
+            link.drop(connection)
+        raise
+    finally:
+        conversation.close()
+
+
+async def _introduce(link: Line, connection: asyncssh.SSHClientConnection) -> RunnerInfo:
+    text, name = _runner()
+    nonce = new_nonce()
+    script = _MEET.format(name=name, size=len(text), nonce=nonce)
+    conversation = Conversation(nonce, b"", lambda _: None)
+    asked = time.time()
+    async with _opened(link, connection, f"/bin/sh -c '{script}'", conversation):
+        answer = await conversation.answered(ANSWER)
+        if answer is not None and answer.word == "SEND":
+            conversation.write(text)
+            conversation.end_input()
+            asked = time.time()
+            answer = await conversation.answered(ANSWER)
+        match answer:
+            case Answer("HELLO"):
+                return _info(answer, name, asked, conversation.noise)
+            case Answer():
+                raise RunnerError(f"the runner cannot be installed: {one_line(answer.text)}")
+        if conversation.exit_status is None:
+            raise LostError("the connection was closed")
+        said = f"; it says: {conversation.noise}" if conversation.noise else ""
+        raise RunnerError(f"the login did not run /bin/sh (status {conversation.exit_status}){said}")
+
+
+def _info(hello: Answer, name: str, asked: float, noise: str) -> RunnerInfo:
+    folder = hello.text.partition(" folder=")[2]
+    fields = hello.fields
+    if not folder.startswith("/") or not folder.isprintable():
+        raise RunnerError(f"the runner's folder has an unusable name: {one_line(folder)}")
+    now = re.match(r"\d{1,12}(\.\d{1,9})?", fields.get("now", ""))
+    free = fields.get("free", "")
+    return RunnerInfo(
+        path=f"{folder}/{name}",
+        folder=folder,
+        boot=one_line(fields.get("boot", "")),
+        clock_offset=float(now[0]) - (asked + time.time()) / 2 if now else 0.0,
+        free_bytes=int(free) * 1024 if free.isdecimal() and len(free) < 16 else 0,
+        note=_note(fields.get("session", ""), noise),
+    )
+
+
+def _note(session: str, noise: str) -> str:
+    notes = []
+    if session == "none":
+        notes.append("it has none of setsid, perl and python3, so a step's children cannot be stopped")
+    if noise:
+        notes.append(f"its login shell prints before it does anything: {noise}")
+    return "; ".join(notes)

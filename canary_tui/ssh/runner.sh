@@ -1,0 +1,569 @@
+# The part of canary-tui that lives on a target: it starts a step once, keeps what it prints, and knows how it ended.
+#
+#   sh RUNNER hello  NONCE                                  look around, tidy up
+#   sh RUNNER run    NONCE ID TIMEOUT CAP DIGEST            start a step (payload on stdin), follow it to its end
+#   sh RUNNER attach NONCE ID OFFSET                        follow from that byte on, counted from 0
+#   sh RUNNER status NONCE ID
+#   sh RUNNER void   NONCE ID                               make sure that it never starts, unless it has
+#   sh RUNNER cancel NONCE ID GRACE                         the same, and if it has: stop it, and look
+#   sh RUNNER ack    NONCE ID                               its output arrived: may be removed
+#   sh RUNNER gc     NONCE
+#   sh RUNNER plain  NONCE TIMEOUT                          a command that dies with its connection
+#   sh RUNNER put    NONCE TOKEN SIZE SHA256 MODE           a file: its path is the first line of stdin
+#
+# Answers are lines on stderr: "CTUI1 NONCE WORD key=value ...". A step's output is on stdout, raw, after the line
+# "CTUI1 NONCE DATA": whatever a login shell says before that is not ours. A payload is a line "LINES BYTES", then as
+# many lines that export the environment, then as many bytes of script ("plain": lines of script, for it has no file
+# to put them in). A payload that was cut off never runs.
+#
+# Files of one run, in runs/ beside this script (ID is the controller's, so that a repeated start finds the first):
+#   ID.go         "pid start boot digest" of the supervisor. It exists exactly if the one start has happened.
+#   ID.child      the same three of the command, leader of its own session and process group
+#   ID.out        what it printed, both streams in order
+#   ID.exit       ID.go under another name, once its second line says "rc=N why=WORD"
+#   ID.why  ID.cancelled  ID.acked    small marks
+#
+# Nothing here may be newer than POSIX sh of 2001, and forks are counted: a step that does nothing must cost little.
+
+protocol=CTUI1
+op=$1 nonce=$2
+folder=${0%/*}
+runs=$folder/runs
+shell=${CANARY_TUI_SHELL:-/bin/sh}
+
+say() { printf '%s\n' "$protocol $nonce $*" >&2; }
+die() { say "ERR $*"; exit 97; }
+
+# --- who is who: pid, start time and boot together name a process for ever --------------------------------------------
+
+boot_id() {
+    boot=
+    read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id && return
+    boot=$(sysctl -n kern.boottime 2>/dev/null || who -b 2>/dev/null)
+    boot=$(printf '%s' "$boot" | tr -c 'A-Za-z0-9' '_')
+}
+
+read_stat() { # PID: its state letter, group, start time; all empty if it is gone
+    letter= group= start=
+    stat_=
+    { while IFS= read -r line_ || [ -n "$line_" ]; do stat_="$stat_$line_ "; done; } 2>/dev/null <"/proc/$1/stat" || return
+    own=${stat_%% *}
+    set -f
+    set -- ${stat_##*") "} # a program's name may hold anything, even ") "
+    set +f
+    letter=$1 group=$3 start=${20}
+}
+
+start_of() { # PID: when it started, in $start; empty if it is gone or only waits to be buried
+    if [ -r /proc/self/stat ]; then
+        read_stat "$1"
+        case $letter in Z | X | '') start= ;; esac
+    else
+        start=$(ps -o lstart= -p "$1" 2>/dev/null | tr -c 'A-Za-z0-9\n' '_')
+    fi
+}
+
+who_am_i() { # this very process, even in a subshell, where $$ is somebody else
+    if [ -r /proc/self/stat ]; then
+        read_stat self
+    else
+        own=$("$shell" -c 'echo $PPID')
+        start_of "$own"
+    fi
+}
+
+alive() { # PID START BOOT
+    [ "$3" = "$boot" ] && [ -n "$2" ] || return 1
+    start_of "$1"
+    [ "$start" = "$2" ]
+}
+
+own_folder() { [ -d "$1" ] && [ -O "$1" ] && [ ! -h "$1" ]; }
+
+size_of() { # FILE: in $size
+    size=$(wc -c 2>/dev/null <"$1") || size=0
+    size=$((size)) # some print blanks around it
+}
+
+# --- what is known of a run -------------------------------------------------------------------------------------------
+
+read_go() { go_pid= go_start= go_boot= go_digest=; read -r go_pid go_start go_boot go_digest _ 2>/dev/null <"$run.go"; }
+read_child() { c_pid= c_start= c_boot=; read -r c_pid c_start c_boot _ 2>/dev/null <"$run.child" && [ -n "$c_boot" ]; }
+child_alive() { read_child && alive "$c_pid" "$c_start" "$c_boot"; }
+read_exit() { record=; { read -r _ && read -r record; } 2>/dev/null <"$run.exit"; }
+
+look() { # in $state
+    if [ ! -e "$run.go" ]; then
+        state=absent
+        [ -e "$folder/forgotten" ] && grep -q -x "$id" "$folder/forgotten" && state=forgotten
+        return 0
+    fi
+    read_go
+    if [ "$go_pid" = void ]; then state=void; return; fi
+    if read_exit; then state="done $record"; return; fi
+    if alive "$go_pid" "$go_start" "$go_boot"; then state=running; return; fi
+    # Gone without a record, unless it wrote one while we looked.
+    if read_exit; then state="done $record"; return; fi
+    if [ "$go_boot" != "$boot" ]; then state='lost why=reboot'
+    elif ! read_child; then state='lost why=supervisor child=unrecorded'
+    elif child_alive; then state="lost why=supervisor child=alive pid=$c_pid"
+    else state='lost why=supervisor child=gone'
+    fi
+}
+
+void() { # close the gate for this id for good; fails if somebody passed it before
+    printf 'void\n' >"$run.void.$$" || die "no room in $runs"
+    ln "$run.void.$$" "$run.go" 2>/dev/null
+    passed=$?
+    rm -f "$run.void.$$"
+    return "$passed"
+}
+
+# --- time without the wall clock and without forks --------------------------------------------------------------------
+
+now=0
+clock() { # hundredths of a second, in $now; where there is no /proc, nap counts
+    read -r up_ _ 2>/dev/null </proc/uptime && now=${up_%.*}${up_#*.}
+}
+nap() { # SECONDS HUNDREDTHS
+    sleep "$1" 2>/dev/null || sleep 1 # some know whole seconds only
+    now=$((now + $2))
+    clock
+}
+
+# --- stopping: never a signal without knowing whom it hits ------------------------------------------------------------
+
+group_alive() { # does anything live in the group of the child? A zombie does not.
+    kill -s 0 -- "-$c_pid" 2>/dev/null || return 1
+    [ -r /proc/self/stat ] || return 0
+    for file_ in /proc/[0-9]*; do
+        read_stat "${file_#/proc/}"
+        [ "$group" = "$c_pid" ] && case $letter in Z | X) ;; *) return 0 ;; esac
+    done
+    return 1
+}
+
+signal_group() { kill -s "$1" -- "-$c_pid" 2>/dev/null || kill -s "$1" "$c_pid" 2>/dev/null; }
+
+stop_group() { # GRACE in seconds: TERM, wait, KILL, look. 0 if the group is gone.
+    alive "$c_pid" "$c_start" "$c_boot" || return 0
+    signal_group TERM
+    clock; until_=$((now + $1 * 100))
+    while group_alive && [ "$now" -lt "$until_" ]; do nap 0.05 5; done
+    group_alive || return 0
+    signal_group KILL
+    until_=$((now + 300))
+    while group_alive; do
+        [ "$now" -lt "$until_" ] || return 1
+        nap 0.05 5
+    done
+}
+
+# --- starting ---------------------------------------------------------------------------------------------------------
+
+leader() { # become "$@" as the leader of a new session
+    for setsid_ in /usr/bin/setsid /bin/setsid /usr/local/bin/setsid; do
+        [ -x "$setsid_" ] && exec "$setsid_" "$@"
+    done
+    command -v perl >/dev/null 2>&1 && exec perl -e 'use POSIX "setsid"; setsid(); exec @ARGV' "$@"
+    command -v python3 >/dev/null 2>&1 &&
+        exec python3 -c 'import os, sys; os.setsid(); os.execvp(sys.argv[1], sys.argv[1:])' "$@"
+    trap '' HUP
+    exec "$@"
+}
+
+read_lines() { # HOW_MANY: into $text
+    text= left_=$1
+    while [ "$left_" -gt 0 ]; do
+        IFS= read -r line_ || return 1
+        text="$text$line_
+"
+        left_=$((left_ - 1))
+    done
+}
+
+read_payload_head() { # $count, and the environment into memory: it never has a name on a disk
+    read -r lines_ count _ || return 1
+    case $lines_:$count in *[!0-9:]* | :* | *:) return 1 ;; esac
+    read_lines "$lines_" && environment=$text
+}
+
+take() { # BYTES FILE: exactly so many from stdin, and not one further
+    : >"$2" || return 1
+    left_=$1
+    while [ "$left_" -gt 0 ]; do
+        case $(LC_ALL=C dd bs="$left_" count=1 2>&1 >>"$2") in
+        1+0*) return 0 ;; # one whole block: nothing to count
+        0+1*) ;;          # a pipe gives what it has
+        *) return 1 ;;
+        esac
+        size_of "$2"
+        left_=$(($1 - size))
+    done
+}
+
+become_step() { # SCRIPT: with the login's own umask and locale, as if it had been typed
+    read -r first_ <"$1"
+    case $first_ in
+    '#!'*) set -- ${first_#??} "$1" ;;
+    *) set -- "$shell" "$1" ;;
+    esac
+    umask "$mask"
+    if [ -n "$locale" ]; then LC_ALL=$locale; else unset LC_ALL; fi
+    eval "$environment"
+    leader "$@"
+}
+
+supervise() { # TIMEOUT CAP DIGEST. stdin: the payload. stdout: the follower's ear, which may be gone at any time.
+    trap : PIPE TERM INT HUP QUIT # handled here, but not ignored in what we start
+    if [ -e "$run.go" ]; then meet_other "$3"; return; fi
+    mask=$(umask) locale=${LC_ALL-}
+    umask 077
+    LC_ALL=C
+    own_folder "$runs" || die "$runs is not a folder of ours"
+    script=$run.$$.sh
+    read_payload_head && take "$count" "$script" || { rm -f "$script"; die 'the step did not arrive whole'; }
+    exec 4<&- 0</dev/null
+    boot_id
+    who_am_i
+    identity="$own $start $boot $3"
+    # Room for the exit record is taken before anything runs, so that a full disk cannot lose it.
+    printf '%-159s\n%-95s\n' "$identity" reserved >"$run.$$" && : >>"$run.out" || {
+        rm -f "$run.$$" "$script"
+        die "no room in $runs"
+    }
+    # The only gate: link() either makes the name, with our identity already inside, or fails.
+    if ! ln "$run.$$" "$run.go" 2>/dev/null; then
+        rm -f "$run.$$" "$script"
+        [ -e "$run.go" ] || die "$runs knows no hard links"
+        meet_other "$3"
+        return
+    fi
+    printf 'begun\n'
+    exec 2>/dev/null
+    stand_by "$1" "$2" & watcher=$!
+    ( # a foreground job: the shell would have made it deaf to INT and QUIT for good with "&"
+        who_am_i
+        printf '%s\n' "$own $start $boot" >"$run.child"
+        [ -e "$run.cancelled" ] && exit 143
+        become_step "$script"
+    ) >>"$run.out" 2>&1
+    rc=$?
+    [ "$rc" -gt 384 ] && rc=$((rc - 256)) # yash and ksh93 count signals from elsewhere
+    [ "$rc" -gt 256 ] && rc=$((rc - 128))
+    # A watcher that has begun to stop the group must see it through: the leader is not all of it.
+    # KILL, because a new subshell has our handlers for an instant, and would take TERM for nothing.
+    [ -e "$run.why" ] || kill -s KILL "$watcher"
+    wait "$watcher"
+    why=exit
+    [ -e "$run.why" ] && read -r why <"$run.why"
+    [ -e "$run.cancelled" ] && why=cancelled
+    # In place, in space that we have; then one rename publishes it.
+    until printf '%-159s\n%-95s\n' "$identity" "rc=$rc why=$why" 1<>"$run.$$" && mv -f "$run.$$" "$run.exit"; do sleep 2; done
+    printf 'done\n'
+}
+
+meet_other() { # DIGEST: the start has happened before; follow that one, if it was this very step
+    read_go
+    if [ "$go_digest" = "$1" ]; then printf 'exists\n'; exec 4<&- 2>/dev/null; tick_away
+    elif [ "$go_pid" = void ]; then say STATE void
+    else say OTHER
+    fi
+}
+
+stand_by() { # TIMEOUT CAP: hold the limits, and beat time for the follower while it listens
+    trap : PIPE
+    clock; began=$now beaten=$now looked=$now ticks=0 pause=0.05 hundredths=5
+    while :; do
+        nap "$pause" "$hundredths"
+        if [ "$pause" != 1 ]; then
+            if [ $((now - beaten)) -ge 400 ]; then beaten=$now word=beat; else word=tick; fi
+            ticks=$((ticks + 1))
+            if ! printf '%s\n' "$word"; then pause=1 hundredths=100
+            elif [ "$ticks" -eq 20 ]; then pause=0.15 hundredths=15
+            fi
+        fi
+        if [ "$1" -gt 0 ] && [ $((now - began)) -ge "$1" ]; then overrun timeout; fi
+        [ $((now - looked)) -ge 100 ] || continue
+        looked=$now
+        if [ "$2" -gt 0 ]; then
+            size_of "$run.out"
+            [ "$size" -gt "$2" ] && overrun output-cap
+        fi
+        # Without its supervisor a command is still held to its limits, as long as it lives.
+        read_go
+        alive "$go_pid" "$go_start" "$go_boot" || child_alive || exit 0
+    done
+}
+
+overrun() { # WHY
+    child_alive || return
+    printf '%s\n' "$1" >"$run.why"
+    stop_group 5
+    exit 0
+}
+
+# --- following --------------------------------------------------------------------------------------------------------
+
+tick_away() { # where no supervisor of ours beats the time
+    beaten=0
+    while :; do
+        printf 'tick\n' || return
+        nap 0.1 10
+        if [ $((now - beaten)) -ge 400 ]; then beaten=$now; printf 'beat\n' || return; fi
+    done
+}
+
+show() { # what is new: all cats share one open file, each goes on where the last one stopped
+    [ -s "$run.out" ] || return 0
+    cat <&3 || exit 1
+}
+
+show_if_new() { # a look at two times saves a fork where nothing has been written
+    [ "$run.out" -ot "$run.mark.$nonce" ] && return
+    [ -s "$run.out" ] || return
+    : >"$run.mark.$nonce"
+    show
+}
+
+skip() { # BYTES
+    whole_=$(($1 / 65536)) rest_=$(($1 % 65536))
+    [ "$whole_" -eq 0 ] || dd bs=65536 skip="$whole_" count=0 <&3 >/dev/null 2>&1
+    [ "$rest_" -eq 0 ] || dd bs="$rest_" count=1 <&3 >/dev/null 2>&1
+}
+
+sha256() { # of stdin
+    if command -v sha256sum >/dev/null 2>&1; then sha256sum
+    elif command -v sha256 >/dev/null 2>&1; then sha256 -q
+    elif command -v shasum >/dev/null 2>&1; then shasum -a 256
+    fi
+}
+
+measure() { # $size and $sum of exactly what was shown: a daemon may go on writing to the same file
+    if [ ! -s "$run.out" ]; then size=0 sum=none; return; fi
+    size=
+    { read -r _ size; } 2>/dev/null </proc/self/fdinfo/3
+    [ -n "$size" ] || size_of "$run.out"
+    exec 5<"$run.out"
+    sum=$(sha256 <&5)
+    hashed=$size
+    { read -r _ hashed; } 2>/dev/null </proc/self/fdinfo/5
+    [ "$hashed" = "$size" ] || sum=$(head -c "$size" "$run.out" | sha256)
+    sum=${sum%% *}
+}
+
+follow() { # OFFSET. stdin: tick, beat, done
+    umask 077
+    [ -r "$run.out" ] || die 'its output is gone'
+    exec 3<"$run.out"
+    skip "$1"
+    printf '%s\n' "$protocol $nonce DATA" || exit 1
+    while read -r event; do
+        case $event in
+        tick) show_if_new ;;
+        beat) say TICK || exit 1; show ;;
+        *) break ;;
+        esac
+        [ "$event" = tick ] && [ "$watched" = own ] && continue # its own supervisor will say "done"
+        look
+        [ "$state" = running ] || break
+    done
+    look # before the last read, so that this read sees everything
+    show
+    measure
+    say "END size=$size sum=${sum:-none} $state"
+    [ ! -e "$run.mark.$nonce" ] || rm -f "$run.mark.$nonce"
+    while read -r word <&4; do
+        if [ "$word" = "ack $nonce" ]; then : >"$run.acked"; return; fi
+    done
+}
+
+begin() { # follow what "supervise" tells on stdin
+    read -r event || exit 1 # it has said why on stderr
+    boot_id
+    if [ "$event" = begun ]; then watched=own; else watched=other; fi
+    say "BEGUN boot=$boot $event"
+    follow 0
+}
+
+leave() { kill -s KILL $$; exit 1; } # the other end is gone: so are we, and the shell that waits for us
+
+# --- ending -----------------------------------------------------------------------------------------------------------
+
+tidy() { # finished runs: a day after their output arrived, a week after they ended. Never what runs or was lost.
+    day=$(find "$runs" -name '*.exit' -mtime +0 2>/dev/null)
+    [ -n "$day" ] || return
+    week=$(find "$runs" -name '*.exit' -mtime +6 2>/dev/null)
+    while read -r file; do
+        run=${file%.exit}
+        case $week in *"$file"*) ;; *) [ -e "$run.acked" ] || continue ;; esac
+        # First the note that it was, then away with it: a forgotten run must never look like one that never began.
+        printf '%s\n' "${run##*/}" >>"$folder/forgotten" && rm -f "$run".*
+    done <<END
+$day
+END
+    size_of "$folder/forgotten"
+    [ "$size" -gt 4000000 ] || return
+    tail -n 50000 "$folder/forgotten" >"$folder/forgotten.$$" && mv -f "$folder/forgotten.$$" "$folder/forgotten"
+}
+
+hello() {
+    umask 077
+    mkdir -p "$runs" 2>/dev/null
+    case $(ls -ldn "$folder") in drwx------*) ;; *) chmod 700 "$folder" || die "$folder is open to others" ;; esac
+    own_folder "$folder" && own_folder "$runs" || die "$folder is not a folder of ours"
+    boot_id
+    free=$(df -Pk "$folder" 2>/dev/null | { read -r _; read -r _ _ _ kilobytes _; printf '%s' "$kilobytes"; })
+    session=none
+    for name in setsid perl python3; do command -v "$name" >/dev/null 2>&1 && session=$name && break; done
+    seconds=$(date +%s.%N)
+    say "HELLO boot=$boot now=$seconds free=$free session=$session folder=$folder"
+}
+
+cancel() { # GRACE
+    look
+    if [ "$state" = absent ]; then
+        void && { say STATE void; return; }
+        look
+    fi
+    case $state in
+    running | *child=alive*) ;;
+    *child=gone*) if read_child && group_alive; then gone=no; else gone=yes; fi; say "STATE $state stopped=$gone"; return ;;
+    *) say "STATE $state"; return ;;
+    esac
+    : >"$run.cancelled" || die "no room in $runs"
+    clock; until_=$((now + 300))
+    until read_child || [ "$now" -ge "$until_" ]; do nap 0.05 5; done
+    gone=no
+    read_child && stop_group "$1" && ! group_alive && gone=yes
+    clock; until_=$((now + 700)) # the supervisor has its own grace to see through
+    look
+    while [ "$state" = running ] && [ "$now" -lt "$until_" ]; do nap 0.05 5; look; done
+    say "STATE $state stopped=$gone"
+}
+
+# --- plain commands ---------------------------------------------------------------------------------------------------
+
+listen_for_end() { while read -r _ <&4; do :; done; trap '' TERM; stop_group 2; exit 3; } # nobody listens any more
+
+hold_limit() { # SECONDS
+    trap 'kill "$sleeper" 2>/dev/null; exit 0' TERM
+    sleep "$1" & sleeper=$!
+    wait "$sleeper"
+    trap '' TERM
+    stop_group 2
+    exit 3
+}
+
+plain() { # TIMEOUT. stdin: "child PID START", then "rc N"
+    read -r _ c_pid c_start || exit 97 # it has said why
+    boot_id; c_boot=$boot
+    listen_for_end >/dev/null 2>&1 & listener=$!
+    hold_limit "$1" >/dev/null 2>&1 4<&- & limit=$!
+    why=exit
+    read -r _ rc
+    kill "$limit" "$listener" 2>/dev/null
+    wait "$limit" 2>/dev/null
+    [ $? -eq 3 ] && why=timeout
+    wait "$listener" 2>/dev/null
+    say "END rc=${rc:-unknown} why=$why"
+}
+
+start_plain() { # stdin: the payload. fd 6: where its stdout goes.
+    trap : PIPE
+    mask=$(umask) locale=${LC_ALL-}
+    LC_ALL=C
+    read_payload_head || die 'the command did not arrive whole'
+    read_lines "$count" || die 'the command did not arrive whole'
+    script=$text
+    printf '%s\n' "$protocol $nonce DATA" >&6
+    exec 7>&2 2>/dev/null # the shell's own word about how it ended is not the command's
+    (
+        who_am_i
+        printf 'child %s\n' "$own $start"
+        umask "$mask"
+        if [ -n "$locale" ]; then LC_ALL=$locale; else unset LC_ALL; fi
+        set -- "$shell" -c "$script" sh
+        eval "$environment"
+        leader "$@" >&6 6>&- 2>&7 7>&- 4<&-
+    ) </dev/null
+    printf 'rc %s\n' $?
+}
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+same_bytes() { # FILE SIZE SHA256
+    size_of "$1"
+    [ "$size" = "$2" ] || return 1
+    sum=$(sha256 <"$1")
+    [ "${sum%% *}" = "$3" ]
+}
+
+put() { # TOKEN SIZE SHA256 MODE
+    IFS= read -r path || die 'no path'
+    case $path in /*) ;; *) path=./$path ;; esac
+    [ -d "$path" ] && die 'a folder is in its place'
+    parent=${path%/*}
+    if [ -f "$path" ] && same_bytes "$path" "$2" "$3"; then
+        chmod "$4" "$path" || die 'cannot set its mode'
+        say HAVE
+        return
+    fi
+    mkdir -p "${parent:-/}" || die 'cannot make its folder'
+    umask 077
+    rm -f "$parent/.canary-tui.$1".* # left by an earlier try; one that is still at it finds its own gone
+    temporary=$parent/.canary-tui.$1.$nonce
+    trap 'rm -f "$temporary"' EXIT
+    trap 'exit 1' HUP INT TERM PIPE
+    : >"$temporary" || die 'cannot write to its folder'
+    say SEND
+    cat >"$temporary" || die 'cannot write it'
+    same_bytes "$temporary" "$2" "$3" || die 'it did not arrive whole'
+    chmod "$4" "$temporary" && mv -f "$temporary" "$path" || die 'cannot put it in its place'
+    say STORED
+}
+
+# --- what was asked for -----------------------------------------------------------------------------------------------
+
+case $nonce in '' | *[!A-Za-z0-9]*) exit 97 ;; esac
+case $op in
+run | supervise | attach | status | void | cancel | ack)
+    id=$3 run=$runs/$3
+    case $id in '' | *[!A-Za-z0-9]*) die 'not an id' ;; esac
+    ;;
+esac
+
+case $op in
+hello) hello; tidy ;;
+run)
+    exec 4<&0
+    { leader "$shell" "$0" supervise "$nonce" "$id" "$4" "$5" "$6"; } | { trap leave PIPE; begin || leave; }
+    ;;
+supervise) supervise "$4" "$5" "$6" ;;
+attach)
+    boot_id
+    look
+    say "STATE $state boot=$boot"
+    case $state in absent | forgotten | void) exit 0 ;; esac
+    exec 4<&0
+    watched=other
+    { tick_away 2>/dev/null; } | { trap leave PIPE; follow "$4" || leave; }
+    ;;
+void)
+    boot_id
+    umask 077
+    look
+    [ "$state" = absent ] && { void; look; }
+    say "STATE $state boot=$boot"
+    ;;
+status) boot_id; look; say "STATE $state boot=$boot" ;;
+cancel) boot_id; umask 077; cancel "$4" ;;
+ack) umask 077; [ -e "$run.exit" ] && : >"$run.acked"; boot_id; look; say "STATE $state boot=$boot" ;;
+gc) umask 077; tidy; say GC ;;
+plain)
+    exec 4<&0 6>&1
+    { start_plain; } | { exec 6>&-; plain "$3"; }
+    ;;
+put) put "$3" "$4" "$5" "$6" ;;
+*) die 'not an operation' ;;
+esac
