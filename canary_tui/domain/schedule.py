@@ -201,7 +201,7 @@ def _after_wave(plan: Plan, state: RolloutState, wave: PlannedWave) -> Sequence[
     gate, now = state.gate, evidence(plan, state)
     if gate is None or (gate.decision == "open" and gate.evidence != now):
         return [e.GateOpened(state.wave, now)]
-    if gate:
+    if gate.decision != "open":
         return [e.WaveStarted(state.wave + 1)]
     if not wave.gate.approve:
         return [e.GatePassed(state.wave)]
