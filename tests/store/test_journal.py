@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -211,6 +212,31 @@ async def test_what_nobody_waits_for_is_written_soon(tmp_path):
             await asyncio.sleep(0.001)
     assert len(read_journal(writer.path)) == 1
     writer.close()
+
+
+async def test_what_is_appended_during_a_commit_waits_for_the_next(tmp_path, monkeypatch):
+    writer = JournalWriter.create(tmp_path / "journal.jsonl")
+    syncing, go_on, fdatasync = threading.Event(), threading.Semaphore(0), os.fdatasync
+
+    def slow_disk(fd: int) -> None:
+        syncing.set()
+        assert go_on.acquire(timeout=5)
+        fdatasync(fd)
+
+    monkeypatch.setattr(os, "fdatasync", slow_disk)
+    first = asyncio.create_task(writer.flushed(writer.append(EVENTS[0], 0.0)))
+    async with asyncio.timeout(5):
+        await asyncio.to_thread(syncing.wait, 5)
+        syncing.clear()
+        second = asyncio.create_task(writer.flushed(writer.append(EVENTS[1], 1.0)))
+        go_on.release()
+        await first
+        await asyncio.to_thread(syncing.wait, 5)
+        assert not second.done()
+        go_on.release()
+        await second
+    writer.close()
+    assert writer.commits == 2
 
 
 async def test_closing_writes_what_is_queued_and_nobody_is_left_waiting(tmp_path):
