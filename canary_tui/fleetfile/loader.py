@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from canary_tui.domain.fleet import Fleet, ScriptStep
+from canary_tui.domain.rules import shorten
 from canary_tui.errors import FleetFileError, Problem
 from canary_tui.fleetfile.decode import Fault, Faults, keys_of, read_keys, reader
 from canary_tui.fleetfile.locate import KeyPath, Position, locate
@@ -127,5 +128,5 @@ def _dotted(path: KeyPath) -> str:
             parts.append(f"[{key}]")
         else:
             bare = key.replace("-", "").replace("_", "").isalnum() and key.isascii()
-            parts.append(("." if parts else "") + (key if bare else repr(key)))
+            parts.append(("." if parts else "") + (key if bare and len(key) <= 64 else shorten(key)))
     return "".join(parts)
