@@ -160,9 +160,10 @@ class Farm:
         _keygen(host_key)
         lines = [f"Port {self.port}", f"HostKey {host_key}", f"AuthorizedKeysFile {self.folder}/authorized_keys"]
         lines += [f"ListenAddress {address}" for _, address in members]
-        lines += self.extra
+        lines += [line for line in self.extra if not line.startswith("MaxStartups")]
         lines += ["UsePAM no", "PasswordAuthentication no", "KbdInteractiveAuthentication no", "StrictModes no"]
         lines += ["PermitRootLogin prohibit-password", "MaxStartups 1000:30:2000", "UseDNS no", "PrintMotd no"]
+        lines += [line for line in self.extra if line.startswith("MaxStartups")]  # of this one the last word counts
         lines += ["PrintLastLog no", "LogLevel ERROR", "PidFile none", f"Subsystem sftp {_sftp_server()}"]
         for name, address in members:
             home = self.folder / name

@@ -138,6 +138,7 @@ async def test_servers_that_drop_connections_before_login_are_asked_again(tmp_pa
     with Farm(tmp_path, 30, net=33, own_sshd=False, extra=("MaxStartups 3:50:6",)) as farm:
         async with linked(*(planned(target, farm.ssh_config) for target in farm.targets)) as links:
             said = await asyncio.gather(*(run(link, "echo ok") for link in links))
+        assert "MaxStartups throttling" in (farm.folder / "sshd.log").read_text()
     assert said == ["ok\n"] * 30
 
 
