@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from canary_tui.tui.keymap import Settings, load_settings
 from canary_tui.tui.link import ENGINE, EngineLink
 from canary_tui.tui.screens.help import ActionCommands, HelpScreen
 from canary_tui.tui.screens.prompts import LeaveScreen, QuestionScreen
-from canary_tui.tui.terminal import SMALLEST, StripControls, one_line
+from canary_tui.tui.terminal import SMALLEST, StripControls, colourless, one_line, printable, speak_utf8
 from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered_theme
 
 _STRIP_CONTROLS = StripControls()
@@ -262,12 +263,14 @@ class CanaryApp(App[ExitCode]):
 
 def run_app(options: AppOptions) -> ExitCode:
     """Show the screens until they end. The terminal must have been looked at: `terminal.refusal`."""
+    if colourless(os.environ):
+        options = replace(options, colour=False)
+    else:
+        os.environ.pop("NO_COLOR", None)  # Textual takes an empty one for a wish
+    speak_utf8(sys.__stderr__)  # what Textual draws on
     app = CanaryApp(options, load_settings())
     code = asyncio.run(_run(app))
-    if app.crash:
-        sys.stderr.write(f"{app.crash}\ncanary-tui: a bug, see above; the rollout's journal is intact\n")
-    if app.link.last_words:
-        sys.stderr.write(f"canary-tui: {app.link.gone}\n{app.link.last_words}")
+    _print_last_words(app)
     return ExitCode.FAILED if code is None else code
 
 
@@ -276,3 +279,12 @@ async def _run(app: CanaryApp) -> ExitCode | None:
         return await app.run_async(mouse=app.options.mouse or app.settings.mouse)
     finally:
         await app.link.close()
+
+
+def _print_last_words(app: CanaryApp) -> None:
+    """Why the screens or the engine died, once the terminal is given back."""
+    if app.crash:
+        sys.stderr.write(printable(app.crash))
+        sys.stderr.write("canary-tui: a bug, see above. A live rollout is held; `canary-tui resume` goes on.\n")
+    if app.link.gone:
+        sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import getpass
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -28,13 +27,13 @@ from canary_tui.engine.control import (
     read_notice,
     to_line,
 )
+from canary_tui.tui.terminal import printable
 
 Listener = Callable[[Notice], None]
 
 _LAST_WORDS = 4096
 """Bytes of the engine's stderr that are shown when it dies."""
 _LINE_LIMIT = 1 << 24
-_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 
 ENGINE = (sys.executable, "-m", "canary_tui", "_serve")
 
@@ -196,7 +195,7 @@ class EngineLink:
         assert self._stderr is not None
         size = self._stderr.seek(0, os.SEEK_END)
         self._stderr.seek(max(0, size - _LAST_WORDS))
-        return _CONTROLS.sub("", self._stderr.read().decode(errors="replace"))
+        return printable(self._stderr.read().decode(errors="replace"))
 
     def _lose(self, why: str) -> None:
         self.gone = why

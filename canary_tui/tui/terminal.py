@@ -42,6 +42,11 @@ def one_line(text: str) -> str:
     return text if text.isprintable() else CONTROLS.sub(" ", text)
 
 
+def printable(text: str) -> str:
+    """Several lines of unknown origin, as they may be printed."""
+    return "".join(one_line(line) + "\n" for line in text.splitlines())
+
+
 def refusal(environ: Mapping[str, str], terminals: Sequence[TextIO | None]) -> str:
     """Why the screens cannot be shown here, "" where they can; `terminals` are what is read and drawn on."""
     if not all(one is not None and one.isatty() for one in terminals):

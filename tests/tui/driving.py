@@ -80,7 +80,7 @@ async def opened(
     chosen = AppOptions(folder / "state", file, choices=choices, engine=scripted_engine(*engine), **options)
     app = CanaryApp(chosen, settings)
     try:
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             yield app, pilot
     finally:
         await app.link.close()

@@ -1,0 +1,230 @@
+"""What holds on every screen: help, palette, themes, sizes, Ctrl-C, leaving, and the engine's process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from driving import opened, press, screen_lines, screen_text, scripted_engine, shows, type_text, until
+from textual.content import Content
+from textual.widgets import Static
+
+from canary_tui.errors import ExitCode
+from canary_tui.tui.keymap import Settings
+from canary_tui.tui.link import EngineLink
+from canary_tui.tui.picking import Picking, Row
+from canary_tui.tui.screens.prompts import LeaveScreen
+from canary_tui.tui.themes import NAMES
+
+
+async def started(app, pilot):
+    """A rollout is live."""
+    await shows(app, "remaining 18")
+    await press(pilot, "enter")
+    await shows(app, "Nothing was connected to yet")
+    await press(pilot, "S", "enter")
+    await until(lambda: app.link.live)
+
+
+async def test_the_help_tells_the_keys_of_the_pane_one_is_in(tmp_path):
+    async with opened(tmp_path, size=(100, 60)) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "question_mark")
+        await shows(
+            app, "Keys here", "Marks the target under the cursor", "Every action by name", "Turns the order around"
+        )
+        assert "Starts the rollout" not in screen_text(app)
+        await press(pilot, "escape", "enter")
+        await shows(app, "Nothing was connected to yet")
+        await press(pilot, "question_mark")
+        await shows(app, "Starts the rollout, after one more enter")
+
+
+async def test_the_palette_finds_every_action_with_its_key_and_does_it(tmp_path):
+    async with opened(tmp_path, size=(100, 40)) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "colon")
+        await shows(app, "Mark  (space  insert)")
+        await type_text(pilot, "invert")
+        await shows(app, "Invert  (i)")
+        await press(pilot, "down", "enter")
+        await shows(app, "marked 18", "remaining 2")
+
+
+async def test_a_colon_in_the_filter_is_text(tmp_path):
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "slash")
+        await type_text(pilot, "a:b?q")
+        await shows(app, "Filter: a:b?q", "no target fits")
+
+
+async def test_themes_go_round_and_the_choice_is_remembered(tmp_path):
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "remaining 18")
+        for expected in (*NAMES[1:], NAMES[0], NAMES[1]):
+            await press(pilot, "ctrl+t")
+            await until(lambda expected=expected: app.theme == expected)
+            assert "remaining 18" in screen_text(app)
+    async with opened(tmp_path) as (app, _):
+        assert app.theme == NAMES[1]
+    async with opened(tmp_path, theme="terminal") as (app, _):
+        assert app.theme == "terminal"
+
+
+async def test_keys_of_the_operators_own_are_in_the_footer_and_work(tmp_path):
+    settings = Settings(keys={"picker.mark": "x"}, complaints=("config.toml: something",))
+    async with opened(tmp_path, settings=settings) as (app, pilot):
+        await shows(app, "x Mark", "config.toml: something", "remaining 18")
+        await press(pilot, "space", "x")
+        await shows(app, "remaining 17")
+
+
+async def test_a_terminal_that_is_too_small_says_so_and_nothing_is_lost(tmp_path):
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "remaining 18")
+        await pilot.resize_terminal(50, 12)
+        await shows(app, "terminal too small (50x12, need 60x18)")
+        await press(pilot, "a")
+        await pilot.resize_terminal(80, 24)
+        await shows(app, "remaining 18", "space Mark")
+
+
+@pytest.mark.parametrize("size", [(60, 18), (80, 24), (133, 40), (200, 60)])
+async def test_every_screen_ends_with_its_keys_at_any_size(tmp_path, size):
+    async with opened(tmp_path, size=size) as (app, pilot):
+        await shows(app, "remaining 18")
+        assert screen_lines(app)[-1].endswith("? Help")
+        await press(pilot, "enter")
+        await shows(app, "PLAN")
+        assert screen_lines(app)[-1].endswith("? Help")
+        await press(pilot, "escape", "h")
+        await shows(app, "No rollout of this fleet yet.")
+        assert screen_lines(app)[-1].endswith("? Help")
+
+
+async def test_ctrl_c_in_the_picker_leaves_as_interrupted_even_from_a_field(tmp_path):
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "slash", "ctrl+c")
+        await until(lambda: app.return_value is not None)
+        assert app.return_value == ExitCode.INTERRUPTED
+
+
+async def test_escape_never_quits(tmp_path):
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, *["escape"] * 5)
+        assert app.return_value is None
+        assert app.is_running
+
+
+async def test_leaving_a_live_rollout_asks_and_takes_a_capital(tmp_path):
+    async with opened(tmp_path, engine=("--directory", str(tmp_path / "a-rollout"))) as (app, pilot):
+        await started(app, pilot)
+        await press(pilot, "ctrl+q")
+        await until(lambda: isinstance(app.screen, LeaveScreen))
+        await shows(app, "A rollout is live", "every gate holds", "canary-tui resume a-rollout")
+        await press(pilot, "l", "enter", "y", "escape")
+        await until(lambda: not isinstance(app.screen, LeaveScreen))
+        assert app.return_value is None
+        await press(pilot, "ctrl+q", "L")
+        await until(lambda: app.return_value is not None)
+        assert app.return_value == ExitCode.INTERRUPTED
+
+
+async def test_ctrl_c_while_a_rollout_is_live_ends_nothing(tmp_path):
+    async with opened(tmp_path, engine=("--directory", str(tmp_path / "a-rollout"))) as (app, pilot):
+        await started(app, pilot)
+        await press(pilot, "ctrl+c")
+        assert app.return_value is None
+        assert app.link.live
+
+
+async def test_names_that_look_like_markup_or_steer_a_terminal_stand_there_as_text(tmp_path):
+    evil = "[/x][@click=app.quit]Z[/]"
+    async with opened(tmp_path, size=(120, 30)) as (app, pilot):
+        await shows(app, "remaining 18")
+        rows = [Row(f"{evil}\x1b[2J", roles=(evil,), tags={"zone": evil}, on=evil), Row("b")]
+        app.screen.table.load(Picking(rows))
+        await shows(app, f"{evil} [2J", "- ")
+        await press(pilot, "r")
+        await type_text(pilot, evil)
+        await shows(app, f"How many at random: {evil}")
+
+
+async def test_a_refused_value_that_looks_like_markup_is_quoted_as_it_is(tmp_path):
+    evil = "[/x][@click=app.quit]Z[/]"
+    async with opened(tmp_path, f'name = "{evil}"', size=(120, 30)) as (app, _):
+        await shows(app, f"got '{evil}'", "r Read again")
+
+
+def test_nothing_that_the_first_frame_does_not_need_is_imported():
+    code = (
+        "import sys, canary_tui.tui.app, canary_tui.tui.screens.targets\n"
+        "print([name for name in ('asyncssh', 'markdown_it', 'tree_sitter', 'cryptography') if name in sys.modules])"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "[]\n"
+
+
+# -- the engine's process
+
+
+async def test_the_engine_lives_in_a_session_of_its_own_and_ends_when_told(tmp_path):
+    link = EngineLink(scripted_engine())
+    await link.start()
+    await until(lambda: link.ready)
+    assert os.getsid(link.ready.pid) != os.getsid(0)
+    await link.close()
+    assert link.gone == ""
+    await until(lambda: not Path(f"/proc/{link.ready.pid}/cmdline").exists() or _is_zombie(link.ready.pid))
+
+
+def _is_zombie(pid):
+    return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+
+
+async def test_an_engine_that_cannot_be_started_is_told_and_nothing_raises():
+    told = []
+    link = EngineLink(("/nonexistent/engine",), on_gone=lambda: told.append(link.gone))
+    await link.start()
+    assert told == [link.gone]
+    assert "could not be started" in link.gone
+    await link.close()
+
+
+async def test_commands_sent_before_the_engine_is_up_arrive_in_order(tmp_path):
+    from canary_tui.engine.control import Answered
+
+    log = tmp_path / "log"
+    link = EngineLink(scripted_engine("--log", str(log)))
+    for number in range(3):
+        link.send(Answered(number, "x"))
+    await link.start()
+    link.send(Answered(3, "x"))
+    await until(lambda: log.exists() and len(log.read_text().splitlines()) == 4)
+    assert [line.count(f'"question": {n}') for n, line in enumerate(log.read_text().splitlines())] == [1, 1, 1, 1]
+    await link.close()
+
+
+async def test_a_listener_that_forgot_hears_no_more():
+    heard, link = [], EngineLink(scripted_engine())
+    forget = link.listen(heard.append)
+    forget()
+    forget()
+    await link.start()
+    await until(lambda: link.ready)
+    await link.close()
+    assert heard == []
+
+
+async def test_the_last_net_is_under_every_widget(tmp_path):
+    async with opened(tmp_path) as (app, _):
+        await shows(app, "remaining 18")
+        app.screen.query_one("#summary", Static).update(Content("\x1b]52;c;aGk=\x07\x9b2Jafter the net"))
+        await shows(app, "after the net")
+        assert all(character.isprintable() or character == "\n" for character in screen_text(app))

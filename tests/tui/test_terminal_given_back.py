@@ -1,0 +1,107 @@
+"""However the app ends, the terminal is given back as it was: in a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import termios
+from contextlib import contextmanager
+from pathlib import Path
+
+import pexpect
+import pytest
+from driving import SHOP
+
+HERE = Path(__file__).parent
+RESTORED = (b"\x1b[?1049l", b"\x1b[?25h")
+"""Leaving the alternate screen, showing the cursor."""
+
+
+@contextmanager
+def terminal(folder, *arguments, **environment):
+    fleet = folder / "shop.toml"
+    fleet.write_text(SHOP, encoding="utf-8")
+    inherited = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "COLORTERM"}}
+    child = pexpect.spawn(
+        sys.executable,
+        [str(HERE / "in_terminal.py"), str(fleet), str(folder / "state"), *arguments],
+        env={**inherited, "TERM": "xterm-256color", "PYTHONPATH": str(HERE.parents[1]), **environment},
+        dimensions=(24, 80),
+        timeout=20,
+    )
+    try:
+        yield child
+    finally:
+        child.close(force=True)
+
+
+def rest_of(child):
+    child.expect(pexpect.EOF)
+    child.wait()
+    return child.before
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        pytest.param(lambda child: child.send("q"), 0, id="q"),
+        pytest.param(lambda child: child.send("\x03"), 130, id="Ctrl-C"),
+        pytest.param(lambda child: child.kill(signal.SIGTERM), 130, id="TERM"),
+        pytest.param(lambda child: child.kill(signal.SIGHUP), 130, id="HUP"),
+        pytest.param(lambda child: child.kill(signal.SIGINT), 130, id="INT from outside"),
+    ],
+)
+def test_the_terminal_is_given_back_after(tmp_path, end, code):
+    with terminal(tmp_path) as child:
+        before = termios.tcgetattr(child.child_fd)
+        child.expect("remaining 18")
+        assert termios.tcgetattr(child.child_fd) != before
+        end(child)
+        child.expect(f"ended with {code}; loaded \\[\\]")
+        assert all(sequence in child.before for sequence in RESTORED)
+        assert termios.tcgetattr(child.child_fd) == before
+        rest_of(child)
+        assert child.exitstatus == code
+
+
+def test_a_bug_gives_the_terminal_back_and_prints_a_traceback_without_locals(tmp_path):
+    with terminal(tmp_path, "--crash") as child:
+        child.expect("remaining 18")
+        child.send("?")
+        child.expect("ended with 1;")
+        printed = child.before
+        assert all(sequence in printed for sequence in RESTORED)
+        after = printed[printed.rindex(RESTORED[0]) :]
+        assert b"RuntimeError: a planted bug" in after
+        assert b"Traceback (most recent call last)" in after
+        assert b"canary-tui: a bug, see above" in after
+        assert b"hunter2" not in after
+        assert b"\x1b[2J" not in after
+
+
+def test_no_control_sequence_of_a_fleet_file_reaches_the_terminal(tmp_path):
+    words = "\x1b]52;c;cm0gLXJm\x07\x1b[2J\x9b31m"
+    with terminal(tmp_path, "--ask", "password", "--words", words) as child:
+        child.expect("remaining 18")
+        child.send("\r")
+        child.expect("Nothing was connected")
+        child.send("P")
+        child.expect("Kept in memory only")
+        assert b"]52;c;" in child.before
+        assert b"\x1b]52" not in child.before
+        child.send("\x03")
+        rest_of(child)
+
+
+def test_no_color_prints_no_colour_at_all(tmp_path):
+    with terminal(tmp_path, NO_COLOR="1") as child:
+        child.expect("remaining 18")
+        painted = child.before
+        child.send("q")
+        rest_of(child)
+    for codes in re.findall(rb"\x1b\[([0-9;]*)m", painted):
+        numbers = [int(number) for number in codes.split(b";") if number]
+        own = {39, 49}  # the terminal's own colours
+        assert not any(30 <= number <= 49 or 90 <= number <= 107 for number in numbers if number not in own), codes
