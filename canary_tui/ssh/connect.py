@@ -26,7 +26,7 @@ from canary_tui.ssh.hostkeys import (
     remember,
     shown_key,
 )
-from canary_tui.ssh.keyring import Keyring, Passwords, Questions, pairs_for
+from canary_tui.ssh.keyring import Identity, Keyring, Passwords, Questions, pairs_for
 from canary_tui.ssh.output import Redactor, one_line
 from canary_tui.ssh.resolve import Endpoint, ResolveError, Resolver, is_user
 from canary_tui.ssh.sudo import CHECK, SudoPrefix, needs_password, user_of
@@ -209,7 +209,7 @@ class _Login:
         self._all_algorithms = False
 
     async def connect(self) -> SSHClientConnection:
-        identities = await self._access.keyring.identities(self._endpoint)
+        identities = self._access.keyring.identities(self._endpoint)
         if not any(identity.pairs for identity in identities) and not self._endpoint.agent:
             await self._unlock()
         connection, attempt = await self._try()
@@ -218,7 +218,7 @@ class _Login:
         if connection is None:
             connection = await self._with_password(attempt)
         if connection is None:
-            raise LinkError(self._denied(attempt, [one.problem for one in identities if one.problem]), final=True)
+            raise LinkError(self._denied(attempt, identities), final=True)
         return connection
 
     async def _unlock(self) -> bool:
@@ -226,7 +226,7 @@ class _Login:
         opened = False
         keyring = self._access.keyring
         if self._access.questions.attended and self._endpoint.asks_for_secrets:
-            for identity in await keyring.identities(self._endpoint):
+            for identity in keyring.identities(self._endpoint):
                 opened |= identity.locked and await keyring.unlock(identity, self._endpoint, self._name)
         return opened
 
@@ -249,7 +249,7 @@ class _Login:
     async def _try(self, password: str | None = None) -> tuple[SSHClientConnection | None, Attempt]:
         """One login; None where the server did not take what we have. Drops before it are tried again."""
         for drops, wait in enumerate(backoff(0.2, 3)):
-            attempt = await self._attempt(password)
+            attempt = self._attempt(password)
             try:
                 async with self._access.handshake(self._endpoint) as handshakes:
                     connection = await handshakes.connect(attempt, self._tunnel, all_algorithms=self._all_algorithms)
@@ -271,9 +271,9 @@ class _Login:
                 await asyncio.sleep(wait)
         raise AssertionError("backoff has no end")
 
-    async def _attempt(self, password: str | None) -> Attempt:
+    def _attempt(self, password: str | None) -> Attempt:
         endpoint, known = self._endpoint, self._access.known_hosts
-        identities = await self._access.keyring.identities(endpoint)
+        identities = self._access.keyring.identities(endpoint)
         return Attempt(
             endpoint,
             self._pinned or known.look_up(endpoint.names, endpoint.rules),
@@ -315,7 +315,10 @@ class _Login:
         remember(endpoint.rules.user_files[0], endpoint.names, key, hashed=endpoint.rules.hash_names)
         self._pinned = HostKeys.pinned(endpoint.names.look_up()[0], key)
 
-    def _denied(self, attempt: Attempt, problems: list[str]) -> str:
+    def _denied(self, attempt: Attempt, identities: list[Identity]) -> str:
+        problems = [f"{one.path}: {one.problem}" for one in identities if one.problem]
+        if not self._endpoint.usual_identities:
+            problems += [f"{one.path}: there is no such file" for one in identities if one.missing]
         offered = ", ".join(sorted(attempt.would_take))
         more = [f"it would take {offered}"] if offered else []
         more += [attempt.words] if attempt.words else []

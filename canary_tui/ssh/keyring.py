@@ -18,6 +18,7 @@ from canary_tui.ssh.resolve import Endpoint
 
 MOST_WRONG_ANSWERS = 3
 """Wrong passwords, or wrong passphrases of one key, before nobody is asked any more."""
+_LOCKED = "it is locked by a passphrase"
 
 
 @dataclass(slots=True)
@@ -28,7 +29,9 @@ class Identity:
     pairs: tuple[SSHKeyPair, ...] = ()
     locked: bool = False
     public: bytes = b""
+    missing: bool = False
     problem: str = ""
+    """Why it cannot be used."""
 
 
 class Questions:
@@ -66,15 +69,15 @@ class Keyring:
         self._identities: dict[tuple[str, tuple[str, ...]], Identity] = {}
         self._refused: set[str] = set()
 
-    async def identities(self, endpoint: Endpoint) -> list[Identity]:
-        """The identity files that there are, in the endpoint's order."""
+    def identities(self, endpoint: Endpoint) -> list[Identity]:
+        """The endpoint's identity files in its order, also those that are missing or of no use."""
         found = []
         for path in endpoint.identities:
             key = (path, endpoint.certificates)
             if key not in self._identities:
-                self._identities[key] = await asyncio.to_thread(_load, path, endpoint.certificates)
+                self._identities[key] = _load(path, endpoint.certificates)
             found.append(self._identities[key])
-        return [identity for identity in found if identity.pairs or identity.locked or identity.public]
+        return found
 
     async def unlock(self, identity: Identity, endpoint: Endpoint, name: str) -> bool:
         """Ask for a key's passphrase unless somebody did; False where it stays locked."""
@@ -88,7 +91,7 @@ class Keyring:
                 if passphrase is None:
                     break
                 opened = await asyncio.to_thread(_load, identity.path, endpoint.certificates, passphrase)
-                identity.pairs, identity.locked = opened.pairs, not opened.pairs
+                identity.pairs, identity.locked, identity.problem = opened.pairs, not opened.pairs, opened.problem
                 words = f"That does not open {identity.path}."
             if identity.locked:
                 self._refused.add(identity.path)
@@ -154,16 +157,16 @@ def pairs_for(identities: list[Identity]) -> list[SSHKeyPair]:
 
 def _load(path: str, certificates: tuple[str, ...], passphrase: str | None = None) -> Identity:
     if not Path(path).exists():
-        return Identity(path, problem="there is no such file")
+        return Identity(path, missing=True)
     public = _public(path)
     try:
         given = [asyncssh.read_certificate(name) for name in certificates if Path(name).exists()]
         pairs = tuple(load_keypairs(path, passphrase, given))
     except asyncssh.KeyEncryptionError:
-        return Identity(path, locked=True, public=public)
+        return Identity(path, locked=True, public=public, problem=_LOCKED)
     except (asyncssh.KeyImportError, OSError, ValueError) as error:
-        locked = "assphrase" in str(error)
-        return Identity(path, locked=locked, public=public, problem=one_line(str(error)))
+        locked = str(error).startswith("Passphrase must be specified")
+        return Identity(path, locked=locked, public=public, problem=_LOCKED if locked else one_line(str(error)))
     return Identity(path, pairs, public=public or pairs[0].key_public_data)
 
 

@@ -62,6 +62,8 @@ class Endpoint:
     names: HostNames
     rules: HostKeyRules
     identities: tuple[str, ...] = ()
+    usual_identities: bool = False
+    """They are only the places where ssh always looks: none need be there."""
     certificates: tuple[str, ...] = ()
     identities_only: bool = False
     agent: str = ""
@@ -264,6 +266,7 @@ def _read(name: str, answer: Answer, standard: Answer, ssh: Ssh) -> Endpoint:
         names=HostNames(host, port, _one(answer, "hostkeyalias")),
         rules=_rules(answer, tokens, ssh),
         identities=_paths(identities, tokens),
+        usual_identities=identities == standard.get("identityfile", identities) and not ssh.identity,
         certificates=_paths(answer.get("certificatefile", ()), tokens),
         identities_only=_yes(answer, "identitiesonly") or bool(ssh.identity),
         agent=_agent(answer, tokens),
