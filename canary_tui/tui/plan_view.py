@@ -68,7 +68,7 @@ def plan_pieces(plan: Plan, remarks: Sequence[str], reading: Reading) -> Iterato
     if plan.finally_:
         yield from _steps("Finally", plan, plan.finally_, reading)
     yield ("\nLimits\n", _HEAD)
-    yield (f"  {_limits(plan.limits)}\n", "")
+    yield (f"  {_hanging(_limits(plan.limits), reading.width, 2)}\n", "")
     yield from _left_alone(plan, reading)
 
 
@@ -76,13 +76,22 @@ def _hanging(text: str, width: int, indent: int) -> str:
     return textwrap.fill(text, max(20, width - 1), subsequent_indent=" " * indent, initial_indent=" " * indent)[indent:]
 
 
+def _beside(text: str, used: int, width: int, indent: int) -> str:
+    """The text after two blanks where the line has room for it, else on lines of its own."""
+    if not text or used + 2 + len(text) <= width:
+        return f"  {text}" if text else ""
+    return f"\n{' ' * indent}{_hanging(text, width, indent)}"
+
+
 def _waves(plan: Plan, reading: Reading) -> Iterator[Piece]:
     yield ("Waves\n", _HEAD)
     for number, wave in enumerate(plan.waves, 1):
         at_once = f"{min(wave.parallel, len(wave.targets)):,} at once"
         yield (f"  {number}  {one_line(wave.name):10}", "bold")
-        yield (f"  {count(len(wave.targets), 'target')}, {at_once}", "")
-        yield (f"  {one_line(wave.origin)}\n" if wave.origin else "\n", _DIM)
+        size = f"  {count(len(wave.targets), 'target')}, {at_once}"
+        yield (size, "")
+        used = 5 + max(10, len(wave.name)) + len(size)
+        yield (_beside(one_line(wave.origin), used, reading.width, 5) + "\n", _DIM)
         yield from reading.names(wave.targets, 5)
         if wave.gate is not None:
             yield from _gate(plan, number, wave.gate, reading)
@@ -112,8 +121,10 @@ def _steps(title: str, plan: Plan, steps: Sequence[Step], reading: Reading, none
     widest = min(24, max((len(step.name) for step in steps), default=0))
     for index, step in enumerate(steps):
         yield (f"  {index + 1}  {one_line(step.name):{widest}}  ", "bold")
-        yield (f"{one_line(what(step))}", "")
-        yield (f"  {_how(step)}\n", _DIM)
+        told = _hanging(one_line(what(step)), reading.width, widest + 7)
+        yield (told, "")
+        used = widest + 7 + len(told.rpartition("\n")[2]) if "\n" not in told else reading.width
+        yield (_beside(_how(step), used, reading.width, widest + 7) + "\n", _DIM)
         yield from _not_on(plan, title, index, step, reading)
 
 
