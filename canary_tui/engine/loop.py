@@ -55,8 +55,8 @@ class Journal(Protocol):
 class Output(Sink, Protocol):
     """One execution's output on its way to the target's log."""
 
-    def finish(self) -> None:
-        """Write out what was held back; nothing follows."""
+    def finish(self, words: str) -> None:
+        """Nothing follows; `words` say how the execution ended."""
         ...
 
 
@@ -65,8 +65,8 @@ class Logs(Protocol):
 
     def begin(self, target: str, step: str, execution: str, *, resume: bool) -> Output: ...
 
-    def note(self, target: str, text: str) -> None:
-        """A line of our own in the target's log."""
+    async def sync(self) -> None:
+        """Return when what ended executions printed is on disk."""
         ...
 
 
@@ -186,6 +186,8 @@ class Rollout:
     async def _tell(self, records: Sequence[Record]) -> None:
         if not records:
             return
+        if any(isinstance(record.event, e.StepFinished) for record in records):
+            await self._logs.sync()  # a step that the journal calls ended has its output on disk
         await self._journal.commit()
         for record in records:
             self._listener.recorded(record)
@@ -239,11 +241,7 @@ class Rollout:
         task = Task(self.plan, step, target, execution, known, self.state.targets[target].boot, self.state.artifacts)
         output = self._logs.begin(target, step.name, execution, resume=False)
         follower = _Follower(self, target, output)
-        try:
-            report = await perform(task, self._remote(target), follower, follower)
-        finally:
-            output.finish()
-        return self._finished(target, execution, report)
+        return self._finished(target, execution, output, await perform(task, self._remote(target), follower, follower))
 
     async def _attach(self, target: str) -> Event:
         running = self._running(target)
@@ -251,15 +249,11 @@ class Rollout:
         output = self._logs.begin(target, step.name, running.execution, resume=True)
         follower = _Follower(self, target, output)
         request = AttachRequest(running.execution, self.state.targets[target].boot, step.timeout)
-        try:
-            report = await self._remote(target).attach(request, follower, follower)
-        finally:
-            output.finish()
-        return self._finished(target, running.execution, report)
+        report = await self._remote(target).attach(request, follower, follower)
+        return self._finished(target, running.execution, output, report)
 
-    def _finished(self, target: str, execution: str, report: ExecuteReport) -> Event:
-        words = f"{report.outcome}{f': {report.detail}' if report.detail else ''}"
-        self._logs.note(target, words)
+    def _finished(self, target: str, execution: str, output: Output, report: ExecuteReport) -> Event:
+        output.finish(f"{report.outcome}: {report.detail}" if report.detail else report.outcome)
         return e.StepFinished(target, execution, report.outcome, report.exit_code, report.size, report.detail)
 
     async def _cancel(self, target: str) -> tuple[Event, ...]:
