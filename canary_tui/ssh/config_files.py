@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from canary_tui.ssh.hostkeys import matches
+from canary_tui.ssh.known_hosts import matches
 
 _OWN_WORD_FOR_EACH = {"match", "hostname", "canonicalizehostname", "canonicaldomains"}
 """Keywords that make an answer depend on the name in other ways than by `Host` lines."""

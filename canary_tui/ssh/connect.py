@@ -15,18 +15,9 @@ from canary_tui.domain.plan import PlannedTarget
 from canary_tui.engine.remote import Asker, Question
 from canary_tui.errors import CanaryError
 from canary_tui.ssh.handshake import Attempt, Handshakes
-from canary_tui.ssh.hostkeys import (
-    Decision,
-    HostKeyError,
-    HostKeys,
-    HostNames,
-    KnownHosts,
-    fingerprint,
-    key_type,
-    remember,
-    shown_key,
-)
+from canary_tui.ssh.hostkeys import Decision, HostKeyError, HostKeys, HostNames, fingerprint, key_type, shown_key
 from canary_tui.ssh.keyring import Identity, Keyring, Passwords, Questions, pairs_for
+from canary_tui.ssh.known_hosts import KnownHosts, remember
 from canary_tui.ssh.output import Redactor, one_line
 from canary_tui.ssh.resolve import Endpoint, ResolveError, Resolver, is_user
 from canary_tui.ssh.sudo import CHECK, SudoPrefix, needs_password, user_of
@@ -109,6 +100,7 @@ class _Kept:
             return self._connection
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
+            self._opening.add_done_callback(_seen)
         return await asyncio.shield(self._opening)
 
     async def _open(self) -> SSHClientConnection:
@@ -373,6 +365,12 @@ async def _run(connection: SSHClientConnection, command: str, first: bytes) -> t
         raise LinkError(f"sudo: {one_line(str(error)) or 'no answer'}", final=False) from None
     complaint = done.stderr if isinstance(done.stderr, bytes) else b""
     return done.exit_status, complaint.decode(errors="replace")
+
+
+def _seen(task: asyncio.Task[Any]) -> None:
+    """An error is everybody's who waits; where nobody does any more it is nobody's, and no complaint is due."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def close_connection(connection: SSHClientConnection) -> None:

@@ -26,6 +26,7 @@ from canary_tui.engine.remote import (
     UploadRequest,
     Watch,
 )
+from canary_tui.errors import UsageError
 from canary_tui.ssh import durable
 from canary_tui.ssh.connect import Access, Link, LinkError
 from canary_tui.ssh.output import Redactor, make_safe, one_line
@@ -43,6 +44,7 @@ class SshNetwork:
     """Implements `Network`. Without an asker nobody is asked, and what would need a person is refused."""
 
     def __init__(self, asker: Asker | None = None, redactor: Redactor | None = None) -> None:
+        _check_library()
         self.redactor = redactor or Redactor()
         self._access = Access(asker, self.redactor)
         self._remotes: set[SshRemote] = set()
@@ -129,6 +131,13 @@ class SshRemote:
 
     def _told(self, report: Report) -> Report:
         return replace(report, detail=make_safe(self._redactor.text(report.detail)))
+
+
+def _check_library() -> None:
+    """Before 2.24.1 a server could fill our memory, and a revoked key inside a certificate was accepted."""
+    version = tuple(int(part) for part in asyncssh.__version__.split(".")[:3] if part.isdigit())
+    if version < (2, 24, 1):
+        raise UsageError(f"asyncssh {asyncssh.__version__} is not safe; install 2.24.1 or later")
 
 
 def _allow_many_connections() -> None:

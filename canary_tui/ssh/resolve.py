@@ -14,9 +14,10 @@ import re
 import shlex
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 from canary_tui.domain.fleet import Ssh
 from canary_tui.domain.plan import PlannedTarget
@@ -33,6 +34,7 @@ _MOST_JUMPS = 8
 _HOST = re.compile(r"(?!-)[A-Za-z0-9._:-]{1,255}(%[A-Za-z0-9._-]{1,32})?")
 _USER = re.compile(r"(?!-)[A-Za-z0-9._@+-]{1,128}")
 
+Found = TypeVar("Found")
 Answer = Mapping[str, tuple[str, ...]]
 """What `ssh -G` printed: each keyword in lower case with its values."""
 
@@ -102,8 +104,8 @@ class Resolver:
         self._ssh = ssh or shutil.which("ssh")
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._files = ConfigFiles()
-        self._answers: dict[tuple[object, ...], asyncio.Task[Answer]] = {}
-        self._alike: dict[tuple[tuple[bool, ...], Ssh], asyncio.Task[tuple[Endpoint, str, bool]]] = {}
+        self._answers: dict[object, asyncio.Task[Answer]] = {}
+        self._alike: dict[object, asyncio.Task[tuple[Endpoint, str, bool]]] = {}
 
     async def resolve(self, target: PlannedTarget) -> Endpoint:
         """The endpoint of a target; ResolveError says what is wrong with its settings."""
@@ -125,9 +127,7 @@ class Resolver:
         """The endpoint without its jump hosts, and those as ProxyJump writes them."""
         shared = None if self._ssh is None else self._files.sharing_key(host, ssh.config)
         if shared is not None:
-            if (shared, ssh) not in self._alike:
-                self._alike[shared, ssh] = asyncio.create_task(self._read_for(host, ssh, shared))
-            endpoint, jump, alone = await asyncio.shield(self._alike[shared, ssh])
+            endpoint, jump, alone = await _once(self._alike, (shared, ssh), lambda: self._read_for(host, ssh, shared))
             if not alone:
                 names = replace(endpoint.names, host=host.lower())
                 return replace(endpoint, name=host, host=host.lower(), names=names), jump
@@ -157,9 +157,7 @@ class Resolver:
             return _without_ssh(host, ssh)
         user, port = _checked(ssh)
         key = (ssh.config, user, port, host if shared is None else shared)
-        if key not in self._answers:
-            self._answers[key] = asyncio.create_task(self._ask(host, ssh.config, user, port))
-        answer = await asyncio.shield(self._answers[key])
+        answer = await _once(self._answers, key, lambda: self._ask(host, ssh.config, user, port))
         return answer if shared is None else {**answer, "hostname": (host.lower(),)}
 
     async def _ask(self, host: str, config: str | None, user: str | None, port: int | None) -> Answer:
@@ -178,6 +176,21 @@ def parse_hop(text: str) -> tuple[str | None, str, int | None]:
     if match is None:
         raise ResolveError(f"jump host {one_line(text, 80)!r}: expected [user@]host[:port]")
     return match[1], match[2] or match[3], int(match[4]) if match[4] else None
+
+
+async def _once(
+    tasks: dict[object, asyncio.Task[Found]], key: object, find: Callable[[], Coroutine[Any, Any, Found]]
+) -> Found:
+    """What `find` finds, found once for all who ask for the same; an error is not kept."""
+
+    def forget_an_error(task: asyncio.Task[Found]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            tasks.pop(key, None)
+
+    if key not in tasks:
+        tasks[key] = asyncio.create_task(find())
+        tasks[key].add_done_callback(forget_an_error)
+    return await asyncio.shield(tasks[key])
 
 
 async def _run(command: list[str]) -> str:

@@ -11,6 +11,8 @@ import pytest
 from farm import Farm, available
 from links import Person, linked, planned, refusal, run, write_config
 
+from canary_tui.ssh import handshake
+
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
 
@@ -135,6 +137,13 @@ async def test_a_key_that_is_swapped_after_the_question_is_refused(tmp_path):
             error = await refusal(link)
         assert error.final
         assert "is not the known one" in error.detail
+
+
+async def test_were_our_decision_skipped_nothing_would_connect(farm, monkeypatch):
+    """The library is told that no key is trusted: a later release that asks differently refuses all, not none."""
+    monkeypatch.delattr(handshake._Connection, "validate_server_host_key")
+    async with linked(planned(farm.targets[0], farm.ssh_config)) as [link]:
+        assert (await refusal(link)).final
 
 
 async def test_a_key_that_cannot_be_kept_is_not_trusted(farm, config):

@@ -12,7 +12,8 @@ from farm import Farm, available
 from canary_tui.domain.fleet import Ssh
 from canary_tui.domain.plan import PlannedTarget
 from canary_tui.ssh.connect import Access, Link, LinkError
-from canary_tui.ssh.hostkeys import HostKeyError, HostKeyRules, HostNames, KnownHosts, fingerprint, matches, remember
+from canary_tui.ssh.hostkeys import HostKeyError, HostKeyRules, HostNames, fingerprint
+from canary_tui.ssh.known_hosts import KnownHosts, matches, remember
 from canary_tui.ssh.output import Redactor
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())

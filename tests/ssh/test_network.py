@@ -1,0 +1,124 @@
+"""The engine's requests against real servers, through the network that it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+import resource
+import time
+import uuid
+
+import pytest
+from farm import Farm, available
+from links import Person, planned, write_config
+
+from canary_tui.domain.fleet import Ssh
+from canary_tui.domain.plan import PlannedTarget
+from canary_tui.engine.remote import Collected, CommandRequest, ExecuteRequest, Network, ProbeRequest
+from canary_tui.ssh.network import SshNetwork
+from canary_tui.ssh.output import Redactor
+
+pytestmark = pytest.mark.skipif(bool(available()), reason=available())
+
+
+class Watched:
+    def connection_lost(self, detail):
+        raise AssertionError(detail)
+
+    def connection_restored(self):
+        raise AssertionError("restored")
+
+    def upload_progress(self, sent, total):
+        pass
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory):
+    with Farm(tmp_path_factory.mktemp("farm"), 3, net=40) as running:
+        yield running
+
+
+@pytest.fixture
+async def network():
+    one: Network = SshNetwork(redactor=Redactor(["s3cret-value"]))
+    yield one
+    await one.close()
+
+
+async def test_a_probe_learns_boot_clock_disk_and_release(farm, network):
+    remote = network.remote(planned(farm.targets[0], farm.ssh_config))
+    report = await remote.probe(ProbeRequest('echo "$NAME-1.2"; echo more >&2', {"NAME": "shop"}))
+    assert (report.outcome, report.release) == ("ok", "shop-1.2")
+    assert report.boot in pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
+    assert abs(report.clock_offset) < 5
+    assert report.free_bytes > 0
+    assert len(farm.targets[0].commands()) == 2
+
+
+async def test_a_release_that_cannot_be_told_is_unknown_and_the_target_fine(farm, network):
+    remote = network.remote(planned(farm.targets[0], farm.ssh_config))
+    report = await remote.probe(ProbeRequest("echo 9; exit 3"))
+    assert (report.outcome, report.release, report.detail) == ("ok", "", "release.current: exit 3")
+
+
+async def test_a_target_that_cannot_be_reached_is_said_to_be(farm, network):
+    nowhere = PlannedTarget("gone", "127.0.40.99", Ssh(config=str(farm.ssh_config)))
+    assert (await network.remote(nowhere).probe(ProbeRequest())).outcome == "unreachable"
+    nonsense = PlannedTarget("web", "-oProxyCommand=id", Ssh(config=str(farm.ssh_config)))
+    report = await network.remote(nonsense).command(CommandRequest(b"true", {}, 5), Collected())
+    assert report.outcome == "unreachable"
+
+
+async def test_a_person_may_take_longer_over_a_host_key_than_a_probe_may(farm, tmp_path):
+    config = write_config(farm, tmp_path / "config", "Host *", f" UserKnownHostsFile {tmp_path}/known_hosts")
+    network = SshNetwork(Person("yes", act=lambda _question: time.sleep(1.2)))
+    report = await network.remote(planned(farm.targets[0], config)).probe(ProbeRequest(timeout=1))
+    await network.close()
+    assert report.outcome == "ok"
+
+
+async def test_no_reports_text_holds_a_secret_or_acts(farm, network):
+    remote = network.remote(planned(farm.targets[0], farm.ssh_config))
+    report = await remote.probe(ProbeRequest(r"printf 's3cret-value \033[2J\007 1.0'"))
+    assert report.release == "[secret] ␇ 1.0"
+
+
+async def test_a_step_is_executed_and_believed(farm, network):
+    remote = network.remote(planned(farm.targets[1], farm.ssh_config))
+    probe = await remote.probe(ProbeRequest())
+    output = Collected()
+    request = ExecuteRequest(
+        uuid.uuid4().hex, b'echo "$WORD"; echo ran >> ran', {"WORD": "$(id) 'x"}, 30, 1 << 20, probe.boot
+    )
+    report = await remote.execute(request, output, Watched())
+    assert (report.outcome, report.exit_code, output.data) == ("ok", 0, b"$(id) 'x\n")
+    assert farm.targets[1].read("ran") == "ran\n"
+    assert not [line for line in farm.targets[1].commands() if "WORD" in line or "$(id)" in line]
+
+
+async def test_a_plain_command_answers(farm, network):
+    remote = network.remote(planned(farm.targets[1], farm.ssh_config))
+    output = Collected()
+    report = await remote.command(CommandRequest(b'printf %s "$A"; exit 4', {"A": "b c"}, 20), output)
+    assert (report.outcome, report.exit_code, output.data) == ("failed", 4, b"b c")
+
+
+async def test_a_closed_network_leaves_no_connection(farm):
+    network = SshNetwork()
+    remotes = [network.remote(planned(target, farm.ssh_config)) for target in farm.targets]
+    await asyncio.gather(*(remote.probe(ProbeRequest()) for remote in remotes))
+    assert all(target.sessions() for target in farm.targets)
+    await network.close()
+    async with asyncio.timeout(10):
+        while any(target.sessions() for target in farm.targets):
+            await asyncio.to_thread(time.sleep, 0.02)
+
+
+async def test_as_many_files_may_be_open_as_the_machine_allows():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
+        SshNetwork()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
