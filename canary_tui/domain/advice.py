@@ -25,7 +25,8 @@ def _untried(canaries: Sequence[PlannedTarget], rest: Sequence[PlannedTarget], s
     for index, step in enumerate(steps):
         others = [target.name for target in rest if index in target.steps]
         if index not in tried and others:
-            yield f"no canary tries step {step.name!r}; {count(len(others), 'target')} get it: {some_names(others)}"
+            number = count(len(others), "target")
+            yield f"no canary tries step {step.name!r}, which is for {number}: {some_names(others)}"
 
 
 def _one_sided(canaries: Sequence[PlannedTarget], rest: Sequence[PlannedTarget]) -> Iterator[str]:

@@ -310,7 +310,13 @@ class _Building:
             return self.named_by("--canary", selection), f"from --canary {selection}"
         return None, ""
 
+    @property
+    def alone(self) -> str:
+        return f"one target{self.here} cannot be canary and rest; say --only {next(iter(self.members))}"
+
     def nobody_picked(self) -> str:
+        if len(self.members) == 1:
+            return self.alone
         name = self.lineup.waves[0].name
         if self.choices.attended:
             return f"wave {name!r}: no canaries picked; pick 1 to {len(self.members) - 1}, or say --canary SELECTION"
@@ -329,9 +335,7 @@ class _Building:
             return
         total, size = len(self.members), len(group)
         if total == 1:
-            self.reasons.append(
-                f"one target{self.here} cannot be canary and rest; say --only {next(iter(self.members))}"
-            )
+            self.reasons.append(self.alone)
         elif size == 0:
             self.reasons.append(f"no canaries: a canary wave has 1 to {total - 1} of the {total} targets")
         elif size == total:

@@ -54,6 +54,8 @@ def lineup(fleet: Fleet, environment: str) -> Lineup:
         return Lineup((Wave("all"),), (-1,), (*notes, everything))
     if waves[-1].gate:
         notes = (*notes, f"wave {waves[-1].name!r} is the last in {environment}, so its gate is not asked")
+    if notes and not any(wave.gate for wave in waves[:-1]):
+        notes = (*notes, f"nobody is asked in {environment}: no gate is left there")
     return Lineup((*waves[:-1], _ungated(waves[-1])), places, notes)
 
 
@@ -127,7 +129,7 @@ class _Dividing:
             for name in group:
                 del self.left[name]
             groups.append(group)
-        if self.left and not self.faults and not self.open:
+        if self.left and not self.open and all(fault.empty for fault in self.faults):
             self._leftover()
         return Division(tuple(groups), tuple(self.faults))
 

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from canary_tui.errors import FleetFileError, Problem
 from canary_tui.fleetfile.loader import load_fleet
 from canary_tui.fleetfile.report import problem_lines, render
@@ -44,9 +45,9 @@ GENERATED = [
     pytest.param("a" * 1_000_000, "expected '=' after a key", id="key-without-an-end"),
     pytest.param(HEAD + 'a = "' + "x" * 1_000_000, "", id="string-without-an-end"),
     pytest.param("#" * LARGEST + "#", "larger than 4 MiB", id="just-too-large"),
-    pytest.param(HEAD + "a = \"\0\"", "illegal character", id="nul"),
+    pytest.param(HEAD + 'a = "\0"', "illegal character", id="nul"),
     pytest.param(HEAD + REST + f'[vars]\nA = "{"x" * 40_000}"\n', "at most 32,768 characters", id="huge-variable"),
-    pytest.param(HEAD + REST + f'{"k" * 5_000} = 1\n', "unknown key", id="huge-key"),
+    pytest.param(HEAD + REST + f"{'k' * 5_000} = 1\n", "unknown key", id="huge-key"),
     pytest.param(HEAD + "steps = " + "[" * 90 + "]" * 90, "expected a table", id="ninety-deep"),
     pytest.param(HEAD + "".join(f'[[targets]]\nname = "a-{i}-[1-10000]"\n' for i in range(2000)), "in all", id="many"),
     pytest.param(HEAD + '[[targets]]\nname = "[1-10000]-[1-10000]"\n' * 5000, "more than 10,000", id="many-products"),

@@ -2,17 +2,33 @@
 
 import tomllib
 
-from canary_tui.fleetfile.locate import Position, locate
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from canary_tui.fleetfile.locate import Position, locate
 
 KEYS = st.one_of(
     st.sampled_from(["a", "b-1", "c_2", "0"]), st.sampled_from(['"q.u"', "'l i t'", '"e\\"s\\u00e9"', '""', '"]"'])
 )
 BLANK = st.sampled_from(["", " ", "\t", "  "])
 SCALARS = st.sampled_from(
-    ['"s"', "'l'", '"""m\n"q"\\"""" """', "'''x'\n]'''", "1", "-1_0", "1.5e3", "true", "inf"]
-    + ["2026-11-23 10:15:00", "2026-11-23T10:15:00Z", "10:15:00", '"# no = comment"', '"\\\\"', '""""""']
+    [
+        '"s"',
+        "'l'",
+        '"""m\n"q"\\"""" """',
+        "'''x'\n]'''",
+        "1",
+        "-1_0",
+        "1.5e3",
+        "true",
+        "inf",
+        "2026-11-23 10:15:00",
+        "2026-11-23T10:15:00Z",
+        "10:15:00",
+        '"# no = comment"',
+        '"\\\\"',
+        '""""""',
+    ]
 )
 BREAKS = st.sampled_from(["", " ", "\n", " # [c] = {\n", "\n\n\t"])
 
