@@ -22,11 +22,11 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from canary_tui.domain.building import Choices
-from canary_tui.engine.control import Asked, Notice
+from canary_tui.engine.control import Answered, Asked, Notice, Resume
 from canary_tui.errors import ExitCode
 from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keymap import Settings, load_settings
-from canary_tui.tui.link import ENGINE, EngineLink
+from canary_tui.tui.link import ENGINE, EngineLink, operator
 from canary_tui.tui.screens.help import ActionCommands, HelpScreen
 from canary_tui.tui.screens.prompts import LeaveScreen, QuestionScreen
 from canary_tui.tui.terminal import SMALLEST, StripControls, colourless, one_line, printable, speak_utf8
@@ -142,6 +142,8 @@ class CanaryApp(App[ExitCode]):
     async def _first_frame_is_out(self) -> None:
         for complaint in self.settings.complaints:
             self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
+        if self.options.rollout is not None and self.options.resume:
+            self.link.send(Resume(str(self.options.rollout), operator()))
         if self.options.fleet is not None or self.options.resume:
             await self.link.start()
 
@@ -177,7 +179,8 @@ class CanaryApp(App[ExitCode]):
     async def action_quit(self) -> None:
         """Leave; while a rollout is live, say first what that means for it."""
         if not self.link.live:
-            self.exit(ExitCode.SUCCEEDED)
+            ended = self.link.ended
+            self.exit(ExitCode(ended.exit_code) if ended is not None else ExitCode.SUCCEEDED)
         elif not isinstance(self.screen, LeaveScreen):
             assert self.link.opened is not None
             self.push_screen(LeaveScreen(self.link.opened.rollout), self._leave)
@@ -247,14 +250,14 @@ class CanaryApp(App[ExitCode]):
             self.push_screen(QuestionScreen(notice.about), lambda answer: self._answer(notice, answer))
 
     def _answer(self, asked: Asked, answer: str | None) -> None:
-        from canary_tui.engine.control import Answered
-
         self.link.send(Answered(asked.question, answer))
 
     def _engine_gone(self) -> None:
         """Say so over every screen, with what goes on from here."""
         text = self.link.gone
-        if self.link.opened is not None:
+        if isinstance(self.screen, QuestionScreen):
+            self.screen.dismiss(None)
+        if self.link.opened is not None and self.link.ended is None:
             text += f". What runs on the targets goes on; `canary-tui resume {self.link.opened.rollout}` takes over."
         for screen in self.screen_stack:
             if screen.is_mounted and not screen.query(Banner):

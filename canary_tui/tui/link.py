@@ -159,7 +159,7 @@ class EngineLink:
                     self._lose(f"the engine said what this version does not understand ({error})")
                     return
                 self._take(notice)
-        if self._closed or self.ended is not None:
+        if self._closed:
             return
         self._lose(f"the engine is gone: {await asyncio.to_thread(self._obituary)}")
 

@@ -1,0 +1,100 @@
+"""Earlier rollouts: what they left known in the picker, and their list."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from driving import opened, press, screen_lines, screen_text, shows, until
+from recorded import Recorded, make_plan
+
+from canary_tui.domain import events as e
+from canary_tui.tui.screens.rollout import RolloutScreen
+
+
+@pytest.fixture
+def state(tmp_path):
+    folder = tmp_path / "state"
+    (folder / "rollouts").mkdir(parents=True, mode=0o700)
+    return folder
+
+
+def rollout(state, stamp, end="waiting"):
+    """web-1 ok, web-2 failed; then it is aborted, or its engine stopped waiting, or it is live."""
+    recorded = Recorded(state / "rollouts" / f"{stamp}-shop-7f3a", make_plan(4, 2)).start()
+    recorded.deploy("web-1")
+    recorded.fail("web-2")
+    if end == "aborted":
+        recorded.add(e.Aborted(e.Operator("maria", "laptop"), "no", rollback=False))
+        recorded.add(e.RolloutFinished("aborted", "1 of 4 targets has 1.4.2", 3))
+    elif end == "waiting":
+        recorded.add(e.EngineStopped("waiting"))
+    recorded.close()
+    return recorded
+
+
+def shows_rollout(app):
+    return any(isinstance(screen, RolloutScreen) for screen in app.screen_stack)
+
+
+async def test_the_picker_tells_what_is_on_each_target_and_how_its_last_rollout_ended(tmp_path, state):
+    rollout(state, "2026-11-23T101500Z")
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "FAILED 0 s")
+        rows = screen_lines(app)
+        assert "1.4.2  ok     0 s" in next(row for row in rows if "web-1 " in row)
+        assert "-      FAILED 0 s" in next(row for row in rows if "web-2 " in row)
+        assert "never" in next(row for row in rows if "web-5 " in row)
+        await press(pilot, "slash", *"failed", "enter")
+        await shows(app, "shown 1 ")
+        await press(pilot, "enter")
+        await shows(app, "! 1 canary failed its last rollout", "! 1 marked target is hidden by the filter")
+
+
+async def test_the_list_is_the_youngest_first_and_an_open_one_can_be_resumed(tmp_path, state):
+    log = tmp_path / "commands"
+    rollout(state, "2026-11-22T101500Z", "aborted")
+    rollout(state, "2026-11-23T101500Z")
+    async with opened(tmp_path, engine=("--log", str(log))) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "h")
+        await shows(app, "HISTORY  shop", "2 rollouts", "open, waiting", "aborted", "maria")
+        text = screen_text(app)
+        assert text.index("open, waiting") < text.index("aborted")
+        await press(pilot, "j", "R")
+        await shows(app, "It is over (aborted); there is nothing to go on with.")
+        await press(pilot, "k", "r")
+        assert not log.exists()
+        await press(pilot, "R")
+        await until(lambda: shows_rollout(app))
+        (resume,) = map(json.loads, log.read_text().splitlines())
+        assert resume["directory"].endswith("2026-11-23T101500Z-shop-7f3a")
+
+
+async def test_enter_shows_a_rollout_again_and_escape_comes_back(tmp_path, state):
+    rollout(state, "2026-11-23T101500Z")
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "h")
+        await shows(app, "open, waiting")
+        await press(pilot, "enter")
+        await until(lambda: shows_rollout(app))
+        await shows(app, "! web-2", "paused: waiting")
+        await press(pilot, "q")
+        await shows(app, "HISTORY  shop")
+        await press(pilot, "escape")
+        await shows(app, "space Mark")
+
+
+async def test_ctrl_c_on_a_live_rollout_asks_what_to_stop_and_ends_nothing(tmp_path, state):
+    directory = rollout(state, "2026-11-23T101500Z", "live").directory
+    async with opened(tmp_path, engine=("--directory", str(directory))) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "enter")
+        await shows(app, "Nothing was connected to yet")
+        await press(pilot, "S", "enter")
+        await until(lambda: shows_rollout(app) and app.link.live)
+        await shows(app, "web-2")
+        await press(pilot, "ctrl+c")
+        await shows(app, "Keep going")
+        assert app.return_value is None
