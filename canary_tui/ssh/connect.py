@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import asyncssh
@@ -13,53 +11,31 @@ from asyncssh.connection import SSHClientConnection
 
 from canary_tui.domain.plan import PlannedTarget
 from canary_tui.engine.remote import Asker, Question
-from canary_tui.errors import CanaryError
-from canary_tui.ssh.handshake import Attempt, Handshakes
-from canary_tui.ssh.hostkeys import Decision, HostKeyError, HostKeys, HostNames, fingerprint, key_type, shown_key
-from canary_tui.ssh.keyring import Identity, Keyring, Passwords, Questions, pairs_for
-from canary_tui.ssh.known_hosts import KnownHosts, remember
+from canary_tui.ssh.hostkeys import HostKeyError
+from canary_tui.ssh.login import LinkError, Login, Shared
 from canary_tui.ssh.output import Redactor, one_line
 from canary_tui.ssh.resolve import Endpoint, ResolveError, Resolver, is_user
 from canary_tui.ssh.sudo import CHECK, SudoPrefix, needs_password, user_of
 
-HANDSHAKES_AT_ONCE = 32
-HANDSHAKES_AT_ONE_ADDRESS = 8
-"""Below sshd's default MaxStartups 10."""
-_DROPS_ENDURED = 12
+__all__ = ["Access", "Link", "LinkError"]
+
 _CLOSE_WITHIN = 2.0
 _SUDO_WITHIN = 20.0
 
 
-class LinkError(CanaryError):
-    """There is no connection. `final`: trying again cannot help (settings, host key, login refused)."""
-
-    def __init__(self, detail: str, *, final: bool) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.final = final
-
-
 class Access:
-    """What all links share: settings, host keys, keys and passwords, jump hosts, and limits on handshakes."""
+    """The way to all targets: their settings, what their logins share, and the jump hosts between."""
 
     def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
         self.resolver = Resolver()
-        self.known_hosts = KnownHosts()
-        self.questions = Questions(asker, redactor)
-        self.keyring = Keyring(self.questions)
-        self.passwords = Passwords(self.questions)
-        self.sudo_passwords = Passwords(self.questions)
-        self.redactor = redactor
-        self._handshakes = Handshakes()
-        self._all = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
-        self._by_address: dict[tuple[str, int], asyncio.Semaphore] = {}
+        self.shared = Shared(asker, redactor)
         self._jumps: dict[Endpoint, _Kept] = {}
 
     async def connect(self, endpoint: Endpoint, name: str) -> SSHClientConnection:
         """A new connection over its jump hosts; LinkError if there is none to be had. `name` is what people call it."""
         tunnel = None if endpoint.via is None else await self._jump(endpoint.via)
         try:
-            return await _Login(self, endpoint, name, tunnel).connect()
+            return await Login(self.shared, endpoint, name, tunnel).connect()
         except HostKeyError as error:
             raise LinkError(str(error), final=True) from None
 
@@ -71,15 +47,6 @@ class Access:
             return await self._jumps[endpoint].connection()
         except LinkError as error:
             raise LinkError(f"jump host {endpoint.name}: {error.detail}", final=error.final) from None
-
-    @contextlib.asynccontextmanager
-    async def handshake(self, endpoint: Endpoint) -> AsyncIterator[Handshakes]:
-        """A slot for one handshake."""
-        at_address = self._by_address.setdefault(
-            (endpoint.host, endpoint.port), asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS)
-        )
-        async with at_address, self._all:
-            yield self._handshakes
 
     async def close(self) -> None:
         """End the connections to jump hosts, farthest first."""
@@ -183,177 +150,10 @@ class Link:
         def question(trouble: str) -> Question:
             return Question("sudo-password", self.target.name, self.address, trouble)
 
-        passwords = self._access.sudo_passwords
+        passwords = self._access.shared.sudo_passwords
         if not endpoint.asks_for_secrets or not await passwords.use(endpoint.user, question, use):
             raise LinkError(f"sudo -u {user}: a password is needed, and none was accepted", final=True)
         return SudoPrefix(user, passwords.known(endpoint.user))
-
-
-class _Login:
-    """Getting from an endpoint to a connection: host key, keys, passphrases, password, and drops on the way."""
-
-    def __init__(self, access: Access, endpoint: Endpoint, name: str, tunnel: SSHClientConnection | None) -> None:
-        self._access = access
-        self._endpoint = endpoint
-        self._name = name
-        self._tunnel = tunnel
-        self._pinned: HostKeys | None = None
-        self._all_algorithms = False
-
-    async def connect(self) -> SSHClientConnection:
-        identities = self._access.keyring.identities(self._endpoint)
-        if not any(identity.pairs for identity in identities) and not self._endpoint.agent:
-            await self._unlock()
-        connection, attempt = await self._try()
-        if connection is None and await self._unlock():
-            connection, attempt = await self._try()
-        if connection is None:
-            connection = await self._with_password(attempt)
-        if connection is None:
-            raise LinkError(self._denied(attempt, identities), final=True)
-        return connection
-
-    async def _unlock(self) -> bool:
-        """Whether a locked key was opened that was not before."""
-        opened = False
-        keyring = self._access.keyring
-        if self._access.questions.attended and self._endpoint.asks_for_secrets:
-            for identity in keyring.identities(self._endpoint):
-                opened |= identity.locked and await keyring.unlock(identity, self._endpoint, self._name)
-        return opened
-
-    async def _with_password(self, attempt: Attempt) -> SSHClientConnection | None:
-        taken: list[SSHClientConnection] = []
-
-        def question(trouble: str) -> Question:
-            words = f"{trouble} The server says: {attempt.words}" if attempt.words else trouble
-            return Question("password", self._name, self._endpoint.address, words)
-
-        async def use(password: str) -> bool:
-            connection, _ = await self._try(password)
-            taken.extend([connection] if connection else [])
-            return connection is not None
-
-        if attempt.would_take and self._access.questions.attended:
-            await self._access.passwords.use(self._endpoint.user, question, use)
-        return taken[0] if taken else None
-
-    async def _try(self, password: str | None = None) -> tuple[SSHClientConnection | None, Attempt]:
-        """One login; None where the server did not take what we have. Drops before it are tried again."""
-        for drops, wait in enumerate(backoff(0.2, 3)):
-            attempt = self._attempt(password)
-            try:
-                async with self._access.handshake(self._endpoint) as handshakes:
-                    connection = await handshakes.connect(attempt, self._tunnel, all_algorithms=self._all_algorithms)
-                return connection, attempt
-            except asyncssh.PermissionDenied:
-                return None, attempt
-            except asyncssh.HostKeyNotVerifiable:
-                await self._ask_about(attempt)
-            except asyncssh.KeyExchangeFailed as error:
-                if self._all_algorithms:
-                    raise LinkError(f"no algorithm in common: {one_line(str(error))}", final=True) from None
-                self._all_algorithms = True
-            except TimeoutError:
-                limit = f"{self._endpoint.connect_timeout:.0f} s"
-                raise LinkError(f"no answer within {limit} from {self._endpoint.address}", final=False) from None
-            except (asyncssh.Error, OSError, ValueError) as error:
-                if not _is_drop(error, attempt) or drops >= _DROPS_ENDURED:
-                    raise self._failure(error, attempt, drops) from None
-                await asyncio.sleep(wait)
-        raise AssertionError("backoff has no end")
-
-    def _attempt(self, password: str | None) -> Attempt:
-        endpoint, known = self._endpoint, self._access.known_hosts
-        identities = self._access.keyring.identities(endpoint)
-        return Attempt(
-            endpoint,
-            self._pinned or known.look_up(endpoint.names, endpoint.rules),
-            [] if password is not None else pairs_for(identities),
-            password,
-            attended=self._access.questions.attended and endpoint.asks_for_secrets,
-            agent_identities=[one.public for one in identities if one.public] if endpoint.identities_only else None,
-            keys_of_address=self._keys_of_address() if endpoint.rules.check_address else None,
-        )
-
-    def _keys_of_address(self) -> Callable[[str], HostKeys] | None:
-        endpoint, known = self._endpoint, self._access.known_hosts
-        if endpoint.via or endpoint.proxy_command or endpoint.names.alias:
-            return None
-        return lambda address: known.look_up(HostNames(address, endpoint.port), endpoint.rules)
-
-    async def _ask_about(self, attempt: Attempt) -> None:
-        """Returns once a person has accepted the new host key that was shown; LinkError for every other."""
-        endpoint, key = self._endpoint, shown_key(attempt.shown)
-        if attempt.decision.verdict != "new":
-            raise LinkError(_alarm(endpoint, key, attempt.decision), final=True)
-        if not self._access.questions.attended or not endpoint.asks_about_host_keys:
-            raise LinkError(_unknown(endpoint, key), final=True)
-        async with self._access.questions.turn():
-            decision = self._access.known_hosts.look_up(endpoint.names, endpoint.rules).decide(attempt.shown)
-            if decision.verdict == "trusted":
-                return  # accepted for another target meanwhile
-            question = Question(
-                "host-key", self._name, endpoint.address, key_type=key_type(key), fingerprint=fingerprint(key)
-            )
-            if decision.verdict != "new" or await self._access.questions.ask(question) != "yes":
-                raise LinkError(f"host key of {endpoint.address} not accepted: {_described(key)}", final=True)
-            self._keep(key)
-
-    def _keep(self, key: bytes) -> None:
-        endpoint = self._endpoint
-        if not endpoint.rules.user_files:
-            raise LinkError("no known_hosts file to keep the host key in (UserKnownHostsFile none)", final=True)
-        remember(endpoint.rules.user_files[0], endpoint.names, key, hashed=endpoint.rules.hash_names)
-        self._pinned = HostKeys.pinned(endpoint.names.look_up()[0], key)
-
-    def _denied(self, attempt: Attempt, identities: list[Identity]) -> str:
-        problems = [f"{one.path}: {one.problem}" for one in identities if one.problem]
-        if not self._endpoint.usual_identities:
-            problems += [f"{one.path}: there is no such file" for one in identities if one.missing]
-        offered = ", ".join(sorted(attempt.would_take))
-        more = [f"it would take {offered}"] if offered else []
-        more += [attempt.words] if attempt.words else []
-        return "; ".join([f"login refused for {self._endpoint.address}", *problems, *more])
-
-    def _failure(self, error: Exception, attempt: Attempt, drops: int) -> LinkError:
-        address = self._endpoint.address
-        if drops and _is_drop(error, attempt):
-            detail = f"{address} dropped {drops + 1} connections before login; is its MaxStartups too low?"
-            return LinkError(detail, final=False)
-        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        refused = attempt.logging_in and not isinstance(error, asyncssh.ConnectionLost | OSError)
-        return LinkError(f"{address}: {one_line(text) or type(error).__name__}", final=refused)
-
-
-def _is_drop(error: Exception, attempt: Attempt) -> bool:
-    """Whether the server hung up before it looked at who we are, as it does when too many come at once."""
-    if attempt.logging_in:
-        return False
-    if isinstance(error, asyncssh.DisconnectError):
-        return not isinstance(error, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported)
-    return isinstance(error, ConnectionResetError | BrokenPipeError)
-
-
-def _described(key: bytes) -> str:
-    return f"{key_type(key)} {fingerprint(key)}"
-
-
-def _alarm(endpoint: Endpoint, key: bytes, decision: Decision) -> str:
-    what = "is revoked" if decision.verdict == "revoked" else "is not the known one"
-    return (
-        f"the host key of {endpoint.address} {what}: it shows {_described(key)}; {decision.reason}. "
-        "Somebody may be listening in. If it was replaced on purpose, correct that line."
-    )
-
-
-def _unknown(endpoint: Endpoint, key: bytes) -> str:
-    port = f" -p {endpoint.port}" if endpoint.port != 22 else ""
-    file = next(iter(endpoint.rules.user_files), "known_hosts")
-    return (
-        f"the host key of {endpoint.address} is not known: {_described(key)}. Check the fingerprint, then connect once "
-        f"with `ssh{port} {endpoint.name}`, or add the line of `ssh-keyscan{port} {endpoint.host}` to {file}."
-    )
 
 
 async def _run(connection: SSHClientConnection, command: str, first: bytes) -> tuple[int | None, str]:
@@ -381,11 +181,3 @@ async def close_connection(connection: SSHClientConnection) -> None:
             await connection.wait_closed()
     except TimeoutError:
         connection.abort()
-
-
-def backoff(first: float = 0.5, most: float = 15.0) -> Iterator[float]:
-    """Seconds to wait, doubling, each shortened by up to half at random so that a fleet does not march in step."""
-    wait = first
-    while True:
-        yield wait * (1 - secrets.randbelow(500) / 1000)
-        wait = min(most, wait * 2)

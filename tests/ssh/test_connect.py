@@ -15,7 +15,7 @@ from links import linked, planned, refusal, run, write_config
 from canary_tui.domain.fleet import Ssh
 from canary_tui.domain.plan import PlannedTarget
 from canary_tui.domain.units import Duration
-from canary_tui.ssh.connect import backoff
+from canary_tui.ssh.login import backoff
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
