@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from canary_tui.store.log_format import OURS, LogLine, log_path, parse_line
-from canary_tui.store.log_lines import Lines
 from canary_tui.store.log_merged import MergedReader
 from canary_tui.store.log_reader import LogReader
 from canary_tui.tui.terminal import one_line
@@ -17,6 +17,7 @@ from canary_tui.tui.widgets.toned import fit
 
 _NAME = 16
 """Columns of a target's name among the lines of others."""
+_KEPT = 16
 _TAIL = 2048
 _TAIL_LINES = 16
 
@@ -24,9 +25,9 @@ _TAIL_LINES = 16
 class ShownLog:
     """The log of one target, or of all of them merged, as the log view wants it."""
 
-    def __init__(self, reader: Lines, *, named: bool) -> None:
+    def __init__(self, reader: LogReader | MergedReader, *, named: bool) -> None:
         self.clocked = True
-        self.reader = reader
+        self.reader: LogReader | MergedReader = reader
         self._named = named
 
     @property
@@ -52,6 +53,10 @@ class ShownLog:
         found = self.reader.read(line, line + 1, whole=True)
         return found[0].text if found else ""
 
+    def close(self) -> None:
+        """Let go of the file; it is opened again when it is looked at again."""
+        self.reader.close()
+
     def _before(self, line: LogLine) -> list[tuple[str, str]]:
         before: list[tuple[str, str]] = []
         if self.clocked:
@@ -71,14 +76,33 @@ class ShownLog:
         return drawn, spans
 
 
-def target_log(folder: Path, target: str) -> ShownLog:
-    """One target's log, which may not exist yet."""
-    return ShownLog(LogReader(log_path(folder, target)), named=False)
+class ShownLogs:
+    """The logs that were looked at last, with their indexes: coming back to a huge one costs nothing."""
 
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept: OrderedDict[str | None, ShownLog] = OrderedDict()
 
-def merged_log(folder: Path) -> ShownLog:
-    """All targets' lines in the order in which they came."""
-    return ShownLog(MergedReader(folder), named=True)
+    def target(self, name: str) -> ShownLog:
+        """One target's log, which may not exist yet."""
+        return self._get(name, lambda: ShownLog(LogReader(log_path(self._folder, name)), named=False))
+
+    def merged(self) -> ShownLog:
+        """All targets' lines in the order in which they came."""
+        return self._get(None, lambda: ShownLog(MergedReader(self._folder), named=True))
+
+    def close(self) -> None:
+        for log in self._kept.values():
+            log.close()
+        self._kept.clear()
+
+    def _get(self, name: str | None, make: Callable[[], ShownLog]) -> ShownLog:
+        log = self._kept.get(name) or make()
+        self._kept[name] = log
+        self._kept.move_to_end(name)
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)[1].close()
+        return log
 
 
 def _body(line: LogLine) -> tuple[str, str]:

@@ -22,7 +22,6 @@ from canary_tui.store.log_format import log_path
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.gating import summarise
 from canary_tui.tui.link import operator
-from canary_tui.tui.logs import ShownLog
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.watching import SILENT_AFTER, Link, Watching
 from canary_tui.tui.widgets.abort_panel import AbortPanel
@@ -68,11 +67,10 @@ class RolloutScreen(Screen[None]):
         self._frame = 0
         self._told_result = False
         self._unlisten: Callable[[], None] = lambda: None
-        self._merged: ShownLog | None = None
 
     def compose(self) -> ComposeResult:
         read_only = self.link is None
-        yield StatusBar(self.watching, read_only=read_only)
+        yield StatusBar(self.watching, self.link)
         yield Static(id="banner", markup=False)
         yield HeatStrip(self.watching)
         with Horizontal(id="body"):

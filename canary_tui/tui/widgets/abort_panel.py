@@ -73,10 +73,9 @@ class AbortPanel(Panel):
             lines.append(keyed("B", f"Roll back: {_undoing(self._state, able)}, newest wave first"))
         else:
             lines.append(line((f" B Roll back is not possible: {_why_not(plan, changed)}", "dim")))
+        stay = "stays as it is" if len(changed) == 1 else "stay as they are"
         left = (
-            f"{count(len(changed), 'target')} stay as they are: {compress_names(changed)}"
-            if changed
-            else "no target was changed"
+            f"{count(len(changed), 'target')} {stay}: {compress_names(changed)}" if changed else "nothing was changed"
         )
         lines.append(keyed("L", f"Leave: {left}"))
         return lines

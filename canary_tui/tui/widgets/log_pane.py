@@ -12,7 +12,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from canary_tui.tui.logs import merged_log, target_log
+from canary_tui.tui.logs import ShownLogs
 from canary_tui.tui.phrases import short_time
 from canary_tui.tui.watching import Watching
 from canary_tui.tui.widgets.log_view import LogView
@@ -65,6 +65,7 @@ class LogPane(Vertical):
         self.target = ""
         """Whose log is shown, or will be when the merged one is left."""
         self.merged = False
+        self._logs = ShownLogs(watching.logs)
         self._clocked = True
         self._filtering = False
         self._before: Widget | None = None
@@ -75,6 +76,9 @@ class LogPane(Vertical):
         with Horizontal(id="query"):
             yield Static(id="query-label", markup=False)
             yield QueryField()
+
+    def on_unmount(self) -> None:
+        self._logs.close()
 
     @property
     def view(self) -> LogView:
@@ -97,8 +101,7 @@ class LogPane(Vertical):
     def _show(self) -> None:
         if not self.merged and not self.target:
             return
-        logs = self._watching.logs
-        source = merged_log(logs) if self.merged else target_log(logs, self.target)
+        source = self._logs.merged() if self.merged else self._logs.target(self.target)
         source.clocked = self._clocked
         self.view.show(source)
         self.title()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar, Protocol
@@ -23,8 +22,9 @@ from canary_tui.tui.widgets.toned import Piece, Toned
 Span = tuple[int, int, str]
 """Characters `start` to `stop` and the tone they are drawn in."""
 
-_FRAME_BUDGET = 0.020
-"""Seconds that searching and filtering may take of a frame: a key still paints within two frames."""
+_LOOK_BUDGET = 0.035
+_COUNT_BUDGET = 0.015
+"""Seconds of a frame that looking for the next match, and counting and filtering, may take: keys come between."""
 _MOST_FOUND = 1_000_000
 """Matches that a search counts; a filter knows all of its lines, four bytes each."""
 _SIDEWAYS = 16
@@ -33,9 +33,11 @@ _SIDEWAYS = 16
 class LogSource(Drawn, Protocol):
     """Where the lines come from. `shape` is what to draw of one line: its text and the tones of its parts."""
 
-    reader: Lines
     clocked: bool
     """Each line begins with its time."""
+
+    @property
+    def reader(self) -> Lines: ...
 
     def poll(self) -> None:
         """Look for more lines; costs what came since."""
@@ -292,16 +294,15 @@ class LogView(Toned, can_focus=True):
         self._work()
 
     def _work(self) -> None:
-        end = time.monotonic() + _FRAME_BUDGET
         if self._looking is not None and self.searching is not None:
             self._look_further(self._looking, self.searching)
         for matching in (self.window.matching, self.searching):
             if matching is not None:
-                matching.advance(max(0.0, end - time.monotonic()))
+                matching.advance(_COUNT_BUDGET)
 
     def _look_further(self, looking: Search, searching: Matching) -> None:
         """Look for the match that was asked for; go there, or say that there is none."""
-        found = looking.step(_FRAME_BUDGET / 2)
+        found = looking.step(_LOOK_BUDGET)
         if found:
             self._looking = None
             self.window.show(found[0])

@@ -212,12 +212,12 @@ class LogWindow:
 
     def _place(self, position: int) -> None:
         position = max(0, min(position, self.count - 1))
-        self.cursor = position
+        downwards, self.cursor = position > self.cursor, position
         if position < self.top or (position == self.top and self.skipped):
             self.top, self.skipped = position, 0
             return
         visible = self.rows()
-        if visible and position >= visible[-1].position and not self._ends_in(visible, position):
+        if downwards and visible and position >= visible[-1].position and not self._ends_in(visible, position):
             self.top, self.skipped = self._top_for(position)
 
     def _ends_in(self, rows: list[Row], position: int) -> bool:

@@ -176,6 +176,10 @@ class Panel(Vertical):
         """The key that is being handled may decide something here."""
         return self.display and self._guard.deliberate(self._painted_at)
 
+    def readable(self) -> bool:
+        """It has stood there long enough to be read; for keys that the guard does not see."""
+        return self.display and time.monotonic() >= self._painted_at + GUARD
+
     def _painted(self) -> None:
         self._painted_at = time.monotonic()
 

@@ -8,7 +8,7 @@ from canary_tui.domain.plan import Plan
 from canary_tui.domain.state import RolloutState, TargetState
 from canary_tui.tui.phrases import clock, short_count, short_size, short_time
 from canary_tui.tui.standing import COUNTED, SYMBOLS, current_step, step_name
-from canary_tui.tui.watching import SILENT_AFTER, Watching
+from canary_tui.tui.watching import SILENT_AFTER, Link, Watching
 from canary_tui.tui.widgets.toned import Piece, Toned, fit, pieces_width
 
 _BAR = 24
@@ -19,10 +19,10 @@ _STAGES = {"preflight": "preflight", "rolling-back": "rolling back", "finishing"
 class StatusBar(Toned):
     """Drawn anew only when one of its characters changed."""
 
-    def __init__(self, watching: Watching, *, read_only: bool) -> None:
+    def __init__(self, watching: Watching, link: Link | None) -> None:
         super().__init__(id="status")
         self._watching = watching
-        self._read_only = read_only
+        self._link = link
         self._version = -1
         self._progress = (0, 0)
         self._rows: tuple[list[Piece], list[Piece]] = ([], [])
@@ -73,8 +73,10 @@ class StatusBar(Toned):
         watching = self._watching
         if watching.ended:
             return [(ended_words(watching.state), "dim")]
-        if self._read_only:
+        if self._link is None:
             return [("read only", "dim")]
+        if self._link.gone:
+            return [("engine gone", "failed")]
         if watching.pulse is None:
             return [("engine starting", "dim")]
         silent = watching.silent_for()

@@ -101,10 +101,11 @@ class StopPanel(Panel):
         return len(self.query_one(Choices).choices)
 
     def begin(self, watching: Watching) -> None:
-        """Come up; the second time, stop what runs."""
+        """Come up; the second time, once it can have been read, stop what runs."""
         self._watching = watching
         if self.display:
-            self._stop(running=True)
+            if self.readable():
+                self._stop(running=True)
             return
         self.open()
         choices = self.query_one(Choices)

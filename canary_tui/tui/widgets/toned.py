@@ -62,7 +62,9 @@ class Toned(Widget):
 
     def tone(self, name: str) -> Style:
         """A tone's style, to be laid over the widget's own."""
-        return self.get_component_rich_style(f"tone--{name}", partial=True)
+        # A partial style has no background to blend a translucent colour with; a whole one would hide the row's own.
+        blended = self.get_component_rich_style(f"tone--{name}")
+        return self.get_component_rich_style(f"tone--{name}", partial=True) + Style(color=blended.color)
 
     def strip(self, pieces: Iterable[Piece], width: int, over: str = "") -> Strip:
         """One row of exactly `width` cells; `over` is a tone laid over all of it."""
@@ -71,5 +73,8 @@ class Toned(Widget):
         segments = []
         for text, tone in pieces:
             style = base + self.tone(tone)
-            segments.append(Segment(one_line(text), style + top if top else style))
+            if top is not None:
+                # What was searched for stays visible on the row of the cursor, too.
+                style = base + top + self.tone(tone) if tone == "hit" else style + top
+            segments.append(Segment(one_line(text), style))
         return Strip(segments).adjust_cell_length(width, base + top if top else base)

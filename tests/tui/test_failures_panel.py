@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+from driving import press, screen_text, shows, type_text, until
+from recorded import BY, Recorded, make_plan
+from test_gate_panel import readable, waiting
+
+from canary_tui.domain import events as e
+from canary_tui.domain.fleet import Limits
+from canary_tui.domain.units import Share
+from canary_tui.engine.control import Settle, Treat
+from canary_tui.tui.widgets.failure_panel import FailureList, FailurePanel
+from canary_tui.tui.widgets.log_view import LogView
+
+
+def failed(tmp_path, targets: int = 6, canaries: int = 3, **changes) -> Recorded:
+    recorded = Recorded(tmp_path / "r", make_plan(targets, canaries, **changes)).start()
+    recorded.deploy("web-1")
+    recorded.fail("web-2", "exit 1")
+    recorded.fail("web-3", "exit 7")
+    return recorded
+
+
+async def panel_of(app) -> FailurePanel:
+    panel = app.screen.query_one(FailurePanel)
+    await readable(panel)
+    return panel
+
+
+async def test_all_failing_targets_stand_in_one_list_with_what_each_way_out_does(tmp_path):
+    async with waiting(failed(tmp_path)) as (app, _, _wire, _gate):
+        await shows(app, "2 targets not ok: what becomes of them?", "! web-2", "failed: exit 1", "! web-3", "exit 7")
+        await shows(app, "R Retry: only the failed step", "K Skip the step", "E Exclude", "B Roll back", "X Abort")
+        assert "U Settle" not in screen_text(app)
+        await until(lambda: app.screen.query_one(LogView).size.height >= 8)
+
+
+async def test_retry_is_sent_at_once_for_all_listed(tmp_path):
+    recorded = failed(tmp_path)
+    async with waiting(recorded) as (app, pilot, wire, _):
+        await panel_of(app)
+        await press(pilot, "R")
+        await until(lambda: wire.sent)
+        [treat] = wire.sent
+        assert isinstance(treat, Treat)
+        assert (treat.treatment, treat.targets) == ("retry", ("web-2", "web-3"))
+        recorded.add(e.FailureTreated(treat.targets, "retry", BY))
+        await until(lambda: "not ok: what" not in screen_text(app))
+
+
+@pytest.mark.parametrize(
+    ("key", "treatment"),
+    [
+        pytest.param("K", "skip", id="skip"),
+        pytest.param("E", "exclude", id="exclude"),
+        pytest.param("B", "rollback", id="roll back"),
+    ],
+)
+async def test_all_but_retry_need_a_note(tmp_path, key: str, treatment: str):
+    async with waiting(failed(tmp_path)) as (app, pilot, wire, _):
+        await panel_of(app)
+        await press(pilot, key)
+        await shows(app, "2 targets (web-[2-3]). Why?")
+        await press(pilot, "enter")
+        await shows(app, "a few words are needed")
+        assert wire.sent == []
+        await type_text(pilot, "known flake")
+        await press(pilot, "enter")
+        await until(lambda: wire.sent)
+        assert (wire.sent[0].treatment, wire.sent[0].targets, wire.sent[0].note) == (
+            treatment,
+            ("web-2", "web-3"),
+            "known flake",
+        )
+
+
+async def test_a_decision_is_for_the_marked_targets_only(tmp_path):
+    async with waiting(failed(tmp_path)) as (app, pilot, wire, _):
+        await panel_of(app)
+        app.screen.query_one(FailureList).focus()
+        await press(pilot, "j", "space")
+        await shows(app, "[x] ! web-3", "for 1 marked target")
+        await press(pilot, "R")
+        await until(lambda: wire.sent)
+        assert wire.sent[0].targets == ("web-3",)
+
+
+async def test_keys_typed_before_the_list_could_be_read_do_not_count(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(6, 3)).start()
+    async with waiting(recorded) as (app, pilot, wire, _):
+        recorded.fail("web-2")
+        await until(lambda: app.screen.query_one(FailurePanel).display)
+        await press(pilot, "R", "E", "B", "K")
+        await panel_of(app)
+        assert wire.sent == []
+        assert not app.screen.query_one(FailurePanel).asking
+
+
+async def test_an_unknown_outcome_is_settled_by_a_typed_word_and_a_note(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(6, 3)).start()
+    recorded.begin("web-2")
+    recorded.end("web-2", "unknown", None, "the target rebooted")
+    async with waiting(recorded) as (app, pilot, wire, _):
+        await panel_of(app)
+        await shows(app, "? web-2", "unknown: the target rebooted", "U Settle web-2")
+        text = screen_text(app)
+        assert "R Retry: only" not in text, "nobody knows whether it would run twice"
+        await press(pilot, "R")
+        assert wire.sent == []
+        await press(pilot, "U")
+        await shows(app, "web-2: type done, failed or retry, then why")
+        for wrong in ("", "done", "yes it is"):
+            await type_text(pilot, wrong)
+            await press(pilot, "enter")
+            assert wire.sent == []
+        await type_text(pilot, "done saw it in the log")
+        await press(pilot, "enter")
+        await until(lambda: wire.sent)
+        [settle] = wire.sent
+        assert isinstance(settle, Settle)
+        assert (settle.target, settle.settlement, settle.note) == ("web-2", "ok", "saw it in the log")
+
+
+async def test_failures_within_the_limit_ask_nobody_and_stand_first_in_the_list(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(6, 1, limits=Limits(failures=Share(3)))).at_gate()
+    recorded.add(e.GateApproved(0, recorded.plan.hash, recorded.state.gate.evidence, BY))
+    recorded.add(e.WaveStarted(1))
+    recorded.fail("web-5")
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "! web-5", "1 ! failed")
+        assert "what becomes" not in screen_text(app)
+        rows = [row for row in screen_text(app).splitlines() if " web-" in row and row[1:2] in "!+>·"]
+        assert rows[0].split()[:2] == ["!", "web-5"]
+
+
+async def test_a_list_that_changes_while_deciding_closes_the_field(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(6, 3)).start()
+    recorded.fail("web-2")
+    recorded.begin("web-3")
+    async with waiting(recorded) as (app, pilot, wire, _):
+        panel = await panel_of(app)
+        await press(pilot, "E")
+        await until(lambda: panel.asking)
+        await type_text(pilot, "half a no")
+        recorded.end("web-3", "failed", 1, "exit 1")
+        await shows(app, "the list changed while you decided")
+        assert not panel.asking
+        await press(pilot, "enter")
+        assert wire.sent == []

@@ -1,0 +1,335 @@
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from driving import press, screen_text, shows, type_text, until
+from recorded import BY, Recorded, Stage, Wire, make_plan
+from textual import events
+
+from canary_tui.domain import events as e
+from canary_tui.domain.fleet import Gate
+from canary_tui.domain.units import Duration
+from canary_tui.engine.control import Abort, Approve, Refused, Tick
+from canary_tui.tui.screens.rollout import RolloutScreen
+from canary_tui.tui.widgets.gate_panel import GatePanel
+from canary_tui.tui.widgets.log_view import LogView
+from canary_tui.tui.widgets.panel import GUARD, TypedField
+
+
+@asynccontextmanager
+async def waiting(recorded: Recorded, size: tuple[int, int] = (80, 24), *, read_only: bool = False):
+    """A screen with a live engine on a rollout."""
+    wire = Wire()
+    screen = RolloutScreen(recorded.directory, None if read_only else wire)
+    app = Stage(screen)
+    async with app.run_test(size=size) as pilot:
+        await until(lambda: screen.is_mounted and screen.query(GatePanel))
+        beating = app.set_interval(0.5, wire.beat) if not read_only else None
+        if beating is not None:
+            wire.beat()
+        yield app, pilot, wire, screen.query_one(GatePanel)
+    recorded.close()
+
+
+async def readable(panel: GatePanel) -> None:
+    """Until somebody can have read the panel."""
+    await until(lambda: panel.display and time.monotonic() > panel._painted_at + GUARD)
+
+
+def approvals(wire: Wire) -> list[Approve]:
+    return [command for command in wire.sent if isinstance(command, Approve)]
+
+
+async def test_the_gate_shows_what_an_approval_is_made_from(tmp_path):
+    gate = Gate(
+        instructions="Look at https://graphs/d?release=$RELEASE",
+        checklist=("Dashboards look right",),
+        expires=Duration(7200),
+    )
+    recorded = Recorded(tmp_path / "r", make_plan(20, 2, gate)).at_gate()
+    async with waiting(recorded) as (app, _, _wire, _panel):
+        await shows(
+            app,
+            "GATE canary -> rest: 18 targets next",
+            "expires in 1 h 59 m",
+            "+ web-1 ok just now",
+            "https://graphs/d?release=1.4.2",
+            "[ ] 1 Dashboards look right",
+            "1.4.1 -> 1.4.2",
+            "started by maria@laptop",
+            "web-[3-20]",
+            "APPROVE is locked: 1 item of the checklist open",
+        )
+
+
+async def test_the_typed_number_and_enter_approve_for_exactly_this_gate(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "A")
+        await shows(app, "type the number of targets that come next")
+        await press(pilot, "3", "enter")
+        await until(lambda: approvals(wire))
+        [approval] = approvals(wire)
+        gate = recorded.state.gate
+        assert (approval.rollout, approval.wave) == (recorded.state.rollout, 0)
+        assert (approval.plan, approval.evidence) == (recorded.plan.hash, gate.evidence)
+        await shows(app, "approval sent")
+        recorded.add(e.GateApproved(0, approval.plan, approval.evidence, approval.by))
+        recorded.add(e.WaveStarted(1))
+        await until(lambda: not panel.display)
+        await shows(app, "wave 2 of 2 rest")
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param(["enter"], id="enter"),
+        pytest.param(["y"], id="y"),
+        pytest.param(["space"], id="space"),
+        pytest.param(["3", "enter"], id="the number without A"),
+        pytest.param(["y", "e", "s", "enter"], id="yes"),
+        pytest.param(["A", "enter"], id="A and enter"),
+        pytest.param(["A", "escape", "3", "enter"], id="a field that was left"),
+        pytest.param(["A", "2", "enter"], id="another number"),
+        pytest.param(["A", "3"], id="the number without enter"),
+        pytest.param(["a", "3", "enter"], id="a lower-case a"),
+    ],
+)
+async def test_nothing_else_approves(tmp_path, keys: list[str]):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (_, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, *keys)
+        await pilot.pause()
+        assert approvals(wire) == []
+
+
+async def test_a_wrong_number_is_said_and_forgotten(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "A", "4", "enter")
+        await shows(app, "'4' is not it")
+        assert panel.field.value == ""
+        await press(pilot, "3", "enter")
+        await until(lambda: approvals(wire))
+
+
+async def test_keys_typed_before_the_panel_could_be_read_do_not_count(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).start()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        recorded.deploy("web-1")
+        await press(pilot, "A", "3", "enter")
+        recorded.open_gate()
+        await until(lambda: panel.display)
+        await press(pilot, "A", "3", "enter")
+        assert not panel.asking
+        await readable(panel)
+        assert approvals(wire) == []
+        await shows(app, "GATE canary")
+        assert panel.field.value == ""
+
+
+async def test_a_held_key_does_not_arm_the_field(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, _wire, panel):
+        await until(lambda: panel.display)
+        end = time.monotonic() + GUARD + 0.3
+        while time.monotonic() < end:
+            app.post_message(events.Key("A", "A"))
+            await pilot.pause(0.03)
+            assert not panel.asking
+
+
+async def test_a_paste_is_not_typing(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "A")
+        await until(lambda: panel.asking and isinstance(app.focused, TypedField))
+        app.post_message(events.Paste("3\n"))
+        await pilot.pause()
+        assert panel.field.value == ""
+        await press(pilot, "enter")
+        assert approvals(wire) == []
+
+
+async def test_a_change_while_deciding_empties_the_field_and_is_named(tmp_path):
+    gate = Gate(checklist=("Look",))
+    recorded = Recorded(tmp_path / "r", make_plan(5, 2, gate)).at_gate()
+    recorded.add(e.ItemTicked(0, 0, True, BY))
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "A", "3")
+        await until(lambda: panel.field.value == "3")
+        recorded.add(e.ItemTicked(0, 0, False, BY))
+        await shows(app, "changed while you decided: item 1 was opened again")
+        assert panel.field.value == ""
+        assert not panel.asking
+        await press(pilot, "enter")
+        assert approvals(wire) == []
+
+
+async def test_a_silent_engine_locks_the_gate(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    screen = RolloutScreen(recorded.directory, wire := Wire())
+    app = Stage(screen)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(lambda: screen.query(GatePanel))
+        wire.beat()
+        await shows(app, "engine ok")
+        await shows(app, "engine silent 3 s", "APPROVE is locked: the engine is silent")
+        await press(pilot, "A")
+        assert not screen.query_one(GatePanel).asking
+        wire.beat()
+        await shows(app, "engine ok")
+        await until(lambda: "locked" not in screen_text(app))
+    recorded.close()
+
+
+async def test_digits_tick_the_checklist_and_all_ticked_unlocks(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(checklist=("One", "Two")))).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "A")
+        assert not panel.asking, "an open item locks the gate"
+        await press(pilot, "2")
+        await until(lambda: wire.sent)
+        assert [(one.wave, one.item, one.ticked) for one in wire.sent if isinstance(one, Tick)] == [(0, 1, True)]
+        recorded.add(e.ItemTicked(0, 1, True, BY))
+        await shows(app, "[x] 2 Two", "1 item of the checklist open")
+        recorded.add(e.ItemTicked(0, 0, True, BY))
+        await until(lambda: "locked" not in screen_text(app))
+        await press(pilot, "1")
+        await until(lambda: len(wire.sent) == 2)
+        assert not wire.sent[1].ticked, "a ticked item is opened again"
+
+
+@pytest.mark.parametrize(
+    ("confirm", "typed"),
+    [pytest.param("release", "1.4.2", id="release"), pytest.param("fleet", "shop", id="fleet")],
+)
+async def test_the_fleet_file_says_what_must_be_typed(tmp_path, confirm, typed):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(confirm=confirm))).at_gate()
+    async with waiting(recorded) as (_, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "A", "3", "enter")
+        assert approvals(wire) == []
+        await type_text(pilot, typed)
+        await press(pilot, "enter")
+        await until(lambda: approvals(wire))
+
+
+async def test_confirm_by_key_takes_two_deliberate_presses(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(confirm="key"))).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "A")
+        await shows(app, "press A once more")
+        assert approvals(wire) == []
+        pressed = time.monotonic()
+        await until(lambda: time.monotonic() > pressed + 0.2)
+        await press(pilot, "A")
+        await until(lambda: approvals(wire))
+
+
+async def test_hold_forgets_what_was_typed_and_sends_nothing(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "A", "3", "escape", "H")
+        await shows(app, "held: nothing goes on")
+        await press(pilot, "enter")
+        assert wire.sent == []
+
+
+async def test_a_refusal_is_shown_and_the_gate_can_be_answered_again(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "A", "3", "enter")
+        await until(lambda: approvals(wire))
+        wire.say(Refused("Approve", "the canaries changed"))
+        await shows(app, "refused: the canaries changed")
+        await press(pilot, "A", "3", "enter")
+        await until(lambda: len(approvals(wire)) == 2)
+
+
+async def test_logs_stay_live_and_searchable_while_the_gate_stands(tmp_path):
+    gate = Gate(instructions="one\ntwo\nthree\nfour\nfive\nsix", checklist=("a", "b", "c", "d"))
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, gate)).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await shows(app, "GATE")
+        await until(lambda: app.screen.query_one(LogView).size.height >= 8)
+        recorded.print("web-1", "still talking")
+        await shows(app, "still talking")
+        await press(pilot, "slash")
+        await type_text(pilot, "A3")
+        await press(pilot, "enter")
+        await shows(app, "/ A3")
+        assert not panel.asking, "what is typed into the search is no decision"
+        assert wire.sent == []
+
+
+async def test_a_read_only_screen_shows_the_gate_and_cannot_answer(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(checklist=("Look",)))).at_gate()
+    async with waiting(recorded, read_only=True) as (app, pilot, wire, panel):
+        await shows(app, "GATE canary", "read only")
+        await readable(panel)
+        await press(pilot, "A", "1", "X", "H")
+        await pilot.pause()
+        assert not panel.asking
+        assert "ABORT" not in screen_text(app)
+        assert wire.sent == []
+
+
+async def test_abort_asks_for_a_note_names_what_will_run_and_then_offers_both_ways(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, _panel):
+        await press(pilot, "X")
+        await shows(app, "ABORT shop 1.4.2", "Why?", "finally (tidy) on 1 target: web-1", "web-[2-4]")
+        await press(pilot, "enter")
+        await shows(app, "a few words are needed")
+        await type_text(pilot, "500s on web-1")
+        await press(pilot, "enter")
+        await shows(app, "B Roll back: 1 target goes back: web-1 to 1.4.1", "L Leave: 1 target stays")
+        assert wire.sent == []
+        await until(lambda: app.screen.query_one("#abort")._painted_at + GUARD < time.monotonic())
+        await press(pilot, "B")
+        await until(lambda: wire.sent)
+        [abort] = wire.sent
+        assert isinstance(abort, Abort)
+        assert (abort.note, abort.rollback, abort.rollout) == ("500s on web-1", True, recorded.state.rollout)
+
+
+async def test_leaving_the_abort_aborts_nothing_and_shows_the_gate_again(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, _panel):
+        await press(pilot, "X")
+        await shows(app, "ABORT")
+        await type_text(pilot, "hm")
+        await press(pilot, "enter")
+        await shows(app, "L Leave")
+        await press(pilot, "escape")
+        await shows(app, "GATE canary -> rest")
+        assert wire.sent == []
+
+
+async def test_a_changed_target_without_a_former_release_is_named_not_guessed(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 2))
+    recorded.add(e.RolloutStarted("r1", recorded.plan, BY, True, "0.1"))
+    for name in recorded.plan.targets:
+        recorded.add(e.ProbeStarted(name))
+        recorded.add(e.TargetProbed(name, "ok", release="" if name == "web-2" else "1.4.1"))
+    recorded.add(e.WaveStarted(0))
+    recorded.deploy("web-1", "web-2")
+    recorded.open_gate()
+    async with waiting(recorded) as (app, pilot, _, _panel):
+        await press(pilot, "X")
+        await shows(app, "no former release, never rolled back: web-2")
+        await type_text(pilot, "bad")
+        await press(pilot, "enter")
+        await shows(app, "1 target goes back: web-1 to 1.4.1")

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import os
+import time
+
+from driving import press, screen_text, shows, until
+from recorded import BY, Recorded, Stage, Wire, make_plan
+from test_gate_panel import waiting
+
+from canary_tui.domain import events as e
+from canary_tui.domain.fleet import Limits
+from canary_tui.domain.plan import Excluded
+from canary_tui.domain.units import Share
+from canary_tui.engine.control import Ended
+from canary_tui.tui.screens.result import ResultScreen
+from canary_tui.tui.screens.rollout import RolloutScreen
+from canary_tui.tui.widgets.panel import GUARD
+
+
+def finished(tmp_path, **changes) -> Recorded:
+    plan = make_plan(6, 1, limits=Limits(failures=Share(3)), excluded=(Excluded("web-9", "by --exclude"),), **changes)
+    recorded = Recorded(tmp_path / "r", plan).at_gate()
+    recorded.add(e.GateApproved(0, plan.hash, recorded.state.gate.evidence, BY))
+    recorded.add(e.WaveStarted(1))
+    recorded.deploy("web-2", "web-3", "web-4", "web-6")
+    recorded.fail("web-5", "exit 3")
+    return recorded
+
+
+def finish(recorded: Recorded) -> None:
+    recorded.add(e.FinallyStarted("completed", ()))
+    for name in recorded.plan.targets:
+        recorded.add(e.ReleaseRead(name, "1.4.1" if name == "web-5" else "1.4.2"))
+    recorded.add(e.RolloutFinished("succeeded", "5 of 6 targets on 1.4.2; not: web-5 (exit 3)", 5))
+
+
+async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path):
+    recorded = finished(tmp_path)
+    async with waiting(recorded, (100, 40)) as (app, _, _wire, _gate):
+        await shows(app, "wave 2 of 2")
+        finish(recorded)
+        await shows(
+            app,
+            "SUCCEEDED: 5 of 6 targets on 1.4.2; not: web-5 (exit 3)",
+            "Not ok: 1 target",
+            "exit code 5",
+            "by --exclude",
+            "approved by maria@laptop",
+            f"{recorded.directory}/logs/"[:60],
+            "canary-tui run",
+        )
+        text = screen_text(app)
+        assert text.index("! web-5") < text.index("web-[1-4,6]")
+        lines = text.splitlines()
+        assert any(line.split()[:3] == ["1.4.1", "1", "web-5"] for line in lines), "releases are read back"
+
+
+async def test_q_leaves_with_the_exit_code_and_not_before_it_could_be_read(tmp_path):
+    recorded = finished(tmp_path)
+    async with waiting(recorded, (100, 40)) as (app, pilot, _, _gate):
+        finish(recorded)
+        await until(lambda: isinstance(app.screen, ResultScreen))
+        await press(pilot, "q")
+        await pilot.pause()
+        assert isinstance(app.screen, ResultScreen), "a q that was meant for something else"
+        result = app.screen
+        await until(lambda: time.monotonic() > result._painted_at + GUARD)
+        await press(pilot, "q")
+        await until(lambda: app.return_value is not None)
+        assert app.return_value == 5
+
+
+async def test_escape_looks_at_the_logs_again_and_v_at_the_result(tmp_path):
+    recorded = finished(tmp_path)
+    recorded.print("web-5", "the reason why")
+    async with waiting(recorded, (100, 40)) as (app, pilot, _, _gate):
+        finish(recorded)
+        await until(lambda: isinstance(app.screen, ResultScreen))
+        await press(pilot, "escape")
+        await shows(app, "the reason why", "succeeded")
+        await press(pilot, "v")
+        await shows(app, "Not ok: 1 target")
+
+
+async def test_a_paused_rollout_says_how_to_go_on(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded, (100, 30)) as (app, _, wire, _gate):
+        await shows(app, "GATE")
+        recorded.add(e.StopRequested(False, BY))
+        recorded.add(e.EngineStopped("interrupted"))
+        wire.say(Ended(130, "interrupted"))
+        await shows(app, "PAUSED: it was stopped by the operator", f"canary-tui resume {recorded.state.rollout}")
+        await shows(app, "exit code 130", "held")
+
+
+async def test_a_rolled_back_rollout_names_what_could_not_be_undone(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    recorded.add(e.Aborted(BY, "bad", rollback=True))
+    recorded.add(e.RollbackStarted("aborted", (), ("web-1",)))
+    recorded.add(e.FinallyStarted("aborted", ()))
+    recorded.add(e.RolloutFinished("aborted", "aborted by maria (bad); 0 of 1 changed target rolled back", 3))
+    async with waiting(recorded, (100, 30)) as (app, _, _wire, _gate):
+        await shows(app, "ABORTED: aborted by maria (bad)", "by hand", "no former release known: web-1", "exit code 3")
+
+
+async def test_a_rollout_that_had_ended_before_opens_on_its_logs(tmp_path):
+    recorded = finished(tmp_path)
+    recorded.print("web-5", "the reason why")
+    finish(recorded)
+    screen = RolloutScreen(recorded.directory, None)
+    app = Stage(screen)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(app, "the reason why", "succeeded")
+        assert app.screen is screen
+        await press(pilot, "v")
+        await shows(app, "Not ok: 1 target")
+    recorded.close()
+
+
+async def test_a_lost_engine_is_said_across_the_screen_with_what_to_do(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    wire = Wire()
+    app = Stage(RolloutScreen(recorded.directory, wire))
+    async with app.run_test(size=(120, 24)):
+        await shows(app, "GATE")
+        wire.gone = "the engine is gone: signal 9"
+        await shows(app, "the engine is gone: signal 9", "canary-tui resume", "locked: the engine is silent", "engine gone")
+    recorded.close()
+
+
+async def test_a_journal_that_cannot_be_believed_is_said_and_nothing_more_is_taken(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    app = Stage(RolloutScreen(recorded.directory, Wire()))
+    async with app.run_test(size=(80, 24)):
+        await shows(app, "GATE")
+        os.truncate(recorded.directory / "journal.jsonl", 100)
+        await until(lambda: "GATE" not in screen_text(app))
+        await shows(app, "the journal became shorter")
+    recorded.close()
