@@ -79,8 +79,8 @@ class Keyring:
             found.append(self._identities[key])
         return found
 
-    async def unlock(self, identity: Identity, endpoint: Endpoint, name: str) -> bool:
-        """Ask for a key's passphrase unless somebody did; False where it stays locked."""
+    async def unlock(self, identity: Identity, endpoint: Endpoint, name: str) -> None:
+        """Ask for a key's passphrase unless somebody did; where none opens it, it stays locked."""
         async with self._questions.turn():
             words = f"The key {identity.path} is locked."
             for _ in range(MOST_WRONG_ANSWERS):
@@ -95,7 +95,6 @@ class Keyring:
                 words = f"That does not open {identity.path}."
             if identity.locked:
                 self._refused.add(identity.path)
-        return not identity.locked
 
 
 class Passwords:

@@ -65,6 +65,7 @@ class Login:
         self._endpoint = endpoint
         self._name = name
         self._tunnel = tunnel
+        self._tried: set[str] = set()
         self._pinned: HostKeys | None = None
         self._all_algorithms = False
 
@@ -73,7 +74,7 @@ class Login:
         if not any(identity.pairs for identity in identities) and not self._endpoint.agent:
             await self._unlock()
         connection, attempt = await self._try()
-        if connection is None and await self._unlock():
+        while connection is None and await self._unlock():
             connection, attempt = await self._try()
         if connection is None:
             connection = await self._with_password(attempt)
@@ -82,13 +83,16 @@ class Login:
         return connection
 
     async def _unlock(self) -> bool:
-        """Whether a locked key was opened that was not before."""
-        opened = False
-        keyring = self._shared.keyring
-        if self._shared.questions.attended and self._endpoint.asks_for_secrets:
-            for identity in keyring.identities(self._endpoint):
-                opened |= identity.locked and await keyring.unlock(identity, self._endpoint, self._name)
-        return opened
+        """Whether there is a key now that was not tried yet: one that is opened here, or was for another target."""
+        asks = self._shared.questions.attended and self._endpoint.asks_for_secrets
+        for identity in self._shared.keyring.identities(self._endpoint):
+            if identity.path in self._tried:
+                continue
+            if identity.locked and asks:
+                await self._shared.keyring.unlock(identity, self._endpoint, self._name)
+            if identity.pairs:
+                return True
+        return False
 
     async def _with_password(self, attempt: Attempt) -> SSHClientConnection | None:
         taken: list[SSHClientConnection] = []
@@ -134,6 +138,7 @@ class Login:
     def _attempt(self, password: str | None) -> Attempt:
         endpoint, known = self._endpoint, self._shared.known_hosts
         identities = self._shared.keyring.identities(endpoint)
+        self._tried = {identity.path for identity in identities if identity.pairs}
         return Attempt(
             endpoint,
             self._pinned or known.look_up(endpoint.names, endpoint.rules),

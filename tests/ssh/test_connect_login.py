@@ -104,6 +104,16 @@ async def test_the_agent_is_asked_before_a_person(farm, locked, agent):
 async def test_where_the_agent_has_no_key_for_it_the_passphrase_is_asked_for(farm, locked, agent):
     locked.write_text(f"Host *\n IdentityAgent {agent}\n{locked.read_text()}")
     person = Person(PASSPHRASE)
+    async with linked(*(planned(target, locked) for target in farm.targets), asker=person) as links:
+        assert await asyncio.gather(*(run(link, "echo in") for link in links)) == ["in\n"] * 3
+    assert len(person.asked) == 1
+
+
+async def test_only_as_many_keys_are_asked_for_as_it_takes(farm, locked, tmp_path):
+    other = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "another", "-f", other], check=True)
+    locked.write_text(locked.read_text() + f" IdentityFile {other}\n")
+    person = Person(PASSPHRASE, "another")
     async with linked(planned(farm.targets[0], locked), asker=person) as [link]:
         assert await run(link, "echo in") == "in\n"
     assert len(person.asked) == 1
