@@ -77,7 +77,8 @@ class PlanScreen(Screen[None]):
         reading = Reading(max(40, width), self._all_names)
         parts: list[Piece] = []
         if self._looked is not None:
-            parts += [*preflight_pieces(len(self._plan.targets), list(self._looked.values()), reading), ("\n", "")]
+            looked = [self._looked[name] for name in self._plan.targets if name in self._looked]
+            parts += [*preflight_pieces(len(self._plan.targets), looked, reading), ("\n", "")]
         parts += plan_pieces(self._plan, self._remarks, reading)
         self.query_one("#plan-text", Static).update(Content.assemble(*parts))
 
@@ -141,6 +142,9 @@ class PlanScreen(Screen[None]):
             self._say(f"Preflight: all {total:,} ok.  S starts.")
 
     def _catch_up(self) -> None:
+        if self._starting and self._refused_by_link():
+            self._starting = False
+            self.refresh_bindings()
         if self._stale:
             self._stale = False
             self._paint()
