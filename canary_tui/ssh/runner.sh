@@ -133,8 +133,12 @@ nap() { # SECONDS HUNDREDTHS
 
 # --- stopping: never a signal without knowing whom it hits ------------------------------------------------------------
 
+signal_group() { # NAME. Without a group of its own (no setsid anywhere) there is only the leader.
+    kill -s "$1" "-$c_pid" 2>/dev/null || kill -s "$1" -- "-$c_pid" 2>/dev/null || kill -s "$1" "$c_pid" 2>/dev/null
+}
+
 group_alive() { # does anything live in the group of the child? A zombie does not.
-    kill -s 0 -- "-$c_pid" 2>/dev/null || return 1
+    signal_group 0 || return 1
     [ -r /proc/self/stat ] || return 0
     for file_ in /proc/[0-9]*; do
         read_stat "${file_#/proc/}"
@@ -143,7 +147,6 @@ group_alive() { # does anything live in the group of the child? A zombie does no
     return 1
 }
 
-signal_group() { kill -s "$1" -- "-$c_pid" 2>/dev/null || kill -s "$1" "$c_pid" 2>/dev/null; }
 
 stop_group() { # GRACE in seconds: TERM, wait, KILL, look. 0 if the group is gone.
     alive "$c_pid" "$c_start" "$c_boot" || return 0

@@ -1,0 +1,191 @@
+"""Files over real sshd: whole and verified, or not there at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import pathlib
+import resource
+import stat
+import time
+
+import pytest
+from direct_line import DirectLine, Seen
+from farm import Farm, available
+
+from canary_tui.engine.remote import UploadRequest
+from canary_tui.ssh import upload as uploading
+from canary_tui.ssh.upload import upload
+
+pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory):
+    with Farm(tmp_path_factory.mktemp("upload"), 1, net=45) as farm:
+        yield farm
+
+
+@pytest.fixture
+async def line(farm):
+    line = DirectLine(farm)
+    yield line
+    await line.close()
+
+
+def written(path: pathlib.Path, size: int, to: str, **changes: object) -> UploadRequest:
+    data = os.urandom(min(size, 1 << 20))
+    with path.open("wb") as file:
+        for at in range(0, size, 1 << 20):
+            file.write(data[: size - at])
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    whole = {"source": str(path), "size": size, "sha256": digest, "to": to, "mode": 0o640, "timeout": 60.0, **changes}
+    return UploadRequest(**whole)
+
+
+def left_over(folder: pathlib.Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith(".canary-tui")]
+
+
+class CutAfter(Seen):
+    """Kills the server's sessions once so many bytes are on their way; `times` bounds how often."""
+
+    def __init__(self, line: DirectLine, size: int, times: int = 1) -> None:
+        super().__init__()
+        self.line = line
+        self.size = size
+        self.times = times
+
+    def upload_progress(self, sent: int, total: int) -> None:
+        super().upload_progress(sent, total)
+        if sent >= self.size and self.times:
+            self.times -= 1
+            self.line.server.kill_sessions()
+
+
+@pytest.mark.parametrize("to", ["plain.bin", "new/folder/with a 'quote'.bin", "-n", "$(touch pwned)"])
+async def test_a_file_arrives_with_its_bytes_and_mode(line, tmp_path, to):
+    request, seen = written(tmp_path / "file", 300_000, to), Seen()
+    assert (await upload(line, request, seen)).outcome == "ok"
+    there = line.server.home / to
+    assert there.read_bytes() == (tmp_path / "file").read_bytes()
+    assert stat.S_IMODE(there.stat().st_mode) == 0o640
+    assert seen.progress[-1] == (300_000, 300_000)
+    assert left_over(there.parent) == []
+    assert not (line.server.home / "pwned").exists()
+
+
+async def test_an_absolute_path_is_taken_as_it_is_and_an_empty_file_is_a_file(line, tmp_path):
+    request = written(tmp_path / "file", 0, str(tmp_path / "there"))
+    assert (await upload(line, request, Seen())).outcome == "ok"
+    assert (tmp_path / "there").read_bytes() == b""
+
+
+async def test_the_same_bytes_are_not_sent_twice(line, tmp_path):
+    request, seen = written(tmp_path / "file", 300_000, "twice.bin"), Seen()
+    assert not (await upload(line, request, Seen())).skipped
+    (line.server.home / "twice.bin").chmod(0o600)
+    report = await upload(line, request, seen)
+    assert (report.outcome, report.skipped, seen.progress) == ("ok", True, [])
+    assert stat.S_IMODE((line.server.home / "twice.bin").stat().st_mode) == 0o640
+    other, seen = written(tmp_path / "file", 300_000, "twice.bin"), Seen()
+    assert (await upload(line, other, seen)).skipped is False
+    assert (line.server.home / "twice.bin").read_bytes() == (tmp_path / "file").read_bytes()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 1.0])
+async def test_a_cut_upload_is_old_or_new_and_then_new(line, tmp_path, share):
+    (line.server.home / "cut.bin").write_bytes(b"old")
+    size = 12_000_000
+    request = written(tmp_path / "file", size, "cut.bin")
+    seen = CutAfter(line, int(size * share), times=2)
+    task = asyncio.create_task(upload(line, request, seen))
+    whole = (tmp_path / "file").read_bytes()
+    while not task.done():
+        assert (line.server.home / "cut.bin").read_bytes() in {b"old", whole}
+        await asyncio.sleep(0.01)
+    assert task.result().outcome == "ok"
+    assert (line.server.home / "cut.bin").read_bytes() == whole
+    assert seen.times < 2
+    assert left_over(line.server.home) == []
+
+
+async def test_an_upload_that_is_given_up_leaves_the_old_file(line, tmp_path):
+    (line.server.home / "kept.bin").write_bytes(b"old")
+    request = written(tmp_path / "file", 80_000_000, "kept.bin", timeout=0.2)
+    assert (await upload(line, request, Seen())).outcome == "timed-out"
+    async with asyncio.timeout(10):
+        while left_over(line.server.home):
+            await asyncio.sleep(0.02)
+    assert (line.server.home / "kept.bin").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("change", ["longer", "other"])
+async def test_a_file_that_changed_since_the_plan_is_not_put_in_place(line, tmp_path, change):
+    request = written(tmp_path / "file", 300_000, f"changed-{change}.bin")
+    with (tmp_path / "file").open("r+b") as file:
+        file.seek(0 if change == "other" else 300_000)
+        file.write(b"changed")
+    report = await upload(line, request, Seen())
+    assert (report.outcome, report.detail) == ("failed", "the local file has changed since the plan was made")
+    assert not (line.server.home / f"changed-{change}.bin").exists()
+    assert left_over(line.server.home) == []
+
+
+async def test_a_link_is_replaced_and_what_it_points_to_is_not_touched(line, tmp_path):
+    (line.server.home / "precious").write_bytes(b"precious")
+    (line.server.home / "link.bin").symlink_to("precious")
+    assert (await upload(line, written(tmp_path / "file", 1000, "link.bin"), Seen())).outcome == "ok"
+    assert (line.server.home / "precious").read_bytes() == b"precious"
+    assert not (line.server.home / "link.bin").is_symlink()
+
+
+@pytest.mark.parametrize(
+    ("to", "detail"),
+    [
+        pytest.param("folder", "a folder is in its place", id="a folder"),
+        pytest.param("file/below", "cannot make its folder", id="a file in the way"),
+        pytest.param("two\nlines", "not a path", id="a newline"),
+        pytest.param("", "not a path", id="nothing"),
+    ],
+)
+async def test_why_a_file_cannot_be_put_there_is_said(line, tmp_path, to, detail):
+    (line.server.home / "folder").mkdir(exist_ok=True)
+    (line.server.home / "file").touch()
+    report = await upload(line, written(tmp_path / "source", 1000, to), Seen())
+    assert (report.outcome, detail in report.detail) == ("failed", True)
+
+
+async def test_a_missing_local_file_is_said(line, tmp_path):
+    request = written(tmp_path / "file", 1000, "missing.bin")
+    (tmp_path / "file").unlink()
+    report = await upload(line, request, Seen())
+    assert (report.outcome, "No such file" in report.detail) == ("failed", True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+async def test_a_full_disk_on_the_target_is_said_and_left_clean(line, tmp_path):
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = await asyncio.create_subprocess_exec("mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", small)
+    if await mount.wait():
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        report = await upload(line, written(tmp_path / "file", 3_000_000, str(small / "big")), Seen())
+        assert (report.outcome, "cannot write it" in report.detail) == ("failed", True)
+        assert list(small.iterdir()) == []
+    finally:
+        await (await asyncio.create_subprocess_exec("umount", "-l", small)).wait()
+
+
+async def test_fifty_megabytes_go_out_in_flat_memory_and_with_few_words(line, tmp_path):
+    request, seen = written(tmp_path / "file", 50_000_000, "large.bin"), Seen()
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    assert (await upload(line, request, seen)).outcome == "ok"
+    seconds = time.monotonic() - began
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(f"\n{50 / seconds:.0f} MB/s, {grown / 1024:.0f} MiB more memory")
+    assert hashlib.sha256((line.server.home / "large.bin").read_bytes()).hexdigest() == request.sha256
+    assert grown < 32 * 1024
+    assert len(seen.progress) <= seconds / uploading.PROGRESS + 2
