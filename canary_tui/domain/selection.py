@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
+from itertools import islice
 from typing import Literal, NoReturn
 
 from canary_tui.domain.fleet import Target
@@ -21,6 +22,7 @@ LONGEST = 10_000
 """Characters in one selection: far more than a person writes, few enough to compile at once."""
 _LONGEST_REGEX = 200
 _MOST_ALTERNATIVES = 1_000
+_MOST_UNKNOWN = 20
 _WORD = re.compile(r"!*~\S*|\||[^\s|]+")
 _NESTED_REPEAT = re.compile(r"\([^()]*[*+}][^()]*\)[*+{]")
 
@@ -180,9 +182,10 @@ def parse_filter(text: str) -> Selection:
 
 
 def unknown_words(selection: Selection, known: Vocabulary) -> tuple[UnknownWord, ...]:
-    """The words that nothing in the vocabulary can match."""
+    """The words that nothing in the vocabulary can match; at most the first twenty."""
     complaints = ((word, _complaint(word, known)) for word in selection.words)
-    return tuple(UnknownWord(word, *complaint) for word, complaint in complaints if complaint)
+    unknown = (UnknownWord(word, *complaint) for word, complaint in complaints if complaint)
+    return tuple(islice(unknown, _MOST_UNKNOWN))
 
 
 def _complaint(word: Word, known: Vocabulary) -> tuple[str, str] | None:

@@ -22,6 +22,7 @@ from canary_tui.domain.waves import divide, lineup
 from canary_tui.fleetfile.decode import Fault
 from canary_tui.fleetfile.locate import KeyPath
 
+_MOST_WAVES = 100
 _MOST_FAULTS = 100
 """Tables that cannot be expanded, before the rest is not looked at."""
 
@@ -112,6 +113,11 @@ def check(fleet: Fleet, expanded: Sequence[Expanded], damaged: Collection[str]) 
         yield Fault(("steps",), "there are no steps", "a fleet needs at least one [[steps]]")
     yield from _gates(fleet)
     if {"targets", "environments"} <= sound:
+        if len(fleet.waves) > _MOST_WAVES:
+            yield Fault(
+                ("waves", _MOST_WAVES), f"more than {_MOST_WAVES} waves", "a wave can go a few at a time: parallel"
+            )
+            return
         words = list(_selections(fleet, known))
         yield from words
         if not words and "waves" in sound and fleet.targets:

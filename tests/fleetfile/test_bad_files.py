@@ -49,6 +49,17 @@ GENERATED = [
     pytest.param(HEAD + REST + f'[vars]\nA = "{"x" * 40_000}"\n', "at most 32,768 characters", id="huge-variable"),
     pytest.param(HEAD + REST + f"{'k' * 5_000} = 1\n", "unknown key", id="huge-key"),
     pytest.param(HEAD + "steps = " + "[" * 90 + "]" * 90, "expected a table", id="ninety-deep"),
+    pytest.param(
+        HEAD + REST + "".join(f'[[waves]]\nname = "{i}"\n' for i in range(30_000)),
+        "more than 100 waves",
+        id="many-waves",
+    ),
+    pytest.param(
+        HEAD + '[[targets]]\nname = "web-[1-10000]"\n[[steps]]\nrun = "true"\n'
+        '[[waves]]\nname = "w"\ntargets = "' + " ".join(f"wbe-{i}" for i in range(1000)) + '"\n[[waves]]\nname = "x"\n',
+        "unknown target 'wbe-19'; did you mean 'web-19'?",
+        id="many-misspelt-names",
+    ),
     pytest.param(HEAD + "".join(f'[[targets]]\nname = "a-{i}-[1-10000]"\n' for i in range(2000)), "in all", id="many"),
     pytest.param(HEAD + '[[targets]]\nname = "[1-10000]-[1-10000]"\n' * 5000, "more than 10,000", id="many-products"),
 ]
