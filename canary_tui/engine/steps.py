@@ -75,9 +75,8 @@ def _durable(task: Task, script: bytes) -> ExecuteRequest:
 async def _upload(task: Task, step: UploadStep, remote: Remote, sink: Sink, watch: Watch) -> ExecuteReport:
     source, to = fill(step.upload, task.variables), fill(step.to, task.variables)
     path = artifact_path(task.plan.directory, source)
-    frozen = task.artifacts.get(source)
-    try:
-        size, sha256 = frozen or await asyncio.to_thread(measure, path)
+    try:  # what is not frozen is a rollback's file, whose name holds the release to go back to
+        size, sha256 = task.artifacts[source] if source in task.artifacts else await asyncio.to_thread(measure, path)
     except OSError as error:
         return ExecuteReport("failed", detail=f"{path}: {error.strerror}")
     request = UploadRequest(str(path), size, sha256, to, int(step.mode, 8), step.timeout)
