@@ -161,7 +161,8 @@ class Login:
         if attempt.decision.verdict != "new":
             raise LinkError(_alarm(endpoint, key, attempt.decision), final=True)
         if not self._shared.questions.attended or not endpoint.asks_about_host_keys:
-            raise LinkError(_unknown(endpoint, key), final=True)
+            notes = self._shared.known_hosts.notes(endpoint.rules.user_files)
+            raise LinkError(_unknown(endpoint, key, notes), final=True)
         async with self._shared.questions.turn():
             decision = self._shared.known_hosts.look_up(endpoint.names, endpoint.rules).decide(attempt.shown)
             if decision.verdict == "trusted":
@@ -220,12 +221,14 @@ def _alarm(endpoint: Endpoint, key: bytes, decision: Decision) -> str:
     )
 
 
-def _unknown(endpoint: Endpoint, key: bytes) -> str:
+def _unknown(endpoint: Endpoint, key: bytes, notes: tuple[str, ...]) -> str:
     port = f" -p {endpoint.port}" if endpoint.port != 22 else ""
     file = next(iter(endpoint.rules.user_files), "known_hosts")
+    passed_over = f" Passed over: {'; '.join(notes[:3])}." if notes else ""
     return (
         f"the host key of {endpoint.address} is not known: {_described(key)}. Check the fingerprint, then connect once "
         f"with `ssh{port} {endpoint.name}`, or add the line of `ssh-keyscan{port} {endpoint.host}` to {file}."
+        f"{passed_over}"
     )
 
 

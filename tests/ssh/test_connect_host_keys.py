@@ -87,6 +87,12 @@ async def test_without_a_person_a_new_key_is_refused_and_the_way_out_is_named(fa
         assert named in error.detail
 
 
+async def test_a_line_that_counts_for_nothing_is_named_where_a_key_is_missing(farm, config, tmp_path):
+    (tmp_path / "known_hosts").write_text("127.0.34.1 ssh-ed25519 AAAA\n")
+    async with linked(planned(farm.targets[0], config)) as [link]:
+        assert f"{tmp_path}/known_hosts:1: not a line of known_hosts" in (await refusal(link)).detail
+
+
 @pytest.mark.parametrize("line", ["StrictHostKeyChecking yes", "BatchMode yes"])
 async def test_where_ssh_config_forbids_the_question_it_is_not_asked(farm, config, line):
     config.write_text(f"Host *\n {line}\n{config.read_text()}")
