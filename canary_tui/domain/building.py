@@ -2,60 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from canary_tui.domain.advice import advice
+from canary_tui.domain.choices import Choices, PlanError, check_release, choose_environment
 from canary_tui.domain.fleet import Environment, Fleet, Gate, Wave
-from canary_tui.domain.names import count, suggest
-from canary_tui.domain.plan import Excluded, Plan, PlannedTarget, PlannedWave
-from canary_tui.domain.rules import shorten
-from canary_tui.domain.selection import (
-    SelectionError,
-    TargetFacts,
-    Vocabulary,
-    Word,
-    parse_selection,
-    unknown_words,
-)
+from canary_tui.domain.members import NOT_IN_ONLY, Members
+from canary_tui.domain.names import count
+from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.selection import parse_selection
 from canary_tui.domain.settings import Settings
 from canary_tui.domain.step_names import named
 from canary_tui.domain.variables import UnknownVariable, check_name, check_value, fill
 from canary_tui.domain.waves import DEFAULT_WAVES, Lineup, divide, lineup
-from canary_tui.errors import UsageError
 
-_RELEASE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+:/@~-]{0,127}")
-_NOT_IN_ONLY = "not in --only"
-
-
-class PlanError(UsageError):
-    """The choices make no plan; `reasons` holds every reason found."""
-
-    def __init__(self, reasons: Iterable[str]) -> None:
-        self.reasons = tuple(reasons)
-        super().__init__("\n".join(self.reasons))
-
-
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """What the operator chose, on the command line or in the picker.
-
-    `canaries` are names, `canary_selection` and `only` selections, each of `exclude` a selection.
-    `picked`: the names come from the picker. `attended`: somebody is there to pick.
-    """
-
-    release: str
-    environment: str | None = None
-    canaries: tuple[str, ...] | None = None
-    canary_selection: str | None = None
-    only: str | None = None
-    exclude: tuple[str, ...] = ()
-    variables: dict[str, str] = field(default_factory=dict)
-    redeploy: bool = False
-    attended: bool = True
-    directory: str = ""
-    picked: bool = False
+__all__ = ["Choices", "Picking", "PlanError", "build_plan", "check_release", "choose_environment", "picking"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,35 +49,13 @@ def build_plan(fleet: Fleet, choices: Choices, scripts: Mapping[str, str]) -> Pl
 def picking(fleet: Fleet, choices: Choices) -> Picking:
     """Who could be canaries, and who the file says they are; PlanError as `build_plan`."""
     building = _Building(fleet, replace(choices, canaries=None, canary_selection=None))
-    building.settle_members()
+    building.who.settle(choices)
     building.fail_if_refused()
     first = building.lineup.canary if choices.only is None else None
     preselected, origin = building.preselected() if first else ((), "")
     return Picking(
-        building.environment, tuple(building.members), preselected, origin, first is not None, building.lineup.notes
+        building.environment, tuple(building.who.going), preselected, origin, first is not None, building.lineup.notes
     )
-
-
-def choose_environment(fleet: Fleet, given: str | None) -> str:
-    """The environment that is meant: given by name, or the only one, or none where the fleet has none."""
-    known = fleet.environments
-    if given is not None:
-        if given in known:
-            return given
-        hint = suggest(given, known) or (f"there are {', '.join(known)}" if known else "the fleet file has none")
-        raise PlanError([f"unknown environment {shorten(given)}; {hint}"])
-    if len(known) > 1:
-        raise PlanError([f"which environment? say --env and one of {', '.join(known)}"])
-    return next(iter(known), "")
-
-
-def check_release(release: str) -> None:
-    """Refuse what could be an option, a way out of a folder or more than one word; ValueError says why."""
-    if _RELEASE.fullmatch(release) is None or ".." in release:
-        raise ValueError(
-            f"release {shorten(release)} is not 1 to 128 letters, digits and . _ + - : / @ ~, "
-            "beginning with a letter, digit or _ and without '..'"
-        )
 
 
 class _Building:
@@ -124,22 +64,18 @@ class _Building:
     def __init__(self, fleet: Fleet, choices: Choices) -> None:
         self.fleet = fleet
         self.choices = choices
-        self.reasons: list[str] = []
         self.warnings: list[str] = []
         self.environment = choose_environment(fleet, choices.environment)
+        self.who = Members(fleet, self.environment)
+        self.reasons = self.who.reasons
         self.place = fleet.environments.get(self.environment, Environment())
         self.lineup: Lineup = lineup(fleet, self.environment)
         self.steps = named(fleet.steps)
         self.rollback = named(fleet.rollback)
         self.finally_ = named(fleet.finally_)
-        self.targets = [one for one in fleet.targets if not one.environments or self.environment in one.environments]
-        self.facts = {one.name: TargetFacts.of(one) for one in self.targets}
-        self.known = Vocabulary.of(self.facts.values(), fleet.environments)
-        self.excluded: dict[str, str] = {}
-        self.members: dict[str, TargetFacts] = dict(self.facts)
 
     def plan(self, scripts: Mapping[str, str]) -> Plan:
-        self.settle_members()
+        self.who.settle(self.choices)
         self.check_words()
         self.fail_if_refused()
         waves = self.waves()
@@ -161,7 +97,7 @@ class _Building:
             rollback=self.rollback,
             finally_=self.finally_,
             scripts=dict(scripts),
-            excluded=self.left_alone(),
+            excluded=self.who.left_alone(),
             limits=self.fleet.limits,
             current=self.fleet.release.current,
             redeploy=self.choices.redeploy,
@@ -169,66 +105,9 @@ class _Building:
             warnings=(*self.warnings, *advice(waves, targets, self.steps)),
         )
 
-    def left_alone(self) -> tuple[Excluded, ...]:
-        reasons = self.excluded
-        return tuple(Excluded(one.name, reasons[one.name]) for one in self.targets if one.name in reasons)
-
     def fail_if_refused(self) -> None:
         if self.reasons:
             raise PlanError(self.reasons)
-
-    # Who takes part
-
-    def settle_members(self) -> None:
-        """Leave out what is excluded, what --only does not name, and what no step is for."""
-        if not self.targets:
-            self.reasons.append(f"no target belongs to {self.environment}")
-        for text in self.choices.exclude:
-            self.leave_out(self.named_by("--exclude", text), f"excluded by --exclude {text}")
-        if self.choices.only is not None:
-            wanted = self.named_by("--only", self.choices.only)
-            self.leave_out([name for name in self.members if name not in wanted], _NOT_IN_ONLY)
-        roles = {role for step in self.fleet.steps for role in step.roles}
-        if all(step.roles for step in self.fleet.steps):
-            idle = [name for name, facts in self.members.items() if roles.isdisjoint(facts.roles)]
-            self.leave_out(idle, "no step is for its roles")
-        if not self.members and self.targets and not self.reasons:
-            self.reasons.append("nobody is left: every target is excluded")
-
-    def leave_out(self, names: Iterable[str], reason: str) -> None:
-        for name in names:
-            if self.members.pop(name, None):
-                self.excluded[name] = reason
-
-    def named_by(self, option: str, text: str) -> tuple[str, ...]:
-        """The targets of the environment that an option's selection names; notes why there are none."""
-        try:
-            selection = parse_selection(text)
-        except SelectionError as error:
-            self.reasons.append(f"{option} {shorten(text)}: {error}")
-            return ()
-        if selection.needs_state:
-            words = "release=, outdated and failed are known only once the targets were asked"
-            self.reasons.append(f"{option} {shorten(text)}: {words}; name the targets")
-            return ()
-        unknown = unknown_words(selection, self.known)
-        self.reasons += [f"{option}: {self.unknown(one.word, one.message, one.hint)}" for one in unknown]
-        names = selection.select(self.facts.values())
-        if not names and not unknown:
-            self.reasons.append(f"{option} {shorten(text)} matches no target{self.here}")
-        return names
-
-    def unknown(self, word: Word, message: str, hint: str) -> str:
-        """An unknown word's message; a target of another environment is no spelling mistake."""
-        elsewhere = next((one for one in self.fleet.targets if one.name == word.value), None)
-        if word.kind == "name" and elsewhere:
-            places = ", ".join(elsewhere.environments)
-            return f"target {word.value!r} does not belong to {self.environment} (only {places})"
-        return f"{message}{self.here}" + (f"; {hint}" if hint else "")
-
-    @property
-    def here(self) -> str:
-        return f" in {self.environment}" if self.environment else ""
 
     def check_words(self) -> None:
         """Refuse a release or variable that cannot be what it says."""
@@ -251,7 +130,7 @@ class _Building:
         self.warnings += self.lineup.notes
         canaries, origin = self.canaries()
         self.fail_if_refused()
-        division = divide(self.lineup.waves, list(self.members.values()), canaries)
+        division = divide(self.lineup.waves, list(self.who.going.values()), canaries)
         changed = canaries is not None or bool(self.choices.exclude)
         for fault in division.faults:
             if fault.empty and changed and fault.wave > 0:
@@ -267,11 +146,11 @@ class _Building:
     def only_wave(self) -> tuple[PlannedWave, ...]:
         if self.choices.canaries is not None or self.choices.canary_selection is not None:
             self.reasons.append("--only and canaries exclude each other: --only is the subset itself")
-        if self.place.protected and _NOT_IN_ONLY not in self.excluded.values():
+        if self.place.protected and NOT_IN_ONLY not in self.who.excluded.values():
             why = f"{self.environment} is protected, and with all its targets named by --only there would be no gate"
             self.reasons.append(f"{why}; name fewer, or leave --only out")
         return (
-            PlannedWave("only", tuple(self.members), DEFAULT_WAVES[1].parallel, None, f"--only {self.choices.only}"),
+            PlannedWave("only", tuple(self.who.going), DEFAULT_WAVES[1].parallel, None, f"--only {self.choices.only}"),
         )
 
     def preselected(self) -> tuple[tuple[str, ...], str]:
@@ -279,8 +158,8 @@ class _Building:
         wave = self.lineup.waves[0]
         if self.lineup.to_pick:
             return (), ""
-        group = divide(self.lineup.waves, list(self.members.values())).groups[0]
-        return group, _origin(wave, len(self.members))
+        group = divide(self.lineup.waves, list(self.who.going.values())).groups[0]
+        return group, _origin(wave, len(self.who.going))
 
     def canaries(self) -> tuple[tuple[str, ...] | None, str]:
         """Who the operator wants as canaries (None: who the file says), and the words for it."""
@@ -291,10 +170,10 @@ class _Building:
             return None, ""
         if self.lineup.canary is None:
             why = "; ".join(self.lineup.notes) or "its first wave has no gate"
-            self.reasons.append(f"there are no canaries to choose{self.here}: {why}")
+            self.reasons.append(f"there are no canaries to choose{self.who.here}: {why}")
             return None, ""
         self.reasons += [
-            f"canary {name!r} cannot be one: {self.why_not(name)}" for name in wanted if name not in self.members
+            f"canary {name!r} cannot be one: {self.who.why_not(name)}" for name in wanted if name not in self.who.going
         ]
         before, origin = self.preselected()
         added, removed = len(set(wanted) - set(before)), len(set(before) - set(wanted))
@@ -307,33 +186,26 @@ class _Building:
         if names is not None:
             return names, "picked by operator" if self.choices.picked else "named by operator"
         if selection is not None:
-            return self.named_by("--canary", selection), f"from --canary {selection}"
+            return self.who.named_by("--canary", selection), f"from --canary {selection}"
         return None, ""
 
     @property
     def alone(self) -> str:
-        return f"one target{self.here} cannot be canary and rest; say --only {next(iter(self.members))}"
+        return f"one target{self.who.here} cannot be canary and rest; say --only {next(iter(self.who.going))}"
 
     def nobody_picked(self) -> str:
-        if len(self.members) == 1:
+        if len(self.who.going) == 1:
             return self.alone
         name = self.lineup.waves[0].name
         if self.choices.attended:
-            return f"wave {name!r}: no canaries picked; pick 1 to {len(self.members) - 1}, or say --canary SELECTION"
+            return f"wave {name!r}: no canaries picked; pick 1 to {len(self.who.going) - 1}, or say --canary SELECTION"
         return f"wave {name!r}: its canaries are picked by a person, and nobody is there: say --canary SELECTION"
-
-    def why_not(self, name: str) -> str:
-        if name in self.excluded:
-            return self.excluded[name]
-        if any(one.name == name for one in self.fleet.targets):
-            return f"it does not belong to {self.environment}"
-        return _joined("unknown target", suggest(name, self.facts))
 
     def check_canaries(self, group: Sequence[str]) -> None:
         """Hold the rule of the canary wave: at least one, and at least one that remains."""
         if self.lineup.canary is None or self.reasons:
             return
-        total, size = len(self.members), len(group)
+        total, size = len(self.who.going), len(group)
         if total == 1:
             self.reasons.append(self.alone)
         elif size == 0:
@@ -343,7 +215,7 @@ class _Building:
             self.reasons.append(f"all {total} targets are canaries: {why}")
 
     def planned_waves(self, groups: Sequence[tuple[str, ...]], origin: str) -> tuple[PlannedWave, ...]:
-        total = len(self.members)
+        total = len(self.who.going)
         kept = [(wave, group) for wave, group in zip(self.lineup.waves, groups, strict=True) if group]
         planned = [
             PlannedWave(wave.name, group, wave.parallel, wave.gate, _origin(wave, total)) for wave, group in kept
@@ -362,7 +234,7 @@ class _Building:
     def planned_targets(self, waves: Sequence[PlannedWave], settings: Settings) -> dict[str, PlannedTarget]:
         wave_of = {name: wave.name for wave in waves for name in wave.targets}
         planned = {
-            one.name: settings.target(one, wave_of[one.name]) for one in self.targets if one.name in self.members
+            one.name: settings.target(one, wave_of[one.name]) for one in self.who.targets if one.name in self.who.going
         }
         if settings.uses:
             self.reasons += [reason for target in planned.values() for reason in settings.refusals(target)]
@@ -378,7 +250,9 @@ class _Building:
         try:
             text = fill(wave.gate.instructions, {**settings.of_gates, "WAVE": wave.name})
         except UnknownVariable as error:
-            self.reasons.append(f"wave {wave.name!r}: its instructions use ${error.name}, which is not set{self.here}")
+            self.reasons.append(
+                f"wave {wave.name!r}: its instructions use ${error.name}, which is not set{self.who.here}"
+            )
             return wave
         gate: Gate = replace(wave.gate, instructions=text)
         return replace(wave, gate=gate)

@@ -115,7 +115,7 @@ class _Dividing:
     def __init__(self, waves: Sequence[Wave], targets: Sequence[TargetFacts], canaries: Collection[str] | None) -> None:
         self.waves = waves
         self.targets = targets
-        self.canaries = canaries
+        self.canaries = None if canaries is None else frozenset(canaries)
         self.left = dict.fromkeys(target.name for target in targets)
         self.faults: list[WaveFault] = []
         first = waves[0]
