@@ -368,7 +368,7 @@ def _finish_step(state: RolloutState, event: e.StepFinished, at: float) -> None:
             raise IllegalEvent(f"a step does not end as {event.outcome}")
         case _:
             assert_never(event.outcome)
-    ended_at = at if track.outcome is not None else target.ended_at
+    ended_at = at if phase == "steps" and track.outcome is not None else target.ended_at
     target = replace(target.with_track(phase, track), running=None, ended_at=ended_at)
     _put(state, replace(target, holding=target.holding and target.steps.outcome is None))
 
