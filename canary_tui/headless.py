@@ -87,6 +87,9 @@ class Printer:
         """The loop that decisions go to."""
         self._rollout = rollout
         _say(f"rollout {self._session.directory.id}, logs in {self._session.directory.logs}")
+        gate = self._session.state.gate
+        if self._approval is not None and gate is not None and gate.decision == "open":
+            self._approve(self._approval, gate.wave, gate.evidence)
 
     def recorded(self, record: Record) -> None:
         """Print one record."""
@@ -95,7 +98,7 @@ class Printer:
         if line := narrate(record.event, self._session.state):
             _say(f"{clock(record.at)} {line}")
         if isinstance(record.event, e.GateOpened) and self._approval is not None:
-            self._approve(self._approval, record.event)
+            self._approve(self._approval, record.event.wave, record.event.evidence)
 
     def progress(self, target: str, size: int, total: int) -> None:
         """Not told: a script reads the logs."""
@@ -119,16 +122,16 @@ class Printer:
         if self._rollout is not None:
             self._rollout.submit(thing)
 
-    def _approve(self, approval: PreparedApproval, gate: e.GateOpened) -> None:
+    def _approve(self, approval: PreparedApproval, wave: int, evidence: str) -> None:
         plan, state = self._session.plan, self._session.state
-        planned = plan.waves[gate.wave]
+        planned = plan.waves[wave]
         if not plan.hash.startswith(approval.plan):
             _say(f"the prepared approval is for plan {approval.plan[:12]}, this is {plan.hash[:12]}")
         elif approval.gate in ("", planned.name) and planned.gate is not None:
             for item, text in enumerate(planned.gate.checklist):
                 if text in approval.checklist:
-                    self._submit(Tick(state.rollout, gate.wave, item, ticked=True, by=self._by))
-            self._submit(Approve(state.rollout, gate.wave, plan.hash, gate.evidence, self._by, approval.note))
+                    self._submit(Tick(state.rollout, wave, item, ticked=True, by=self._by))
+            self._submit(Approve(state.rollout, wave, plan.hash, evidence, self._by, approval.note))
 
 
 def print_journal(records: list[Record], *, as_json: bool) -> RolloutState:

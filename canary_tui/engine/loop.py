@@ -107,9 +107,11 @@ class Rollout:
         """Go on until the rollout or this engine has ended."""
         async with asyncio.TaskGroup() as tasks:
             try:
+                acted = True
                 while not self._over:
-                    if not await self._carry_out(tasks, next_actions(self.plan, self.state)):
-                        await self._hear()
+                    # What is known already is taken in first: a yes that waits here must not find the engine gone.
+                    await self._hear(wait=not acted)
+                    acted = await self._carry_out(tasks, next_actions(self.plan, self.state))
             finally:
                 for task in self._active.values():
                     task.cancel()
@@ -153,9 +155,9 @@ class Rollout:
             case _:
                 assert_never(deed)
 
-    async def _hear(self) -> None:
-        """Wait for something to happen, and take everything in that has."""
-        heard = [await self._inbox.get()]
+    async def _hear(self, *, wait: bool) -> None:
+        """Take everything in that has happened; with `wait`, wait until something has."""
+        heard = [await self._inbox.get()] if wait else []
         while not self._inbox.empty():
             heard.append(self._inbox.get_nowait())
         await self._tell([record for thing in heard for record in self._take_in(thing)])

@@ -1,0 +1,76 @@
+"""kill -9 of the engine at any moment: `resume` ends the rollout with one execution, every byte, and the gate asked for."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import pytest
+from engines import Controller, all_ok, kill_somewhere
+from farm import Farm, available
+from oracle import numbered_step
+
+from canary_tui.domain import events as e
+
+pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
+KILLS = int(os.environ.get("CANARY_TUI_KILLS", "8"))
+LINES = {"one": 150, "two": 90}
+BODY = (
+    numbered_step("one", 150, 50)
+    + numbered_step("two", 90, 30)
+    + """
+[[waves]]
+name = "canary"
+targets = "web-1 | web-2"
+gate = {}
+
+[[waves]]
+name = "rest"
+parallel = 3
+"""
+)
+UNTIL_GATE, BEYOND = 40, 45
+"""About how many records there are before the gate, and after it."""
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory):
+    with Farm(tmp_path_factory.mktemp("killed"), 8, net=51) as farm:
+        yield farm
+
+
+@pytest.mark.parametrize("seed", range(KILLS))
+def test_a_killed_engine_loses_nothing_and_repeats_nothing(farm, tmp_path, seed):
+    chance = random.Random(seed)
+    with Controller(farm, tmp_path / "here", BODY, LINES) as controller:
+        killed_before_gate = chance.choice([1, 1, 2, 3]) if seed % 2 == 0 else 0
+        killed_beyond = chance.choice([1, 1, 2, 3]) if seed % 2 else chance.choice([0, 1])
+        engine = controller.run()
+        for _ in range(killed_before_gate):
+            kill_somewhere(engine, chance, UNTIL_GATE)
+            engine = controller.resume() if controller.directory else controller.run()
+        assert engine.wait() == 4, controller.said()
+        assert not any(isinstance(record.event, e.GateApproved) for record in controller.records)
+        controller.judge()
+
+        engine = controller.resume("--approve-with", controller.approval())
+        for _ in range(killed_beyond):
+            kill_somewhere(engine, chance, BEYOND)
+            controller.judge()
+            if controller.rollout().verdict is not None:
+                break
+            engine = _until_approved(controller)
+        else:
+            assert engine.wait() == 0, controller.said()
+        state = controller.judge()
+        assert state.verdict == "succeeded", controller.said()
+        assert all_ok(state) == []
+
+
+def _until_approved(controller: Controller):
+    """Go on after a kill: the gate is demanded again exactly if its approval is not on record."""
+    engine = controller.resume()
+    if any(isinstance(record.event, e.GateApproved) for record in controller.records):
+        return engine
+    assert engine.wait() == 4, controller.said()
+    return controller.resume("--approve-with", controller.approval())
