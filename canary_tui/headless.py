@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import tomllib
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -87,6 +88,8 @@ class Printer:
         """The loop that decisions go to."""
         self._rollout = rollout
         _say(f"rollout {self._session.directory.id}, logs in {self._session.directory.logs}")
+        if isinstance(self._session.begun[0].event, e.EngineResumed):
+            _say(standing(self._session.state))
         gate = self._session.state.gate
         if self._approval is not None and gate is not None and gate.decision == "open":
             self._approve(self._approval, gate.wave, gate.evidence)
@@ -144,6 +147,15 @@ def print_journal(records: list[Record], *, as_json: bool) -> RolloutState:
         elif line := narrate(record.event, state):
             print(f"{clock(record.at)} {line}")
     return state
+
+
+def standing(state: RolloutState) -> str:
+    """How many targets are done, running, unknown and so on, in one line."""
+    words = Counter(
+        "running, to be asked about" if target.running else target.steps.outcome or "not started"
+        for target in state.targets.values()
+    )
+    return ", ".join(f"{count} {word}" for word, count in words.most_common())
 
 
 def clock(at: float) -> str:

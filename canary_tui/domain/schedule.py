@@ -238,7 +238,7 @@ def blocked(plan: Plan, state: RolloutState) -> str:
         return f"{_count(unknown, 'target')} with an unknown outcome: {_names(unknown)}"
     canaries = [target for target in failed if plan.waves[target.wave].gate and target.wave >= state.wave]
     if canaries:
-        return f"{_count(canaries, 'canary', 'canaries')} not ok, and a canary must be: {_names(canaries)}"
+        return f"{_count(canaries, 'canary', 'canaries')} not ok, so nothing more starts: {_names(canaries)}"
     total, allowed = len(state.targets), plan.limits.failures.of(len(state.targets))
     if len(failed) > allowed:
         return f"{_count(failed, 'target')} of {total} not ok, limits.failures allows {allowed}: {_names(failed)}"
