@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -17,106 +16,12 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.phrases import short_time
-from canary_tui.tui.picking import Picking, Row, SortKey, natural
+from canary_tui.tui.columns import GAP, Column, Laid, columns_for, lay_out
+from canary_tui.tui.picking import Picking
 from canary_tui.tui.terminal import one_line
 
 _MARKS = 4
 """Columns of `>[x]` before the first cell."""
-_GAP = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its title, what stands in a row's cell, at most how wide, and what orders it.
-
-    `rank` 0 is always there; columns of higher ranks come as the terminal gets wider, the lowest first.
-    """
-
-    title: str
-    cell: Callable[[Row], str]
-    most: int
-    rank: int = 0
-    key: SortKey | None = None
-    tone: Callable[[Row], str] = lambda _: ""
-
-    @property
-    def sort_key(self) -> SortKey:
-        """What orders the rows by this column."""
-        return self.key or (lambda row: natural(self.cell(row)))
-
-
-def _address(row: Row) -> str:
-    return "" if row.address == row.name else row.address
-
-
-def _last(row: Row) -> str:
-    if not row.seen:
-        return "never"
-    word = "ok" if row.outcome == "ok" else (row.outcome or "open").upper()
-    return f"{word:6} {short_time(row.age)}"
-
-
-def _last_key(row: Row) -> tuple[tuple[int, str], ...]:
-    """What failed first, then the youngest."""
-    rank = 2 if not row.seen else int(row.outcome == "ok")
-    return ((rank, ""), (int(row.age), ""))
-
-
-def _last_tone(row: Row) -> str:
-    return "" if row.outcome in {None, "ok", "skipped"} else "table--bad"
-
-
-def _tag(name: str) -> Callable[[Row], str]:
-    return lambda row: row.tags.get(name, "")
-
-
-def columns_for(tags: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of a fleet that uses these tags."""
-    first = tuple(Column(tag.upper(), _tag(tag), 12) for tag in tags[:1])
-    more = tuple(Column(tag.upper(), _tag(tag), 16, rank=2 + place) for place, tag in enumerate(tags[1:5]))
-    return (
-        Column("TARGET", lambda row: row.name, 40),
-        Column("ADDRESS", _address, 28, rank=1),
-        Column("ROLES", lambda row: " ".join(row.roles), 24),
-        *first,
-        *more,
-        Column("ENVIRONMENTS", lambda row: " ".join(row.environments), 24, rank=9),
-        Column("ON", lambda row: row.on or "-", 16),
-        Column("LAST ROLLOUT", _last, 22, key=_last_key, tone=_last_tone),
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Laid:
-    """A column with the width that it got."""
-
-    column: Column
-    width: int
-
-
-def lay_out(columns: Sequence[Column], rows: Sequence[Row], room: int) -> tuple[Laid, ...]:
-    """The columns that fit into `room`, as wide as their widest cells; the widest gives way."""
-    widths = {column: _width(column, rows) for column in columns}
-    chosen = [column for column in columns if column.rank == 0]
-    for column in sorted((one for one in columns if one.rank), key=lambda one: one.rank):
-        if sum(widths[one] + _GAP for one in (*chosen, column)) <= room and _tells_apart(column, rows):
-            chosen.append(column)
-    over = sum(widths[one] + _GAP for one in chosen) - _GAP - room
-    widest = max(chosen, key=lambda one: widths[one])
-    widths[widest] = max(8, widths[widest] - max(0, over))
-    return tuple(Laid(column, widths[column]) for column in columns if column in chosen)
-
-
-def _tells_apart(column: Column, rows: Sequence[Row]) -> bool:
-    """A column that is the same everywhere helps nobody to pick."""
-    first = column.cell(rows[0]) if rows else ""
-    return any(column.cell(row) != first for row in rows)
-
-
-def _width(column: Column, rows: Iterable[Row]) -> int:
-    widest = max((len(column.cell(row)) for row in rows), default=0)
-    return max(cell_len(column.title), min(column.most, widest))
 
 
 class TableHead(Widget):
@@ -135,7 +40,7 @@ class TableHead(Widget):
         """Change the titles; the one that orders the rows bears a sign."""
         sign = "↓" if reverse else "↑"
         titles = [one.column.title + (sign if one.column is ordered_by else "") for one in laid]
-        cells = (set_cell_size(title, one.width + _GAP) for title, one in zip(titles, laid, strict=True))
+        cells = (set_cell_size(title, one.width + GAP) for title, one in zip(titles, laid, strict=True))
         self._text = " " * (_MARKS + 1) + "".join(cells)
         self.refresh()
 
@@ -362,7 +267,7 @@ class TargetTable(ScrollView, can_focus=True):
             tone = laid.column.tone(row)
             cell_style = plain + self.get_component_rich_style(tone, partial=True) if tone else style
             yield Segment(set_cell_size(one_line(laid.column.cell(row)), laid.width), cell_style)
-            yield Segment(" " * _GAP, style)
+            yield Segment(" " * GAP, style)
 
     def _in_range(self, position: int) -> bool:
         if self.range_start is None:
