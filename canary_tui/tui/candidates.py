@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from canary_tui.domain.building import Choices, picking
+from canary_tui.domain.building import Choices, PlanError, picking
 from canary_tui.domain.building import Picking as Offered
 from canary_tui.domain.fleet import Fleet, Target
 from canary_tui.domain.names import count
-from canary_tui.domain.selection import Selection, TargetFacts, parse_selection
+from canary_tui.domain.selection import Selection, SelectionError, TargetFacts, parse_selection
 from canary_tui.store.known import LastKnown
 from canary_tui.tui.picking import Picking, Row, Test
 
@@ -93,7 +93,10 @@ def _preselected(choices: Choices, offered: Offered, facts: Iterable[TargetFacts
     if choices.canaries is not None:
         return frozenset(choices.canaries), "named by you"
     if choices.canary_selection is not None:
-        chosen = parse_selection(choices.canary_selection).select(facts)
+        try:
+            chosen = parse_selection(choices.canary_selection).select(facts)
+        except SelectionError as error:
+            raise PlanError([f"--canary {choices.canary_selection}: {error}"]) from None
         return frozenset(chosen), f"from --canary {choices.canary_selection}"
     return frozenset(offered.preselected), offered.origin
 

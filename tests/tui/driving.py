@@ -68,6 +68,7 @@ async def opened(
     *,
     release: str = "1.4.2",
     environment: str | None = "production",
+    canary: str | None = None,
     engine: tuple[str, ...] = (),
     size: tuple[int, int] = (80, 24),
     settings: Settings | None = None,
@@ -76,7 +77,7 @@ async def opened(
     """The app on a fleet file, in a terminal of `size`, with an engine that does what `engine` says."""
     file = folder / "shop.toml"
     file.write_text(fleet, encoding="utf-8")
-    choices = Choices(release, environment)
+    choices = Choices(release, environment, canary_selection=canary)
     chosen = AppOptions(folder / "state", file, choices=choices, engine=scripted_engine(*engine), **options)
     app = CanaryApp(chosen, settings)
     try:

@@ -130,6 +130,13 @@ async def test_a_missing_release_is_asked_for_and_a_bad_one_refused_in_words(tmp
         await shows(app, "changed by you (+1)")
 
 
+async def test_canaries_of_the_command_line_are_marked_and_a_bad_selection_is_refused_in_words(tmp_path):
+    async with opened(tmp_path, canary="zone=b") as (app, _):
+        await shows(app, "Canaries: 8 in 1 zone; remaining 12; from --canary zone=b")
+    async with opened(tmp_path, canary="~[") as (app, _):
+        await shows(app, "--canary ~[: not a regular expression", "q Leave")
+
+
 async def test_several_environments_are_offered_with_their_sizes(tmp_path):
     async with opened(tmp_path, environment=None) as (app, pilot):
         await shows(app, "production  (20 targets, protected)", "staging  (2 targets)")
