@@ -216,10 +216,12 @@ class _Building:
 
     def planned_waves(self, groups: Sequence[tuple[str, ...]], origin: str) -> tuple[PlannedWave, ...]:
         total = len(self.who.going)
-        kept = [(wave, group) for wave, group in zip(self.lineup.waves, groups, strict=True) if group]
-        planned = [
-            PlannedWave(wave.name, group, wave.parallel, wave.gate, _origin(wave, total)) for wave, group in kept
-        ]
+        planned: list[PlannedWave] = []
+        for wave, group in zip(self.lineup.waves, groups, strict=True):
+            if group:
+                planned.append(PlannedWave(wave.name, group, wave.parallel, wave.gate, _origin(wave, total)))
+            elif planned and planned[-1].gate is None:  # a wave that is left out leaves its gate where it stood
+                planned[-1] = replace(planned[-1], gate=wave.gate)
         if planned and origin:
             planned[0] = replace(planned[0], origin=origin)
         if planned and planned[-1].gate:

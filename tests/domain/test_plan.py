@@ -259,6 +259,19 @@ def test_a_target_goes_with_the_first_wave_that_wants_it():
     assert waves_of(plan_of(replace(FLEET, waves=waves))) == "web-1! / web-2 web-3 / db-1"
 
 
+def test_the_gate_of_a_wave_that_is_left_out_stays_where_it_stood():
+    waves = (Wave("a", targets="web-1"), Wave("b", targets="web-2", gate=Gate()), Wave("c"))
+    assert waves_of(plan_of(replace(FLEET, waves=waves))) == "web-1 / web-2! / web-3 db-1"
+    assert waves_of(plan_of(replace(FLEET, waves=waves), exclude=("web-2",))) == "web-1! / web-3 db-1"
+
+
+def test_no_choice_leaves_a_protected_environment_without_a_gate():
+    waves = (Wave("a", targets="web-1"), Wave("b", targets="web-*", gate=Gate()), Wave("c", targets="db-1"))
+    protected = replace(FLEET, environments=PROTECTED, waves=waves)
+    assert waves_of(plan_of(protected)) == "web-1 / web-2 web-3! / db-1"
+    assert "with these choices no gate is left" in reasons_of(protected, exclude=("db-1",))
+
+
 def test_nobody_is_lost_when_the_last_wave_is_emptied():
     waves = (GATED[0], Wave("last", targets="web-2"))
     fleet = replace(FLEET, waves=waves, targets=FLEET.targets[:3])
