@@ -23,10 +23,11 @@ from textual.widgets import Static
 
 from canary_tui.domain.building import Choices
 from canary_tui.engine.control import Answered, Asked, Notice, Resume
+from canary_tui.engine.operator import operator
 from canary_tui.errors import ExitCode
 from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keymap import Settings, load_settings
-from canary_tui.tui.link import ENGINE, EngineLink, operator
+from canary_tui.tui.link import ENGINE, EngineLink
 from canary_tui.tui.screens.help import ActionCommands, HelpScreen
 from canary_tui.tui.screens.prompts import LeaveScreen, QuestionScreen
 from canary_tui.tui.terminal import SMALLEST, StripControls, colourless, one_line, printable, speak_utf8

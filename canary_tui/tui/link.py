@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import os
 import socket
 import subprocess
@@ -14,7 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from canary_tui.domain.events import Operator
 from canary_tui.engine.control import (
     Command,
     Ended,
@@ -36,19 +34,6 @@ _LAST_WORDS = 4096
 _LINE_LIMIT = 1 << 24
 
 ENGINE = (sys.executable, "-m", "canary_tui", "_serve")
-
-
-def operator() -> Operator:
-    """Who sits at this terminal."""
-    try:
-        terminal = os.ttyname(sys.__stdin__.fileno()) if sys.__stdin__ is not None else ""
-    except (OSError, ValueError):
-        terminal = ""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        user = str(os.getuid())
-    return Operator(user, socket.gethostname(), terminal)
 
 
 class EngineLink:

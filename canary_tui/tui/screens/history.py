@@ -16,9 +16,9 @@ from textual.widgets.option_list import Option
 
 from canary_tui.domain.names import count
 from canary_tui.engine.control import Notice, Opened, Refused, Resume
+from canary_tui.engine.operator import operator
 from canary_tui.store.history import RolloutSummary, history
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.link import operator
 from canary_tui.tui.phrases import short_time
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.widgets.footer import KeyBar

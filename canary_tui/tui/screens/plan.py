@@ -14,8 +14,9 @@ from textual.widgets import Static
 from canary_tui.domain.names import count
 from canary_tui.domain.plan import Plan
 from canary_tui.engine.control import Notice, Opened, Preflight, Preflighted, Refused, Start
+from canary_tui.engine.operator import operator
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.link import EngineLink, operator
+from canary_tui.tui.link import EngineLink
 from canary_tui.tui.plan_view import Piece, Reading, plan_pieces, preflight_pieces
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.widgets.footer import KeyBar

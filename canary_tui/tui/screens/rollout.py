@@ -17,11 +17,13 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
 
+from canary_tui.domain.plan import Plan
+from canary_tui.domain.state import RolloutState
 from canary_tui.engine.control import Ended, Notice, Refused
+from canary_tui.engine.operator import operator
 from canary_tui.store.log_format import log_path
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.gating import summarise
-from canary_tui.tui.link import operator
+from canary_tui.tui.gating import GateSummary, summarise
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.watching import SILENT_AFTER, Link, Watching
 from canary_tui.tui.widgets.abort_panel import AbortPanel
@@ -36,8 +38,8 @@ from canary_tui.tui.widgets.strip import HeatStrip
 from canary_tui.tui.widgets.target_list import TargetList
 
 _FRAMES = 15
-_TEXT_EVERY = 3
-"""Frames between two looks at what only time changes: elapsed seconds do not need fifteen a second."""
+_NEWS_EVERY, _TEXT_EVERY = 3, 7
+"""Frames between two looks at what events change, and at what only time changes: nobody reads it faster."""
 _LOG_ROWS = 9
 """Rows that panels leave to the logs: a title and eight lines."""
 _DIGITS = "123456789"
@@ -54,6 +56,7 @@ class RolloutScreen(Screen[None]):
         (78, "-normal"),
         (120, "-wide"),
         (170, "-very-wide"),
+        (200, "-widest"),
     ]
 
     def __init__(self, directory: Path, link: Link | None) -> None:
@@ -66,26 +69,39 @@ class RolloutScreen(Screen[None]):
         self._by = operator()
         self._frame = 0
         self._told_result = False
+        self._news = False
+        """Something has happened since it was shown last."""
         self._unlisten: Callable[[], None] = lambda: None
+        self._looked_at: tuple[object, ...] = ()
+        self._waiting = False
+        self._summary: GateSummary | None = None
+        self._usable: tuple[str, ...] = ()
+        read_only = link is None
+        self.status = StatusBar(self.watching, link)
+        self.banner = Static(id="banner", markup=False)
+        self.strip = HeatStrip(self.watching)
+        self.targets = TargetList(self.watching)
+        self.logs = LogPane(self.watching)
+        self.gate = GatePanel(self._guard, self._by, read_only=read_only)
+        self.failures = FailurePanel(self._guard, self._by, read_only=read_only)
+        self.abort = AbortPanel(self._guard, self._by)
+        self.stopping = StopPanel(self._guard, self._by)
+        self.panels: tuple[Panel, ...] = (self.gate, self.failures, self.abort, self.stopping)
 
     def compose(self) -> ComposeResult:
-        read_only = self.link is None
-        yield StatusBar(self.watching, self.link)
-        yield Static(id="banner", markup=False)
-        yield HeatStrip(self.watching)
+        yield self.status
+        yield self.banner
+        yield self.strip
         with Horizontal(id="body"):
-            yield TargetList(self.watching)
-            yield LogPane(self.watching)
-        yield GatePanel(self._guard, self._by, read_only=read_only)
-        yield FailurePanel(self._guard, self._by, read_only=read_only)
-        yield AbortPanel(self._guard, self._by)
-        yield StopPanel(self._guard, self._by)
+            yield self.targets
+            yield self.logs
+        yield from self.panels
         yield KeyBar()
 
     def on_mount(self) -> None:
         if self.link is not None:
             self._unlisten = self.link.listen(self.on_notice)
-        self.query_one(TargetList).focus()
+        self.targets.focus()
         self.watching.poll()
         # Watching something that had ended before is for reading its logs; the result is one key away.
         self._told_result = self.link is None and self.watching.ended
@@ -111,17 +127,18 @@ class RolloutScreen(Screen[None]):
 
     def _refused(self, refused: Refused) -> None:
         reason = one_line(refused.reason)
-        self.query_one(GatePanel).refused(reason)
-        self.query_one(FailurePanel).refused(reason)
+        self.gate.refused(reason)
+        self.failures.refused(reason)
         self.notify(reason, title=f"{refused.command} was refused", severity="warning", markup=False)
 
     def _tick(self) -> None:
         records = self.watching.poll()
         self._frame += 1
+        self._news = self._news or bool(records)
         if self.is_current:
-            if records or self._frame % _TEXT_EVERY == 0:
+            if self._frame % _TEXT_EVERY == 0 or (self._news and self._frame % _NEWS_EVERY == 0):
                 self._show_all()
-            self.query_one(LogPane).flush()
+            self.logs.flush()
         if self.watching.ended and not self._told_result:
             self._told_result = True
             self.action_result()
@@ -129,15 +146,16 @@ class RolloutScreen(Screen[None]):
             self._told_result = False
 
     def _show_all(self) -> None:
-        self.query_one(StatusBar).flush()
-        self.query_one(HeatStrip).flush()
-        self.query_one(TargetList).flush()
+        self._news = False
+        self.status.flush()
+        self.strip.flush()
+        self.targets.flush()
         self._show_banner()
         self._show_panels()
 
     def _show_banner(self) -> None:
         text = self.watching.broken or self._gone()
-        banner = self.query_one("#banner", Static)
+        banner = self.banner
         if banner.display != bool(text):
             banner.display = bool(text)
             banner.update(Content(one_line(text)))
@@ -153,41 +171,47 @@ class RolloutScreen(Screen[None]):
 
     def _show_panels(self) -> None:
         plan, state = self.watching.plan, self.watching.state
-        gate, failures = self.query_one(GatePanel), self.query_one(FailurePanel)
-        abort, stop = self.query_one(AbortPanel), self.query_one(StopPanel)
         if plan is None:
             return
         live = not self.watching.ended and not self.watching.broken
-        if stop.display and not live:
-            stop.close()
-        if abort.display and (state.aborted != "none" or state.stage not in ("preflight", "waves") or not live):
-            abort.close()
-        covered = stop.display or abort.display
-        waiting = live and not covered and bool(waiting_targets(plan, state))
-        failures.show(plan, state) if waiting else failures.close()
-        open_gate = live and not covered and not waiting
-        gate.show(summarise(plan, state, engine_silent=self._silent()) if open_gate else None, self.watching.now())
-        abort.draw()
-        stop.draw()
+        if self.stopping.display and not live:
+            self.stopping.close()
+        if self.abort.display and (state.aborted != "none" or state.stage not in ("preflight", "waves") or not live):
+            self.abort.close()
+        self._look(plan, state)
+        covered = self.stopping.display or self.abort.display or not live
+        if self._waiting and not covered:
+            self.failures.show(plan, state)
+        else:
+            self.failures.close()
+        self.gate.show(None if self._waiting or covered else self._summary, self.watching.now())
+        self.abort.draw()
+        self.stopping.draw()
         self._limit_panels()
-        self.refresh_bindings_if_changed()
+        self._follow_keys()
 
-    def refresh_bindings_if_changed(self) -> None:
+    def _look(self, plan: Plan, state: RolloutState) -> None:
+        """Work out what waits for a person, if anything has happened: it costs a look at every target."""
+        silent = self._silent()
+        if self._looked_at != (self.watching.version, silent):
+            self._looked_at = (self.watching.version, silent)
+            self._waiting = bool(self.watching.troubled) and bool(waiting_targets(plan, state))
+            self._summary = summarise(plan, state, engine_silent=silent)
+
+    def _follow_keys(self) -> None:
         """The key bar follows what is open and what is possible."""
-        usable = tuple(name for name in _CONDITIONS if _CONDITIONS[name](self))
+        usable = tuple(name for name, condition in _CONDITIONS.items() if condition(self))
+        usable += ("approve",) if self.gate.display and self.gate.can_approve else ()
         if usable != self._usable:
             self._usable = usable
             self.refresh_bindings()
-
-    _usable: tuple[str, ...] = ()
 
     def _silent(self) -> bool:
         return self.link is not None and (bool(self.link.gone) or self.watching.silent_for() > SILENT_AFTER)
 
     def _limit_panels(self) -> None:
-        strip = self.query_one(HeatStrip)
-        taken = 2 + 1 + _LOG_ROWS + (strip.size.height if strip.display else 0)
-        for panel in self.query(Panel):
+        taken = 2 + 1 + _LOG_ROWS + (self.strip.size.height if self.strip.display else 0)
+        for panel in self.panels:
             if panel.display:
                 panel.limit(max(6, self.size.height - taken))
 
@@ -197,10 +221,9 @@ class RolloutScreen(Screen[None]):
     def on_key(self, event: events.Key) -> None:
         """Note every key before its action: some depend on when it was pressed. Digits tick the checklist."""
         self._guard.saw(event)
-        gate = self.query_one(GatePanel)
-        if gate.display and self.link is not None and len(event.key) == 1 and event.key in _DIGITS:
+        if self.gate.display and self.link is not None and len(event.key) == 1 and event.key in _DIGITS:
             event.stop()
-            gate.tick(_DIGITS.index(event.key))
+            self.gate.tick(_DIGITS.index(event.key))
 
     def on_decided(self, event: Decided) -> None:
         event.stop()
@@ -208,14 +231,14 @@ class RolloutScreen(Screen[None]):
             self.link.send(event.command)
 
     def on_target_list_chosen(self, event: TargetList.Chosen) -> None:
-        pane = self.query_one(LogPane)
+        pane = self.logs
         if not pane.merged:
             pane.show_target(event.target)
         else:
             pane.target = event.target
 
     def on_heat_strip_picked(self, event: HeatStrip.Picked) -> None:
-        self.query_one(TargetList).choose(event.target)
+        self.targets.choose(event.target)
 
     def on_stop_panel_abort_wanted(self) -> None:
         self.action_abort()
@@ -225,8 +248,9 @@ class RolloutScreen(Screen[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's
         """Hide what is not possible; grey out an approval that is locked."""
         if action == "approve":
-            gate = self.query_one(GatePanel)
-            return (True if gate.can_approve else None) if gate.display and self.link is not None else False
+            if not self.gate.display or self.link is None:
+                return False
+            return True if self.gate.can_approve else None
         condition = _CONDITIONS.get(action)
         return condition(self) if condition is not None and self.is_mounted else condition is None
 
@@ -240,56 +264,56 @@ class RolloutScreen(Screen[None]):
         """Ask what to stop; a second time, stop what runs."""
         if self.link is None or self.watching.ended or self.watching.plan is None:
             return
-        self.query_one(AbortPanel).close()
-        self.query_one(StopPanel).begin(self.watching)
+        self.abort.close()
+        self.stopping.begin(self.watching)
         self._show_panels()
 
     def action_ask_stop(self) -> None:
-        if not self.query_one(StopPanel).display:
+        if not self.stopping.display:
             self.action_stop_panel()
 
     def action_approve(self) -> None:
-        self.query_one(GatePanel).arm()
+        self.gate.arm()
         self._show_panels()
 
     def action_hold(self) -> None:
-        self.query_one(GatePanel).hold()
+        self.gate.hold()
         self._show_panels()
 
     def action_tick(self) -> None:
         """From the command palette, where no digit says which: the first open item."""
-        self.query_one(GatePanel).tick_next()
+        self.gate.tick_next()
 
     def action_abort(self) -> None:
         plan = self.watching.plan
         if plan is not None:
-            self.query_one(AbortPanel).begin(plan, self.watching.state)
+            self.abort.begin(plan, self.watching.state)
             self._show_panels()
 
     def action_abort_back(self) -> None:
-        self.query_one(AbortPanel).decide(rollback=True)
+        self.abort.decide(rollback=True)
 
     def action_abort_leave(self) -> None:
-        self.query_one(AbortPanel).decide(rollback=False)
+        self.abort.decide(rollback=False)
 
     def action_abort_cancel(self) -> None:
-        self.query_one(AbortPanel).close()
+        self.abort.close()
         self._show_panels()
 
     def action_retry(self) -> None:
-        self.query_one(FailurePanel).treat("retry")
+        self.failures.treat("retry")
 
     def action_skip(self) -> None:
-        self.query_one(FailurePanel).treat("skip")
+        self.failures.treat("skip")
 
     def action_exclude(self) -> None:
-        self.query_one(FailurePanel).treat("exclude")
+        self.failures.treat("exclude")
 
     def action_roll_back(self) -> None:
-        self.query_one(FailurePanel).treat("rollback")
+        self.failures.treat("rollback")
 
     def action_settle(self) -> None:
-        self.query_one(FailurePanel).settle()
+        self.failures.settle()
 
     def action_scroll_up(self) -> None:
         self._scroll_panel(-2)
@@ -298,12 +322,12 @@ class RolloutScreen(Screen[None]):
         self._scroll_panel(2)
 
     def _scroll_panel(self, rows: int) -> None:
-        for panel in self.query(Panel):
+        for panel in self.panels:
             if panel.display:
                 panel.scroll(rows)
 
     def action_next_failed(self) -> None:
-        self.query_one(TargetList).action_next_failed()
+        self.targets.action_next_failed()
 
     def action_result(self) -> None:
         """How it ended."""
@@ -324,27 +348,27 @@ class RolloutScreen(Screen[None]):
     # the log
 
     def action_follow(self) -> None:
-        self.query_one(LogPane).view.follow()
+        self.logs.view.follow()
 
     def action_search(self) -> None:
-        self.query_one(LogPane).ask_search()
+        self.logs.ask_search()
 
     def action_filter(self) -> None:
-        self.query_one(LogPane).ask_filter()
+        self.logs.ask_filter()
 
     def action_merged(self) -> None:
-        self.query_one(LogPane).toggle_merged()
+        self.logs.toggle_merged()
 
     def action_wrap(self) -> None:
-        view = self.query_one(LogPane).view
+        view = self.logs.view
         view.set_wrap(not view.window.wrap)
 
     def action_time(self) -> None:
-        self.query_one(LogPane).toggle_time()
+        self.logs.toggle_time()
 
     def action_copy(self) -> None:
         """The line under the cursor: to the terminal's clipboard, and to a file, which also works where that fails."""
-        line = self.query_one(LogPane).view.current_line()
+        line = self.logs.view.current_line()
         if not line:
             return
         self.app.copy_to_clipboard(line)
@@ -360,7 +384,7 @@ class RolloutScreen(Screen[None]):
 
     def action_export(self) -> None:
         """Open the log's file, or all of them, in $PAGER."""
-        pane = self.query_one(LogPane)
+        pane = self.logs
         folder = self.watching.logs
         paths = sorted(folder.glob("*.log")) if pane.merged else [log_path(folder, pane.target)]
         paths = [path for path in paths if path.exists()]
@@ -376,46 +400,36 @@ class RolloutScreen(Screen[None]):
             self.notify(f"no pager here; the file is {paths[0]}", markup=False)
 
 
-def _panel_open(kind: type[Panel]) -> Callable[[RolloutScreen], bool]:
-    return lambda screen: screen.query_one(kind).display and not screen.query_one(kind).asking
-
-
 def _way_open(treatment: str) -> Callable[[RolloutScreen], bool]:
     way = next(way for way in WAYS_OUT if way.treatment == treatment)
-
-    def is_open(screen: RolloutScreen) -> bool:
-        panel = screen.query_one(FailurePanel)
-        return screen.link is not None and panel.display and bool(panel.open_to(way))
-
-    return is_open
+    return lambda screen: _answers(screen, screen.failures) and bool(screen.failures.open_to(way))
 
 
-def _answers(kind: type[Panel]) -> Callable[[RolloutScreen], bool]:
-    return lambda screen: screen.link is not None and screen.query_one(kind).display
+def _answers(screen: RolloutScreen, panel: Panel) -> bool:
+    return screen.link is not None and panel.display
 
 
 def _can_abort(screen: RolloutScreen) -> bool:
-    return (_answers(GatePanel)(screen) or _answers(FailurePanel)(screen)) and (
-        screen.watching.state.stage in ("preflight", "waves")
-    )
+    asked = _answers(screen, screen.gate) or _answers(screen, screen.failures)
+    return asked and screen.watching.state.stage in ("preflight", "waves")
 
 
 def _some_panel(screen: RolloutScreen) -> bool:
-    return any(panel.display for panel in screen.query(Panel))
+    return any(panel.display for panel in screen.panels)
 
 
 _CONDITIONS: dict[str, Callable[[RolloutScreen], bool]] = {
-    "hold": _answers(GatePanel),
-    "tick": _answers(GatePanel),
+    "hold": lambda screen: _answers(screen, screen.gate),
+    "tick": lambda screen: _answers(screen, screen.gate),
     "abort": _can_abort,
     "retry": _way_open("retry"),
     "skip": _way_open("skip"),
     "exclude": _way_open("exclude"),
     "roll_back": _way_open("rollback"),
-    "settle": lambda screen: _answers(FailurePanel)(screen) and bool(screen.query_one(FailurePanel).unsettled()),
-    "abort_back": lambda screen: screen.query_one(AbortPanel).display and screen.query_one(AbortPanel).can_roll_back(),
-    "abort_leave": lambda screen: screen.query_one(AbortPanel).display and screen.query_one(AbortPanel).can_leave(),
-    "abort_cancel": _panel_open(AbortPanel),
+    "settle": lambda screen: _answers(screen, screen.failures) and bool(screen.failures.unsettled()),
+    "abort_back": lambda screen: screen.abort.display and screen.abort.can_roll_back(),
+    "abort_leave": lambda screen: screen.abort.display and screen.abort.can_leave(),
+    "abort_cancel": lambda screen: screen.abort.display and not screen.abort.asking,
     "ask_stop": lambda screen: screen.link is not None and not screen.watching.ended and not _some_panel(screen),
     "scroll_up": _some_panel,
     "scroll_down": _some_panel,
