@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 
@@ -195,7 +196,7 @@ class Login:
         if drops and _is_drop(error, attempt):
             detail = f"{address} dropped {drops + 1} connections before login; is its MaxStartups too low?"
             return LinkError(detail, final=False)
-        text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        text = _system_words(error) if isinstance(error, OSError) else str(error)
         refused = attempt.logging_in and not isinstance(error, asyncssh.ConnectionLost | OSError)
         return LinkError(f"{address}: {one_line(text) or type(error).__name__}", final=refused)
 
@@ -207,6 +208,11 @@ def _is_drop(error: Exception, attempt: Attempt) -> bool:
     if isinstance(error, asyncssh.DisconnectError):
         return not isinstance(error, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported)
     return isinstance(error, ConnectionResetError | BrokenPipeError)
+
+
+def _system_words(error: OSError) -> str:
+    """What went wrong, in the system's words: asyncio's own say only that a connect call failed."""
+    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
 
 
 def _described(key: bytes) -> str:
