@@ -10,7 +10,7 @@ from typing import Protocol
 
 from canary_tui.domain.events import CancelFinished, CancelStarted, ConnectionLost, Record, RolloutStarted
 from canary_tui.domain.plan import Plan
-from canary_tui.domain.state import IllegalEvent, RolloutState, TargetState, apply
+from canary_tui.domain.state import IllegalEvent, RolloutState, TargetState, apply, unknown_phase
 from canary_tui.engine.control import Command, Heartbeat, Notice, Progress
 from canary_tui.store.chain import JournalError
 from canary_tui.store.journal import JournalReader
@@ -68,6 +68,8 @@ class Watching:
         self.broken = ""
         """Why the journal cannot be followed any further, once it cannot."""
         self._last_lines: dict[str, tuple[float, str]] = {}
+        self.troubled: set[str] = set()
+        """Targets that failed, or of which something is unknown: nobody else is ever asked about."""
         self._at_work: set[str] = set()
         self._lost_since: dict[str, float] = {}
         self._reader = JournalReader(directory / "journal.jsonl")
@@ -170,7 +172,11 @@ class Watching:
         wave = self.state.wave
         for name in names:
             target = self.state.targets[name]
+            if target.running is None:
+                self.paces.pop(name, None)
             (self._at_work.add if target.running is not None else self._at_work.discard)(name)
+            bad = target.failing or unknown_phase(target) is not None
+            (self.troubled.add if bad else self.troubled.discard)(name)
             self.roster.place(name, standing(self.state, target).kind, later=target.wave > max(0, wave))
 
     def _pulse(self, beat: Heartbeat) -> Pulse:

@@ -32,6 +32,7 @@ class Wire:
     def __init__(self) -> None:
         self.sent: list[Command] = []
         self.gone = ""
+        self.lines = self.size = 0
         self._listeners: list[Callable[[Notice], None]] = []
 
     def send(self, command: Command) -> None:
@@ -45,8 +46,8 @@ class Wire:
         for listener in tuple(self._listeners):
             listener(notice)
 
-    def beat(self, lines: int = 0, size: int = 0) -> None:
-        self.say(Heartbeat(lines, size, 50_000_000))
+    def beat(self) -> None:
+        self.say(Heartbeat(self.lines, self.size, 50_000_000))
 
 
 class Stage(App[int]):

@@ -124,7 +124,9 @@ async def test_a_lost_engine_is_said_across_the_screen_with_what_to_do(tmp_path)
     async with app.run_test(size=(120, 24)):
         await shows(app, "GATE")
         wire.gone = "the engine is gone: signal 9"
-        await shows(app, "the engine is gone: signal 9", "canary-tui resume", "locked: the engine is silent", "engine gone")
+        await shows(
+            app, "the engine is gone: signal 9", "canary-tui resume", "locked: the engine is silent", "engine gone"
+        )
     recorded.close()
 
 

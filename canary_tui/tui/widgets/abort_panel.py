@@ -5,10 +5,11 @@ from __future__ import annotations
 from textual.content import Content
 
 from canary_tui.domain.events import Operator
-from canary_tui.domain.names import compress_names, count
+from canary_tui.domain.names import count
 from canary_tui.domain.plan import Plan
 from canary_tui.domain.state import RolloutState, applicable, can_roll_back
 from canary_tui.engine.control import Abort
+from canary_tui.tui.phrases import in_short
 from canary_tui.tui.standing import current_step, step_name
 from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, keyed, line
 
@@ -74,9 +75,7 @@ class AbortPanel(Panel):
         else:
             lines.append(line((f" B Roll back is not possible: {_why_not(plan, changed)}", "dim")))
         stay = "stays as it is" if len(changed) == 1 else "stay as they are"
-        left = (
-            f"{count(len(changed), 'target')} {stay}: {compress_names(changed)}" if changed else "nothing was changed"
-        )
+        left = f"{count(len(changed), 'target')} {stay}: {in_short(changed)}" if changed else "nothing was changed"
         lines.append(keyed("L", f"Leave: {left}"))
         return lines
 
@@ -94,7 +93,7 @@ def _undoing(state: RolloutState, able: tuple[str, ...]) -> str:
     releases: dict[str, list[str]] = {}
     for name in able:
         releases.setdefault(state.targets[name].previous, []).append(name)
-    where = ", ".join(f"{compress_names(names)} to {release}" for release, names in releases.items())
+    where = ", ".join(f"{in_short(tuple(names))} to {release}" for release, names in releases.items())
     return f"{count(len(able), 'target')} go{'es' if len(able) == 1 else ''} back: {where}"
 
 
@@ -114,9 +113,9 @@ def _consequences(plan: Plan, state: RolloutState) -> list[Content]:
         more = f" and {len(running) - 5} more" if len(running) > 5 else ""
         lines.append(line((" stopped    ", "dim"), f"{count(len(running), 'step')} that run now: {steps}{more}"))
     if untouched:
-        lines.append(line((" untouched  ", "dim"), f"{count(len(untouched), 'target')}: {compress_names(untouched)}"))
+        lines.append(line((" untouched  ", "dim"), f"{count(len(untouched), 'target')}: {in_short(tuple(untouched))}"))
     if stuck := [name for name in _changed(state) if plan.rollback and name not in _able(plan, state)]:
-        lines.append(line((" no former release, never rolled back: ", "unknown"), compress_names(stuck)))
+        lines.append(line((" no former release, never rolled back: ", "unknown"), in_short(tuple(stuck))))
     cleaned = [
         target.name
         for target in state.targets.values()
@@ -127,7 +126,7 @@ def _consequences(plan: Plan, state: RolloutState) -> list[Content]:
         lines.append(
             line(
                 (" then runs  ", "dim"),
-                f"finally ({names}) on {count(len(cleaned), 'target')}: {compress_names(cleaned)}",
+                f"finally ({names}) on {count(len(cleaned), 'target')}: {in_short(tuple(cleaned))}",
             )
         )
     return lines or [line((" nothing runs, and no finally steps will", "dim"))]

@@ -12,11 +12,12 @@ from textual.content import Content
 from textual.strip import Strip
 
 from canary_tui.domain.events import Operator, Settlement, Treatment
-from canary_tui.domain.names import compress_names, count
+from canary_tui.domain.names import count
 from canary_tui.domain.plan import Plan
 from canary_tui.domain.schedule import blocked, pending_failures, settleable
 from canary_tui.domain.state import RolloutState, TargetState, can_roll_back, unknown_phase
 from canary_tui.engine.control import Settle, Treat
+from canary_tui.tui.phrases import in_short
 from canary_tui.tui.standing import current_step, standing, step_name
 from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, keyed, line
 from canary_tui.tui.widgets.toned import Piece, Toned, fit
@@ -177,7 +178,7 @@ class FailurePanel(Panel):
             self._send(treatment, targets, "")
             return
         what = f"{way.verb}: {count(len(targets), 'target')}"
-        self.ask(f" {what} ({compress_names(targets)}). Why?", lambda note: self._noted(treatment, targets, note))
+        self.ask(f" {what} ({in_short(targets)}). Why?", lambda note: self._noted(treatment, targets, note))
 
     def unsettled(self) -> str:
         """The unknown outcome that `U` is about: the cursor's, or the first."""
@@ -235,7 +236,7 @@ class FailurePanel(Panel):
         for way in WAYS_OUT:
             targets = self.open_to(way)
             if targets:
-                partly = f" ({compress_names(targets)})" if len(targets) < len(self.chosen()) else ""
+                partly = f" ({in_short(targets)})" if len(targets) < len(self.chosen()) else ""
                 lines.append(keyed(way.key, f"{way.verb}: ", (way.does + partly, "dim")))
         if target := self.unsettled():
             lines.append(keyed("U", f"Settle {target}: ", ("say what became of it: done, failed or retry", "dim")))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from textual.content import Content
 
 from canary_tui.domain.events import Operator
-from canary_tui.domain.names import compress_names, count
+from canary_tui.domain.names import count
 from canary_tui.engine.control import Approve, Tick
 from canary_tui.tui.gating import GateSummary, Member, changes
-from canary_tui.tui.phrases import ago, clock, short_time
+from canary_tui.tui.phrases import ago, clock, in_short, short_time
 from canary_tui.tui.standing import SYMBOLS
 from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, keyed, line
 from canary_tui.tui.widgets.toned import Piece
@@ -27,6 +27,7 @@ class GatePanel(Panel):
         self._note = ""
         self._sent = False
         self._armed = False
+        self._drawn = (0, 0)
 
     @property
     def summary(self) -> GateSummary | None:
@@ -129,7 +130,9 @@ class GatePanel(Panel):
         coming = count(len(summary.next_targets), "target")
         waiting = f"waiting {clock(now - summary.opened_at)}"
         self.title(f"GATE {summary.wave_name} -> {summary.next_name}: {coming} next", self._ends(summary, now, waiting))
-        self.details(list(self._details(summary, now)))
+        if self._drawn != (id(summary), int(now) // 60):
+            self._drawn = (id(summary), int(now) // 60)
+            self.details(self._details(summary, now))
         self.says(*self._lock_lines(summary))
         self.keys(*self._key_lines(summary))
 
@@ -159,7 +162,7 @@ class GatePanel(Panel):
         old = ", ".join(summary.old_releases) or "unknown release"
         who = f"  started by {summary.started_by.user}@{summary.started_by.host}" if summary.started_by else ""
         lines.append(line((" release  ", "dim"), f"{old} -> {summary.release}", (who, "dim")))
-        lines.append(line((" next     ", "dim"), compress_names(summary.next_targets)))
+        lines.append(line((" next     ", "dim"), in_short(summary.next_targets)))
         return lines
 
     def _lock_lines(self, summary: GateSummary) -> list[Content]:

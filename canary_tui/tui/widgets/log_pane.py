@@ -13,10 +13,11 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from canary_tui.tui.logs import ShownLogs
-from canary_tui.tui.phrases import short_time
+from canary_tui.tui.phrases import short_size, short_time
 from canary_tui.tui.watching import Watching
 from canary_tui.tui.widgets.log_view import LogView
 from canary_tui.tui.widgets.status_bar import waiting_words
+from canary_tui.tui.widgets.target_list import upload_words
 from canary_tui.tui.widgets.toned import Piece, Toned, fit, pieces_width
 
 
@@ -133,11 +134,18 @@ class LogPane(Vertical):
         pieces: list[Piece] = [(f" {target.name}  ", "strong")]
         if target.running is not None and not target.running.lost:
             waiting = waiting_words(self._watching, target).partition(": ")[2]
-            return [*pieces, (f"{called.symbol} {waiting}", called.kind)]
+            return [*pieces, (f"{called.symbol} {waiting}{self._upload(target.name)}", called.kind)]
         took = self._watching.elapsed(target)
         after = f" after {short_time(took)}" if took is not None and target.steps.outcome is not None else ""
         detail = f": {target.steps.detail}" if target.steps.detail else ""
         return [*pieces, (f"{called.symbol} {called.word}{after}{detail}", called.kind)]
+
+    def _upload(self, name: str) -> str:
+        """How an upload gets on; "" for every other step."""
+        pace = self._watching.paces.get(name)
+        if pace is None or not pace.total:
+            return ""
+        return f"  {upload_words(pace)} {short_size(pace.rate)}/s"
 
     # searching and filtering
 

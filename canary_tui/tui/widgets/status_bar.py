@@ -11,7 +11,7 @@ from canary_tui.tui.standing import COUNTED, SYMBOLS, current_step, step_name
 from canary_tui.tui.watching import SILENT_AFTER, Link, Watching
 from canary_tui.tui.widgets.toned import Piece, Toned, fit, pieces_width
 
-_BAR = 24
+_BAR, _SHORT_BAR = 24, 10
 _ROOMY = 100
 _STAGES = {"preflight": "preflight", "rolling-back": "rolling back", "finishing": "finishing"}
 
@@ -62,7 +62,7 @@ class StatusBar(Toned):
         done, total = self._progress
         label = f" {done}/{total}  "
         waiting = waiting_for(self._watching)
-        bar = _BAR if width >= _ROOMY else _BAR // 2
+        bar = _BAR if width >= _ROOMY else _SHORT_BAR
         room = max(0, width - pieces_width(engine) - len(label) - bar - 3)
         filled = bar * done // total if total else bar
         pieces: list[Piece] = [(" [", "dim"), ("#" * filled, "ok"), ("-" * (bar - filled) + "]", "dim")]
@@ -83,7 +83,7 @@ class StatusBar(Toned):
         if silent > SILENT_AFTER:
             return [(f"engine silent {short_time(silent)}", "failed")]
         pulse = watching.pulse
-        speed = f"  {short_count(pulse.lines_per_second):>6} lines/s {short_size(pulse.size):>7}"
+        speed = f"  {short_count(pulse.lines_per_second):>5} lines/s {short_size(pulse.size):>6}"
         return [("engine ok", "ok"), (speed, "plain")]
 
 

@@ -15,7 +15,7 @@ from canary_tui.domain.state import TargetState
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.phrases import short_size, short_time
 from canary_tui.tui.standing import Standing, current_step, step_name
-from canary_tui.tui.watching import Watching
+from canary_tui.tui.watching import Pace, Watching
 from canary_tui.tui.widgets.toned import Piece, Toned, fit
 
 _LONGEST_NAME = 24
@@ -78,10 +78,13 @@ def _rate(cell: Cell) -> str:
     pace = cell.watching.paces.get(cell.target.name)
     if pace is None or cell.target.running is None:
         return ""
-    if pace.total and pace.rate:
-        left = short_time((pace.total - pace.size) / pace.rate)
-        return f"{100 * pace.size // pace.total} % {short_size(pace.rate)}/s {left} left"
-    return f"{short_size(pace.rate)}/s" if pace.rate else short_size(pace.size)
+    return upload_words(pace) if pace.total else f"{short_size(pace.rate)}/s"
+
+
+def upload_words(pace: Pace) -> str:
+    """`45 % 4 s left`."""
+    done = f"{100 * pace.size // max(1, pace.total)} %"
+    return f"{done} {short_time((pace.total - pace.size) / pace.rate)} left" if pace.rate else done
 
 
 def _last_line(cell: Cell) -> str:
@@ -93,7 +96,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("NOW", 0, _doing),
     Column("TIME", 6, _took, right=True),
     Column("RELEASE", 10, _release, from_width=48),
-    Column("RATE", 12, _rate, from_width=64),
+    Column("RATE", 16, _rate, from_width=64),
     Column("LAST LINE", 40, _last_line, from_width=100),
 )
 

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from driving import press, screen_lines, screen_text, shows, until
+from recorded import BY, Recorded, Stage, Wire, make_plan
+from test_gate_panel import waiting
+
+from canary_tui.domain import events as e
+from canary_tui.domain.fleet import Limits
+from canary_tui.domain.units import Share
+from canary_tui.engine.control import Progress
+from canary_tui.tui.screens.rollout import RolloutScreen
+from canary_tui.tui.standing import Roster
+from canary_tui.tui.widgets.target_list import TargetList
+
+
+def second_wave(tmp_path, targets: int = 8, canaries: int = 2) -> Recorded:
+    limits = Limits(failures=Share(5))
+    recorded = Recorded(tmp_path / "r", make_plan(targets, canaries, limits=limits)).at_gate()
+    recorded.add(e.GateApproved(0, recorded.plan.hash, recorded.state.gate.evidence, BY))
+    recorded.add(e.WaveStarted(1))
+    return recorded
+
+
+def listed(app: Stage) -> list[str]:
+    """The rows of the target list, without its titles."""
+    region = app.screen.query_one(TargetList).region
+    rows = [line[region.x : region.right].rstrip() for line in screen_lines(app)[region.y + 1 : region.bottom]]
+    return [row for row in rows if row]
+
+
+async def test_one_glance_says_where_we_are_and_what_is_waited_for(tmp_path):
+    recorded = second_wave(tmp_path)
+    recorded.begin("web-3", at=time.time() - 8)
+    async with waiting(recorded) as (app, _, wire, _gate):
+        wire.size = 41_000_000
+        await shows(
+            app,
+            "shop 1.4.2 · production · wave 2 of 2 rest",
+            "1 > running",
+            "2 + ok",
+            "0/6",
+            "engine ok",
+            "41 MB",
+        )
+        assert re.search(r"web-3: unpack \d+ s of 2 m", screen_text(app))
+
+
+async def test_the_whole_screen_at_80x24(tmp_path):
+    recorded = second_wave(tmp_path, 6, 2)
+    recorded.begin("web-3")
+    recorded.fail("web-4", "exit 1")
+    recorded.print("web-3", "unpacking")
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "web-4  ! failed after 0 s: exit 1", "engine ok")
+        lines = screen_lines(app)
+        assert len(lines) == 24
+        assert all(len(line) <= 80 for line in lines)
+        rows = listed(app)
+        assert [row.split()[:2] for row in rows] == [
+            ["!", "web-4"],
+            [">", "web-3"],
+            ["·", "web-5"],
+            ["·", "web-6"],
+            ["+", "web-1"],
+            ["+", "web-2"],
+        ]
+        assert "failed: unpack" in rows[0]
+
+
+async def test_a_lost_connection_is_reconnecting_not_failed(tmp_path):
+    recorded = second_wave(tmp_path)
+    recorded.begin("web-3")
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "> web-3")
+        recorded.add(e.ConnectionLost("web-3", "no answer for 15 s"), time.time() - 6)
+        await shows(app, "~ web-3", "reconnecting", "web-3: reconnecting 6 s")
+        recorded.add(e.ConnectionRestored("web-3"))
+        await shows(app, "> web-3")
+
+
+async def test_waiting_targets_are_held_behind_a_gate_and_pending_before_their_turn(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
+    recorded.begin("web-1")
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "· web-3", "pending")
+        recorded.end("web-1")
+        recorded.deploy("web-1", "web-2")
+        recorded.open_gate()
+        await shows(app, "# web-3", "held")
+
+
+async def test_the_cursor_stays_on_its_target_when_the_order_changes(tmp_path):
+    recorded = second_wave(tmp_path)
+    for name in ("web-3", "web-4", "web-5"):
+        recorded.begin(name)
+        recorded.print(name, f"this is {name}")
+    async with waiting(recorded) as (app, pilot, _wire, _gate):
+        await press(pilot, "j")
+        await shows(app, "this is web-4")
+        recorded.end("web-5", "failed", 1, "exit 1")
+        await until(lambda: listed(app)[0].split()[:2] == ["!", "web-5"])
+        assert app.screen.query_one(TargetList).cursor == "web-4"
+        await shows(app, "this is web-4")
+        await press(pilot, "n")
+        await shows(app, "this is web-5")
+
+
+async def test_before_a_key_is_pressed_the_log_is_that_of_who_works_or_failed(tmp_path):
+    recorded = second_wave(tmp_path)
+    async with waiting(recorded) as (app, _pilot, _wire, _gate):
+        recorded.begin("web-3")
+        recorded.print("web-3", "three works")
+        await shows(app, "three works")
+        recorded.begin("web-4")
+        recorded.print("web-4", "four too")
+        recorded.end("web-3", "failed", 1, "exit 1")
+        await shows(app, "web-3  ! failed")
+        assert "four too" not in screen_text(app), "whoever is looked at stays until it has ended well"
+
+
+async def test_an_upload_shows_how_far_it_is_and_how_long_it_still_takes(tmp_path):
+    recorded = second_wave(tmp_path)
+    recorded.begin("web-3")
+    async with waiting(recorded, (200, 30)) as (app, _, wire, _gate):
+        wire.say(Progress("web-3", 0, 100_000_000))
+        started = time.monotonic()
+        await until(lambda: time.monotonic() > started + 0.1)
+        wire.say(Progress("web-3", 50_000_000, 100_000_000))
+        await shows(app, "50 % 0 s left", "MB/s")
+
+
+async def test_big_rollouts_show_a_cell_for_each_target(tmp_path):
+    recorded = second_wave(tmp_path, 60, 2)
+    recorded.begin("web-3")
+    recorded.fail("web-4")
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "++>!" + "·" * 56)
+
+
+async def test_a_directory_with_only_a_journal_is_enough(tmp_path):
+    recorded = Recorded(tmp_path / "r").start()
+    recorded.logs.close()
+    for path in (recorded.directory / "logs").iterdir():
+        path.unlink()
+    (recorded.directory / "logs").rmdir()
+    app = Stage(RolloutScreen(recorded.directory, None))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await shows(app, "wave 1 of 2 canary", "read only", "· web-1")
+        await press(pilot, "l", "slash", "a", "enter", "e", "y", "g", "G")
+        await shows(app, "read only")
+    recorded.writer.close()
+
+
+async def test_an_empty_directory_waits_for_the_journal(tmp_path):
+    app = Stage(RolloutScreen(tmp_path / "r", Wire()))
+    async with app.run_test(size=(80, 24)):
+        await shows(app, "waiting for the journal")
+        recorded = Recorded(tmp_path / "r").start()
+        await shows(app, "wave 1 of 2 canary")
+    recorded.close()
+
+
+@pytest.mark.parametrize("size", [(60, 18), (70, 20), (80, 24), (120, 40), (200, 60)])
+async def test_any_size_and_any_resize_shows_targets_and_log(tmp_path, size: tuple[int, int]):
+    recorded = second_wave(tmp_path)
+    recorded.begin("web-3")
+    recorded.print("web-3", "hello from here")
+    async with waiting(recorded, (100, 30)) as (app, pilot, _, _gate):
+        await shows(app, "hello from here")
+        await pilot.resize_terminal(*size)
+        await until(lambda: app.size == size)
+        await shows(app, "hello from here", "> web-3", "wave 2 of 2", "FOLLOW")
+        assert all(len(line) <= size[0] for line in screen_lines(app))
+
+
+async def test_preflight_is_shown_and_who_was_not_reached_stands_first(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1))
+    recorded.add(e.RolloutStarted("r1", recorded.plan, BY, True, "0.1"))
+    for name in ("web-1", "web-2", "web-3"):
+        recorded.add(e.ProbeStarted(name))
+    recorded.add(e.TargetProbed("web-1", "ok", release="1.4.1"))
+    recorded.add(e.TargetProbed("web-3", "unreachable", detail="no route to host"))
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "preflight", "2/4", "~ web-3", "> web-2  connecting")
+        await until(lambda: "web-3" in listed(app)[0])
+
+
+def test_a_roster_is_sorted_as_if_it_had_been_sorted_anew():
+    names = tuple(f"t{number}" for number in range(50))
+    roster = Roster(names)
+    kinds = ("failed", "running", "ok", "pending", "unknown", "held", "excluded", "skipped", "unreachable")
+    ranks = {"failed": 0, "unknown": 0, "unreachable": 0, "running": 1, "pending": 2}
+    ranks |= {"ok": 3, "skipped": 4, "excluded": 5, "held": 6}
+    now = {}
+    for turn in range(400):
+        name, kind = names[turn * 7 % 50], kinds[turn * 11 % 9]
+        now[name] = kind
+        roster.place(name, kind, later=False)
+    order = sorted(names, key=lambda name: (ranks[now[name]], names.index(name)))
+    assert [roster.at(row) for row in range(len(names))] == order
+    assert [roster.row(name) for name in order] == list(range(50))
+    assert sum(roster.counts.values()) == 50
+    assert all(roster.counts[kind] == list(now.values()).count(kind) for kind in kinds)
