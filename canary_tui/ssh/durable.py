@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import math
 import re
-import shlex
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,7 +14,6 @@ from canary_tui.domain.events import Outcome
 from canary_tui.engine.remote import (
     AttachRequest,
     CancelReport,
-    CommandRequest,
     ExecuteReport,
     ExecuteRequest,
     Sink,
@@ -24,8 +21,9 @@ from canary_tui.engine.remote import (
 )
 from canary_tui.ssh.connect import LinkError
 from canary_tui.ssh.output import one_line
+from canary_tui.ssh.plain import plain
 from canary_tui.ssh.protocol import SILENCE, Answer, Conversation, Line, LostError, Pauses, new_nonce
-from canary_tui.ssh.runner import ANSWER, RunnerError, RunnerInfo, ensure_runner, speak
+from canary_tui.ssh.runner import ANSWER, RunnerError, RunnerInfo, ask, ensure_runner, export_lines, speak
 
 __all__ = ["RunnerError", "RunnerInfo", "attach", "cancel", "ensure_runner", "execute", "fingerprint", "plain"]
 
@@ -37,13 +35,8 @@ START_PATIENCE = 60.0
 """Seconds of trying to reach a target to which nothing about the step was sent."""
 OVERDUE = 60.0
 """Seconds beyond its limit after which a step that is still said to run is given up on."""
-LONGEST_PLAIN = 100_000
-"""Bytes of a plain command, which has no file: an argument on Linux holds 128 KiB."""
-LAST_BYTES = 2.0
-"""Seconds to wait for what a plain command printed last; a daemon that it left may hold the channel for ever."""
 
 _EXECUTION = re.compile(r"[0-9a-f]{32}")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 async def execute(link: Line, request: ExecuteRequest, sink: Sink, watch: Watch) -> ExecuteReport:
@@ -74,7 +67,7 @@ class _Start:
 
     @classmethod
     def of(cls, request: ExecuteRequest) -> _Start:
-        lines = _export_lines(request.environment)
+        lines = export_lines(request.environment)
         head = b"%d %d\n" % (lines.count(b"\n"), len(request.script))
         words = f"{_hundredths(request.timeout)} {max(0, request.output_cap)}"
         return cls(
@@ -317,126 +310,7 @@ def _cancelled(answer: Answer) -> CancelReport:
     return CancelReport(confirmed=False, detail=f"the target says: {one_line(answer.text)}")
 
 
-# --- plain commands ---------------------------------------------------------------------------------------------------
-
-
-class _OverCapError(Exception):
-    """A plain command printed more than it may."""
-
-
-async def plain(link: Line, request: CommandRequest, sink: Sink) -> ExecuteReport:
-    """Run a command that dies with its connection; `unknown` where that broke after the command was sent."""
-    try:
-        payload = _plain_payload(request)
-    except ValueError as error:
-        return ExecuteReport("failed", detail=str(error))
-    give_up, pauses = _now() + min(request.timeout, START_PATIENCE), Pauses()
-    while True:
-        command = _Plain(payload, request, sink)
-        try:
-            return await command.run(link)
-        except LinkError as error:
-            detail, final = one_line(error.detail), error.final
-        except LostError as error:
-            detail, final = error.detail, False
-        except RunnerError as error:
-            return ExecuteReport("failed", detail=error.detail)
-        except _OverCapError:
-            return ExecuteReport("failed", None, command.size, f"it printed more than {request.output_cap} bytes")
-        if command.conversation.sent:
-            return ExecuteReport("unknown", None, command.size, detail)
-        if final or _now() >= give_up:
-            return ExecuteReport("unreachable", detail=detail)
-        await pauses.next()
-
-
-class _Plain:
-    """One try of a plain command."""
-
-    def __init__(self, payload: bytes, request: CommandRequest, sink: Sink) -> None:
-        self.size = 0
-        self._request = request
-        self._sink = sink
-        self._nonce = new_nonce()
-        self.conversation = Conversation(self._nonce, payload, self._out, self._err)
-
-    async def run(self, link: Line) -> ExecuteReport:
-        limit = self._request.timeout
-        async with speak(link, f"plain {self._nonce} {max(1, math.ceil(limit))}", self.conversation):
-            try:
-                # The target holds the limit; this is for one that does not.
-                end = await self.conversation.next(_now() + limit + ANSWER)
-            except TimeoutError:
-                return ExecuteReport("timed-out", None, self.size, "the target did not end it")
-            if end is None:
-                raise LostError("the channel was closed")
-            await self._last_bytes()
-        return self._judge(end)
-
-    def _judge(self, end: Answer) -> ExecuteReport:
-        code = end.fields.get("rc", "")
-        if end.word != "END" or not code.isdecimal():
-            return ExecuteReport("failed", None, self.size, one_line(end.text))
-        if end.fields.get("why") == "timeout":
-            return ExecuteReport("timed-out", int(code), self.size)
-        return ExecuteReport("ok" if int(code) == 0 else "failed", int(code), self.size)
-
-    async def _last_bytes(self) -> None:
-        """Data and the last word travel in two streams: the channel's end is what tells that all is here."""
-        with contextlib.suppress(TimeoutError):
-            deadline = _now() + LAST_BYTES
-            while not self.conversation.closed:
-                await self.conversation.changed(deadline)
-        if self.conversation.failure is not None:
-            raise self.conversation.failure
-
-    def _out(self, data: bytes) -> None:
-        self._sink.write(self._counted(data), "out")
-
-    def _err(self, data: bytes) -> None:
-        self._sink.write(self._counted(data), "err")
-
-    def _counted(self, data: bytes) -> bytes:
-        self.size += len(data)
-        if self.size > self._request.output_cap:
-            raise _OverCapError
-        return data
-
-
 # --- what travels -----------------------------------------------------------------------------------------------------
-
-
-async def ask(link: Line, words: str, limit: float) -> Answer:
-    """One question and its one answer; `{nonce}` in the words is filled in."""
-    nonce = new_nonce()
-    conversation = Conversation(nonce, b"", lambda _: None)
-    async with speak(link, words.format(nonce=nonce), conversation):
-        answer = await conversation.answered(limit)
-        if answer is None:
-            raise LostError("the channel was closed")
-        return answer
-
-
-def _export_lines(environment: Mapping[str, str]) -> bytes:
-    """Shell lines that export these variables: the values are data, whatever they hold."""
-    lines = []
-    for name, value in environment.items():
-        if not _VARIABLE.fullmatch(name):
-            raise ValueError(f"{name!r} is no name for a variable")
-        if "\0" in value:
-            raise ValueError(f"the value of {name} holds a NUL, which no environment can hold")
-        lines.append(f"export {name}={shlex.quote(value)}\n")
-    return "".join(lines).encode(errors="surrogateescape")
-
-
-def _plain_payload(request: CommandRequest) -> bytes:
-    lines = _export_lines(request.environment)
-    script = request.script.rstrip(b"\n") + b"\n"
-    if len(script) > LONGEST_PLAIN:
-        raise ValueError(f"the command is longer than {LONGEST_PLAIN} bytes")
-    if b"\0" in script:
-        raise ValueError("the command holds a NUL")
-    return b"%d %d\n" % (lines.count(b"\n"), script.count(b"\n")) + lines + script
 
 
 def _hundredths(seconds: float) -> int:

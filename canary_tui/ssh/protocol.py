@@ -212,6 +212,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         try:
             async with asyncio.timeout(OPENING):
                 await connection.create_session(lambda: self, command, encoding=None)
+            self._heard = self._loop.time()
         except TimeoutError:
             self.close()
             raise LostError("no channel was opened", silent=True) from None

@@ -8,7 +8,7 @@ import importlib.resources
 import re
 import shlex
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -20,6 +20,8 @@ from canary_tui.ssh.protocol import Answer, Conversation, Line, LostError, new_n
 
 ANSWER = 60.0
 """Seconds for a question that the runner answers at once."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class RunnerError(Exception):
@@ -158,3 +160,26 @@ def _note(session: str, noise: str) -> str:
     if noise:
         notes.append(f"its login shell prints before it does anything: {noise}")
     return "; ".join(notes)
+
+
+async def ask(link: Line, words: str, limit: float) -> Answer:
+    """One question and its one answer; `{nonce}` in the words is filled in."""
+    nonce = new_nonce()
+    conversation = Conversation(nonce, b"", lambda _: None)
+    async with speak(link, words.format(nonce=nonce), conversation):
+        answer = await conversation.answered(limit)
+        if answer is None:
+            raise LostError("the channel was closed")
+        return answer
+
+
+def export_lines(environment: Mapping[str, str]) -> bytes:
+    """Shell lines that export these variables: the values are data, whatever they hold."""
+    lines = []
+    for name, value in environment.items():
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} is no name for a variable")
+        if "\0" in value:
+            raise ValueError(f"the value of {name} holds a NUL, which no environment can hold")
+        lines.append(f"export {name}={shlex.quote(value)}\n")
+    return "".join(lines).encode(errors="surrogateescape")

@@ -501,9 +501,7 @@ def test_any_value_reaches_the_step_as_it_is(host, values):
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace counts the forks; it is not installed")
 async def test_a_step_that_does_nothing_forks_little(host, tmp_path):
-    shell, host.shell = host.shell, "strace"
-    host.folder /= "."
-    trace = tmp_path / "trace"
+    shell, trace = host.shell, tmp_path / "trace"
     process = await asyncio.create_subprocess_exec(
         "strace", "-f", "-o", trace, "-e", "trace=fork,vfork,clone,clone3,execve",
         shell, str(host.folder / "runner.sh"), "run", "N1", new_run(), "6000", "1000", DIGEST,
