@@ -41,7 +41,7 @@ TARGETS = {
     "web-4": DemoTarget(("web-server",), ENVIRONMENT, "b"),
     "web-5": DemoTarget(("web-server",), ENVIRONMENT, "b"),
     "db-1": DemoTarget(("database",), ENVIRONMENT, "a"),
-    "db-2": DemoTarget(("database",), ENVIRONMENT, "b"),
+    "db-2": DemoTarget(("database", "canary"), ENVIRONMENT, "b"),
     "stage-1": DemoTarget(("web-server", "database"), "staging", "a"),
 }
 
@@ -122,10 +122,10 @@ _FINALLY = [{"name": "tidy", "run": "rm -rf ~/releases/*.part\n"}]
 def _waves(canary_port: int) -> list[dict[str, object]]:
     gate = {
         "instructions": (
-            "$CANARIES runs $RELEASE. Read its log, and look at its page:\n"
-            f"http://127.0.0.1:{canary_port}/ must show $RELEASE.\n"
+            "$CANARIES run $RELEASE now. Read what they printed, and look at the shop:\n"
+            f"http://127.0.0.1:{canary_port}/ is web-1, and must show $RELEASE.\n"
         ),
-        "checklist": ["The canary's page shows the new release"],
+        "checklist": ["web-1's page shows the new release"],
     }
     return [
         {"name": "canary", "targets": "@canary", "environments": [ENVIRONMENT], "gate": gate},

@@ -85,7 +85,7 @@ def _checked(one: Contender) -> Run:
 def _ours(targets: TargetsApart, arguments: argparse.Namespace) -> list[Contender]:
     def rollout(durable: str) -> Callable[[], Run]:
         fleet = targets.fleet(_BODY.format(durable=durable, parallel=arguments.parallel), f"durable-{durable}")
-        command = [sys.executable, "-m", "canary_tui", "run", fleet, "--release", "1", "--headless", "--auto"]
+        command = [sys.executable, "-m", "canary_tui", "run", fleet, "--release", "1", "--headless"]
 
         def once() -> Run:
             with tempfile.TemporaryDirectory() as state:

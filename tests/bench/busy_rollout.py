@@ -19,7 +19,7 @@ from canary_tui.domain.fleet import RunStep
 from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave, Ssh
 from canary_tui.store.directory import RolloutDirectory, new_rollout, state_directory
 from canary_tui.store.journal import JournalWriter
-from canary_tui.store.logs import LogSet
+from canary_tui.store.log_writer import LogSet
 
 TICK = 0.05
 SCREENFUL = 50

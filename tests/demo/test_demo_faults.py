@@ -155,5 +155,5 @@ def test_the_fleet_file_says_what_the_demo_is(demo):
     assert [step["name"] for step in fleet["steps"]] == ["unpack", "migrate", "switch", "answers"]
     assert fleet["environments"] == {"production": {"protected": True}, "staging": {}}
     assert fleet["targets"][0]["roles"] == ["web-server", "canary"]
-    assert fleet["waves"][0]["gate"]["checklist"] == ["The canary's page shows the new release"]
+    assert fleet["waves"][0]["gate"]["checklist"] == ["web-1's page shows the new release"]
     assert demo.fleet_path.read_text().startswith("# The fleet of `canary-tui demo`")
