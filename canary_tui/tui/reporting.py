@@ -49,8 +49,8 @@ def verdict(state: RolloutState) -> Piece:
     return "NOT ENDED", "dim"
 
 
-def report(watching: Watching) -> list[Line]:
-    """The whole result, a line after the other."""
+def report(watching: Watching, fleet_file: str) -> list[Line]:
+    """The whole result, a line after the other; `fleet_file` is for the command that does it again."""
     plan, state = watching.plan, watching.state
     if plan is None:
         return [[("the journal is empty", "dim")]]
@@ -62,7 +62,7 @@ def report(watching: Watching) -> list[Line]:
         _excluded(plan),
         _waves(plan, state),
         _left(watching),
-        _places(plan, watching),
+        _places(plan, watching, fleet_file),
     ):
         told = list(part)
         if told:
@@ -149,19 +149,20 @@ def _waves(plan: Plan, state: RolloutState) -> Iterator[Line]:
     for index, wave in enumerate(plan.waves):
         began = state.wave_times.get(index)
         if began is None:
-            yield [(f" wave {index + 1} {fit(wave.name, 12)} ", "plain"), ("not started", "dim")]
+            yield [(f" wave {index + 1} {fit(wave.name, 10)} ", "plain"), ("not started", "dim")]
             continue
         ended = max((state.targets[name].ended_at for name in wave.targets), default=0.0)
         took = clock(ended - began) if ended >= began else "-"
         line: Line = [
-            (f" wave {index + 1} {fit(wave.name, 12)} {count(len(wave.targets), 'target'):>14}  {took}", "plain")
+            (f" wave {index + 1} {fit(wave.name, 10)} {count(len(wave.targets), 'target'):>13}  {took}", "plain")
         ]
         gate = state.gates.get(index)
         if gate is not None:
             later = state.wave_times.get(index + 1)
-            waited = f" after {short_time(later - gate.opened_at)}" if later is not None else ""
+            waited = f", {short_time(later - gate.opened_at)}" if later is not None else ""
             by = f" by {gate.by.user}@{gate.by.host}" if gate.by is not None else ""
-            line.append((f"   gate {gate.decision}{by}{waited}", "dim"))
+            decision = "never approved" if gate.decision == "open" else gate.decision
+            line.append((f"  gate {decision}{by}{waited}", "dim"))
         yield line
 
 
@@ -175,19 +176,18 @@ def _left(watching: Watching) -> Iterator[Line]:
     other = [t.name for t in state.targets.values() if t.name not in set(mixed)]
     if state.verdict in ("failed", "aborted", "expired") and mixed and other:
         yield [("mixed      ", "unknown"), (f"{count(len(mixed), 'target')} changed: {compress_names(mixed)}", "plain")]
-        yield [("undo       ", "strong"), (f"canary-tui rollback {rollout}", "plain")]
     if stuck := state.unnamed:
         yield [("by hand    ", "unknown"), (f"no former release known: {compress_names(stuck)}", "plain")]
 
 
-def _places(plan: Plan, watching: Watching) -> Iterator[Line]:
+def _places(plan: Plan, watching: Watching, fleet_file: str) -> Iterator[Line]:
     yield [("logs       ", "dim"), (f"{watching.logs}/", "plain")]
-    yield [("again      ", "dim"), (headless_command(plan), "plain")]
+    yield [("again      ", "dim"), (headless_command(plan, fleet_file), "plain")]
 
 
-def headless_command(plan: Plan) -> str:
-    """The same rollout without a screen; the fleet file's own name is not in the plan."""
-    words = ["canary-tui", "run", "FLEET.toml", "--release", plan.release]
+def headless_command(plan: Plan, fleet_file: str) -> str:
+    """The same rollout without a screen."""
+    words = ["canary-tui", "run", fleet_file, "--release", plan.release]
     if plan.environment:
         words += ["--env", plan.environment]
     if len(plan.waves) > 1:

@@ -59,8 +59,10 @@ async def test_retry_is_sent_at_once_for_all_listed(tmp_path):
 async def test_all_but_retry_need_a_note(tmp_path, key: str, treatment: str):
     async with waiting(failed(tmp_path)) as (app, pilot, wire, _):
         await panel_of(app)
+        height = app.screen.query_one(LogView).size.height
         await press(pilot, key)
-        await shows(app, "2 targets (web-[2-3]). Why?")
+        await shows(app, "2 targets (web-[2-3]). Why?", "enter decides, esc leaves")
+        assert app.screen.query_one(LogView).size.height == height, "nothing above moves"
         await press(pilot, "enter")
         await shows(app, "a few words are needed")
         assert wire.sent == []

@@ -150,6 +150,7 @@ class RolloutScreen(Screen[None]):
         self.status.flush()
         self.strip.flush()
         self.targets.flush()
+        self.logs.restate()
         self._show_banner()
         self._show_panels()
 
@@ -334,7 +335,14 @@ class RolloutScreen(Screen[None]):
         from canary_tui.tui.screens.result import ResultScreen
 
         if self.watching.ended and not isinstance(self.app.screen, ResultScreen):
-            self.app.push_screen(ResultScreen(self.watching, self.ended, live=self.link is not None))
+            self.app.push_screen(
+                ResultScreen(self.watching, self.ended, live=self.link is not None, fleet_file=self._fleet_file())
+            )
+
+    def _fleet_file(self) -> str:
+        """The fleet file that the app was started with; a rollout that is only watched does not know its own."""
+        options = getattr(self.app, "options", None)
+        return str(getattr(options, "fleet", None) or "FLEET.toml")
 
     async def action_back(self) -> None:
         """Leave: back to where this was opened from, or out of the program; a live rollout asks first."""

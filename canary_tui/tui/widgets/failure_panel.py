@@ -219,17 +219,18 @@ class FailurePanel(Panel):
     def _draw(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> None:
         listed = self.query_one(FailureList)
         about = f"{count(len(listed.marked), 'marked target')}" if listed.marked else f"all {len(names)} listed"
-        self.title(f"{count(len(names), 'target')} not ok: what becomes of them?", f"for {about}")
+        right = "enter decides, esc leaves" if self.asking else f"for {about}"
+        self.title(f"{count(len(names), 'target')} not ok: what becomes of them?", right)
         reason = blocked(plan, state)
         # The names follow after the colon; here they stand below, with why.
         self.details([line((f" {reason.partition(': ')[0]}", "failed"))] if reason else [])
         self.says(*([line((f" {self._note}", "unknown"))] if self._note else []))
         if self._read_only:
             self.keys(line((" read only: this terminal cannot answer", "dim")))
-        elif self.asking:
-            self.keys(line((" enter decides, esc leaves the field; nothing happens before", "dim")))
         else:
-            self.keys(*self._ways(names))
+            ways = self._ways(names)
+            # The field takes a row; one row less here, and nothing above moves.
+            self.keys(*(ways[:-1] if self.asking else ways))
 
     def _ways(self, names: Sequence[str]) -> list[Content]:
         lines = []

@@ -69,6 +69,7 @@ class LogPane(Vertical):
         self._logs = ShownLogs(watching.logs)
         self._clocked = True
         self._filtering = False
+        self._stands: list[Piece] = []
         self._before: Widget | None = None
 
     def compose(self) -> ComposeResult:
@@ -105,7 +106,7 @@ class LogPane(Vertical):
         source = self._logs.merged() if self.merged else self._logs.target(self.target)
         source.clocked = self._clocked
         self.view.show(source)
-        self.title()
+        self.restate()
 
     def flush(self) -> None:
         """Take in what was written since."""
@@ -115,6 +116,11 @@ class LogPane(Vertical):
     def on_log_view_moved(self) -> None:
         self.title()
 
+    def restate(self) -> None:
+        """Say again how the target stands; as often as the list does, so that both tell the same seconds."""
+        self._stands = self._whose()
+        self.title()
+
     def title(self) -> None:
         """Say whose log this is and where one is in it."""
         view = self.view
@@ -122,7 +128,7 @@ class LogPane(Vertical):
         if finds := view.finds():
             right.append((f"{finds}  ", "name"))
         right.append((view.mode(), "running" if view.window.follow else "unknown"))
-        self.query_one(LogTitle).show(self._whose(), right)
+        self.query_one(LogTitle).show(self._stands, right)
 
     def _whose(self) -> list[Piece]:
         if self.merged:
