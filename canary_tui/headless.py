@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import assert_never
 
 from canary_tui.domain import events as e
-from canary_tui.domain.codec import encode
+from canary_tui.domain.codec import decode, encode
 from canary_tui.domain.events import Event, Operator, Record
 from canary_tui.domain.plan import Phase, Plan
 from canary_tui.domain.state import RolloutState, apply
@@ -49,8 +49,8 @@ def read_approval(path: Path) -> PreparedApproval:
     """
     try:
         data = tomllib.loads(path.read_text())
-        approval = PreparedApproval(**{**data, "checklist": tuple(data.get("checklist", ()))})
-    except (OSError, ValueError, TypeError) as error:
+        approval: PreparedApproval = decode(PreparedApproval, {**data, "type": PreparedApproval.__name__})
+    except (OSError, ValueError) as error:
         raise UsageError(
             f'{path}: no approval: {error}; it says plan = "...", and may say gate, note, checklist'
         ) from None
@@ -198,8 +198,9 @@ def narrate(event: Event, state: RolloutState) -> str:
             return f"{target}: connection lost ({detail}), the step goes on there; reconnecting"
         case e.ConnectionRestored(target):
             return f"{target}: connected again"
-        case e.StepFinished(target, _, outcome, _, _, detail):
-            return f"{target}: {outcome}{f', {detail}' if detail else ''}"
+        case e.StepFinished(target, _, outcome, code, _, detail):
+            why = detail or (f"exit {code}" if outcome == "failed" and code else "")
+            return f"{target}: {outcome}{f', {why}' if why else ''}"
         case e.FailureTreated(targets, treatment, by, note):
             return f"{by.user}: {treatment} {', '.join(targets)}{_noted(note)}"
         case e.UnknownSettled(target, settlement, by, note):

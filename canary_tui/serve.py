@@ -74,6 +74,7 @@ class Engine:
         self._rollout: Rollout | None = None
         self._work: asyncio.Task[None] | None = None
         self._preflight: asyncio.Task[None] | None = None
+        self._reader: asyncio.StreamReader | None = None
         self._asker = _Asker(self._tell)
         self._progress: dict[str, Progress] = {}
         self._size = 0
@@ -82,6 +83,7 @@ class Engine:
 
     async def serve(self, reader: asyncio.StreamReader) -> ExitCode:
         """Read commands until the front is gone, then see the work to its end."""
+        self._reader = reader
         self._tell(Ready(os.getpid(), __version__))
         ticking = asyncio.create_task(self._tick())
         try:
@@ -101,6 +103,8 @@ class Engine:
         """TERM or HUP: write it down and end; what runs on the targets goes on there."""
         if self._rollout is not None and self._work is not None and not self._work.done():
             self._rollout.submit(e.EngineStopped("terminated"))
+            assert self._reader is not None
+            self._reader.feed_eof()  # what the front says from now on is for another engine
         else:
             os._exit(128 + signal.SIGTERM)
 
@@ -186,12 +190,18 @@ class Engine:
             self._code = exit_code(state)
             self._tell(Ended(self._code, ending(state)))
         except CanaryError as error:
-            self._code = error.exit_code
-            again = f"go on with: canary-tui resume {session.directory.id}"
-            self._tell(Ended(self._code, f"the engine had to end: {error}; {again}"))
+            self._failed(session, error.exit_code, f"the engine had to end: {error}")
+        except Exception as error:
+            # A front that is not told would look at a rollout that stands still for ever.
+            self._failed(session, ExitCode.FAILED, f"a bug ended the engine: {error!r}")
+            raise
         finally:
             self._rollout = None
             session.release()
+
+    def _failed(self, session: Session, code: ExitCode, why: str) -> None:
+        self._code = code
+        self._tell(Ended(code, f"{why}; go on with: canary-tui resume {session.directory.id}"))
 
     def _began(self, rollout: Rollout) -> None:
         self._rollout = rollout

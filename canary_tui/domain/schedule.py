@@ -205,11 +205,13 @@ def _after_wave(plan: Plan, state: RolloutState, wave: PlannedWave) -> Sequence[
         return [e.WaveStarted(state.wave + 1)]
     if not wave.gate.approve:
         return [e.GatePassed(state.wave)]
-    if not state.attended:
-        return [e.EngineStopped("waiting")]
     if wave.gate.expires is not None and not gate.expired:
-        return [Expire(state.wave, gate.opened_at + wave.gate.expires)]
-    return []
+        at = gate.opened_at + wave.gate.expires
+        if state.at >= at:  # while no engine was there to see it
+            return [e.GateExpired(state.wave)]
+        if state.attended:
+            return [Expire(state.wave, at)]
+    return [] if state.attended else [e.EngineStopped("waiting")]
 
 
 def evidence(plan: Plan, state: RolloutState) -> str:
@@ -480,8 +482,8 @@ def _names(targets: Sequence[TargetState]) -> str:
 
 
 def _named(target: TargetState) -> str:
-    return (
-        f"{target.name} ({target.steps.detail or target.steps.outcome})"
-        if target.steps.outcome in FAILING
-        else target.name
-    )
+    track = target.steps
+    if track.outcome not in FAILING:
+        return target.name
+    code = f"exit {track.exit_code}" if track.outcome == "failed" and track.exit_code else ""
+    return f"{target.name} ({track.detail or code or track.outcome})"

@@ -231,6 +231,7 @@ def _fold(state: RolloutState, event: Event, at: float) -> None:  # noqa: PLR091
         case e.GateApproved():
             gate = _gate(state, event.wave)
             _require(event.plan == _plan(state).hash, "the approval is for another plan")
+            _require(not _too_late(_plan_gate(state, event.wave), gate, at), "the gate has expired")
             _require(event.evidence == gate.evidence, "something changed since the approval was asked for")
             _require(len(gate.ticked) == len(_plan_gate(state, event.wave).checklist), "the checklist is not ticked")
             state.gates[event.wave] = replace(gate, decision="approved", by=event.by, note=event.note)
@@ -523,6 +524,11 @@ def _gate(state: RolloutState, wave: int) -> GateState:
     if gate is None or wave != state.wave or gate.decision != "open" or state.aborted != "none":
         raise IllegalEvent("that gate is not open")
     return gate
+
+
+def _too_late(planned: Gate, gate: GateState, at: float) -> bool:
+    """Its time is over, whether or not an engine was there to say so; a gate that then holds goes on waiting."""
+    return planned.expires is not None and planned.on_expire != "hold" and at >= gate.opened_at + planned.expires
 
 
 def _put(state: RolloutState, target: TargetState) -> None:

@@ -165,7 +165,7 @@ class Rollout:
     def _take_in(self, thing: Event | Decision | _Done) -> list[Record]:
         if isinstance(thing, _Done):
             self._active.pop(thing.deed, None)
-            return [] if self._over else [self._take(event) for event in thing.events]
+            return [] if self._over else [self._take(event) for event in thing.events if not self._stale(event)]
         if self._over:
             return []
         if not isinstance(thing, DECISIONS):
@@ -175,6 +175,14 @@ class Rollout:
         except (RefusedError, IllegalEvent) as error:
             self._listener.refused(thing, str(error))
             return []
+
+    def _stale(self, event: Event) -> bool:
+        """An expiry that comes when the gate was answered already, or no longer matters."""
+        gate = self.state.gate
+        if not isinstance(event, e.GateExpired):
+            return False
+        answered = gate is None or gate.wave != event.wave or gate.decision != "open" or gate.expired
+        return answered or self.state.aborted != "none"
 
     def _take(self, event: Event) -> Record:
         """Fold an event in and queue it for the disk; nobody hears of it before it is there.
@@ -225,8 +233,7 @@ class Rollout:
                 return (await self._read_release(target),)
             case schedule.Expire(wave, at):
                 await asyncio.sleep(at - time.time())
-                still = self.state.wave == wave and self.state.gate is not None and self.state.gate.decision == "open"
-                return (e.GateExpired(wave),) if still and self.state.aborted == "none" else ()
+                return (e.GateExpired(wave),)
             case _:
                 assert_never(deed)
 
