@@ -16,7 +16,7 @@ from canary_tui.tui.widgets.log_view import Span
 from canary_tui.tui.widgets.toned import fit
 
 _NAME = 16
-"""Columns of a target's name among the lines of others."""
+"""At most so many columns of a target's name among the lines of others."""
 _KEPT = 16
 _TAIL = 2048
 _TAIL_LINES = 16
@@ -28,7 +28,8 @@ class ShownLog:
     def __init__(self, reader: LogReader | MergedReader, *, named: bool) -> None:
         self.clocked = True
         self.reader: LogReader | MergedReader = reader
-        self._named = named
+        self.name_width = _NAME if named else 0
+        """Columns of the target's name before each line; 0 where all lines are of one."""
 
     @property
     def lines(self) -> int:
@@ -61,8 +62,8 @@ class ShownLog:
         before: list[tuple[str, str]] = []
         if self.clocked:
             before.append((f"{_clock(int(line.at))} " if line.at and not line.continued else " " * 9, "time"))
-        if self._named:
-            before.append((f"{fit(line.target, _NAME)} ", "name"))
+        if self.name_width:
+            before.append((f"{fit(line.target, self.name_width)} ", "name"))
         if line.stream == OURS:
             before.append((f"-- {line.step}: ", "note"))
         return before
@@ -87,9 +88,11 @@ class ShownLogs:
         """One target's log, which may not exist yet."""
         return self._get(name, lambda: ShownLog(LogReader(log_path(self._folder, name)), named=False))
 
-    def merged(self) -> ShownLog:
-        """All targets' lines in the order in which they came."""
-        return self._get(None, lambda: ShownLog(MergedReader(self._folder), named=True))
+    def merged(self, longest: int) -> ShownLog:
+        """All targets' lines in the order in which they came; `longest` is the length of the longest name."""
+        log = self._get(None, lambda: ShownLog(MergedReader(self._folder), named=True))
+        log.name_width = max(1, min(longest, _NAME))
+        return log
 
     def close(self) -> None:
         for log in self._kept.values():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from canary_tui.domain.events import CancelFinished
 from canary_tui.domain.names import compress_names, count
 from canary_tui.domain.plan import Plan
 from canary_tui.domain.state import RolloutState, TargetState, unknown_phase
@@ -57,6 +58,7 @@ def report(watching: Watching, fleet_file: str) -> list[Line]:
     lines: list[Line] = [[verdict(state)], [(_about(plan, watching), "dim")]]
     for part in (
         _troubled(plan, state),
+        _stops(watching),
         _rest(state),
         _releases(plan, state),
         _excluded(plan),
@@ -93,6 +95,18 @@ def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:
         ]
     if len(bad) > _MOST_TOLD:
         yield [(f"   and {len(bad) - _MOST_TOLD:,} more", "dim")]
+
+
+def _stops(watching: Watching) -> Iterator[Line]:
+    """What each target showed of having been stopped."""
+    gone = [e for e in watching.stops.values() if isinstance(e, CancelFinished) and e.confirmed]
+    unproven = [e for e in watching.stops.values() if not (isinstance(e, CancelFinished) and e.confirmed)]
+    for event in unproven:
+        detail = event.detail if isinstance(event, CancelFinished) and event.detail else "no proof that it ended"
+        yield [(" ? ", "unknown"), (f"stop of {event.target} unconfirmed: {detail}", "plain")]
+    if gone:
+        names = compress_names([event.target for event in gone])
+        yield [(" + ", "ok"), (f"stopped, and its processes seen gone on the target: {names}", "plain")]
 
 
 def is_troubled(target: TargetState) -> bool:

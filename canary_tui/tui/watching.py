@@ -70,6 +70,7 @@ class Watching:
         self._last_lines: dict[str, tuple[float, str]] = {}
         self.troubled: set[str] = set()
         """Targets that failed, or of which something is unknown: nobody else is ever asked about."""
+        self._heard_at = time.monotonic()
         self._at_work: set[str] = set()
         self._lost_since: dict[str, float] = {}
         self._reader = JournalReader(directory / "journal.jsonl")
@@ -98,6 +99,7 @@ class Watching:
         except (JournalError, IllegalEvent) as error:
             self.broken = str(error)
         if self.version > before:
+            self._heard_at = time.monotonic()
             self._place(self.state.targets if "" in touched else touched)
         return records[: self.version - before]
 
@@ -146,6 +148,10 @@ class Watching:
     def running(self) -> list[TargetState]:
         """The targets on which a step runs."""
         return [self.state.targets[name] for name in sorted(self._at_work, key=self.roster.place_in_plan)]
+
+    def quiet_for(self) -> float:
+        """Seconds since the journal said something."""
+        return time.monotonic() - self._heard_at
 
     def lost_for(self, target: str) -> float:
         """Seconds since the connection to a target was lost."""

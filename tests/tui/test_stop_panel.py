@@ -65,6 +65,10 @@ async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_show
             "? web-2 unconfirmed: no answer in 10 s",
             "web-3: unpack",
         )
+        recorded.add(e.CancelFinished("web-3", executions["web-3"], True))
+        recorded.end("web-3", "cancelled", None)
+        recorded.add(e.EngineStopped("interrupted"))
+        await shows(app, "PAUSED", "stop of web-2 unconfirmed: no answer in 10 s", "gone on the target: web-[1,3]")
 
 
 async def test_ctrl_c_twice_in_a_hurry_only_asks(tmp_path):

@@ -40,6 +40,8 @@ from canary_tui.tui.widgets.target_list import TargetList
 _FRAMES = 15
 _NEWS_EVERY, _TEXT_EVERY = 3, 7
 """Frames between two looks at what events change, and at what only time changes: nobody reads it faster."""
+_LAST_RECORDS = 1.0
+"""Seconds after which no record follows an engine's last words: one that gave up without ending its journal."""
 _LOG_ROWS = 9
 """Rows that panels leave to the logs: a title and eight lines."""
 _DIGITS = "123456789"
@@ -102,11 +104,15 @@ class RolloutScreen(Screen[None]):
         if self.link is not None:
             self._unlisten = self.link.listen(self.on_notice)
         self.targets.focus()
+        # A long journal takes a second to fold: the screen is there before.
+        self.call_after_refresh(self._first_look)
+
+    def _first_look(self) -> None:
         self.watching.poll()
         # Watching something that had ended before is for reading its logs; the result is one key away.
         self._told_result = self.link is None and self.watching.ended
+        self._show_all()
         self.set_interval(1 / _FRAMES, self._tick)
-        self.call_after_refresh(self._show_all)
 
     def on_unmount(self) -> None:
         self._unlisten()
@@ -163,9 +169,13 @@ class RolloutScreen(Screen[None]):
 
     def _gone(self) -> str:
         """What to do without an engine; "" while there is one, or where the app says it over every screen."""
-        if self.link is None or not self.link.gone or self.watching.ended or self.query("Banner"):
+        if self.link is None or self.watching.ended:
             return ""
         rollout = self.watching.state.rollout or self.watching.directory.name
+        if self.ended is not None and self.watching.quiet_for() > _LAST_RECORDS:
+            return f"{self.ended.message or 'the engine gave up'}; `canary-tui resume {rollout}` goes on."
+        if not self.link.gone or self.query("Banner"):
+            return ""
         return f"{self.link.gone}. What runs on the targets goes on; `canary-tui resume {rollout}` takes over."
 
     # panels: one at a time, what is most urgent on top

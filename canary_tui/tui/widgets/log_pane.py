@@ -103,7 +103,7 @@ class LogPane(Vertical):
     def _show(self) -> None:
         if not self.merged and not self.target:
             return
-        source = self._logs.merged() if self.merged else self._logs.target(self.target)
+        source = self._logs.merged(self._watching.roster.longest) if self.merged else self._logs.target(self.target)
         source.clocked = self._clocked
         self.view.show(source)
         self.restate()
@@ -132,7 +132,7 @@ class LogPane(Vertical):
 
     def _whose(self) -> list[Piece]:
         if self.merged:
-            return [(" all targets, merged", "strong")]
+            return [(" merged", "strong")]
         target = self._watching.state.targets.get(self.target)
         if target is None:
             return []
