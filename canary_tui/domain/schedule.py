@@ -7,11 +7,13 @@ same answer. Nothing here reads a clock: what must happen at a time is returned 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import assert_never
 
 from canary_tui.domain import events as e
+from canary_tui.domain.census import Group
 from canary_tui.domain.events import Ending, Event, Verdict
 from canary_tui.domain.fleet import HttpStep, UploadStep
 from canary_tui.domain.plan import Phase, Plan, PlannedWave
@@ -30,6 +32,14 @@ PROBES = 64
 """Preflights at once; the handshakes among them are limited further by the connections themselves."""
 CLEANING = 8
 """Targets at once in `finally` steps and when releases are read back."""
+
+_UNSEEN: tuple[Group, ...] = ("unprobed", "probing")
+_UNDER_WAY: tuple[Group, ...] = ("unfinished", "rolling back")
+_OF_PHASE: dict[Phase, tuple[Group, Group]] = {
+    "rollback": ("rolling back", "undoing"),
+    "finally": ("cleaning", "tidying"),
+}
+"""For each phase but the first, the group of those that have not ended, and of those among them that have begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +105,17 @@ def next_actions(plan: Plan, state: RolloutState) -> Sequence[Action]:
     return _wave(plan, state)
 
 
+def _all(state: RolloutState, group: Group) -> Iterator[TargetState]:
+    return (state.targets[name] for name in state.census.among(group))
+
+
 # What an earlier engine left behind
 
 
 def _orphans(plan: Plan, state: RolloutState) -> Iterator[Action]:
-    for target in state.targets.values():
+    for target in _all(state, "orphaned"):
         running = target.running
-        if running is None or not running.orphaned:
-            continue
+        assert running is not None
         step = plan.phase_steps(running.phase)[running.step]
         if is_durable(step):
             yield Attach(target.name)
@@ -121,11 +134,11 @@ def _stop(state: RolloutState) -> Sequence[Action]:
 
 
 def _busy(state: RolloutState) -> bool:
-    return any(target.running is not None or target.probe == "running" for target in state.targets.values())
+    return state.census.count("running") + state.census.count("probing") > 0
 
 
 def _to_cancel(state: RolloutState) -> list[str]:
-    running = ((target.name, target.running) for target in state.targets.values())
+    running = ((target.name, target.running) for target in _all(state, "running"))
     return [name for name, one in running if one is not None and not one.cancelling]
 
 
@@ -133,18 +146,16 @@ def _to_cancel(state: RolloutState) -> list[str]:
 
 
 def _preflight(plan: Plan, state: RolloutState) -> Sequence[Action]:
-    probes = [target.probe for target in state.targets.values()]
-    if "none" in probes or "running" in probes:
-        return _probe(state, state.targets.values())
+    if _probing(state):
+        return _probe(state, len(plan.waves) - 1)
     if blocked(plan, state):
         return []
     return [e.WaveStarted(0)]
 
 
-def _probe(state: RolloutState, targets: Iterable[TargetState]) -> Sequence[Action]:
-    places = PROBES - sum(target.probe == "running" for target in state.targets.values())
-    waiting = [target.name for target in targets if target.probe == "none" and target.steps.outcome is None]
-    return [Probe(name) for name in waiting[: max(places, 0)]]
+def _probe(state: RolloutState, last_wave: int) -> Sequence[Action]:
+    places = max(PROBES - state.census.count("probing"), 0)
+    return [Probe(name) for name in islice(state.census.among("unprobed", 0, last_wave), places)]
 
 
 # A wave
@@ -152,31 +163,32 @@ def _probe(state: RolloutState, targets: Iterable[TargetState]) -> Sequence[Acti
 
 def _wave(plan: Plan, state: RolloutState) -> Sequence[Action]:
     wave = plan.waves[state.wave]
-    begun = [state.targets[name] for one in plan.waves[: state.wave + 1] for name in one.targets]
     actions: list[Action] = [*_single_rollbacks(plan, state)]
     if blocked(plan, state):
         return actions
-    actions += _probe(state, begun)
-    actions += _steps(plan, begun, wave.parallel)
-    unfinished = any(target.steps.outcome is None or target.running for target in begun)
-    if actions or unfinished or any(_rolling(target) for target in begun):
+    actions += _probe(state, state.wave)
+    actions += _steps(plan, state, wave.parallel)
+    if actions or any(state.census.any(group, 0, state.wave) for group in _UNDER_WAY):
         return actions
     return _after_wave(plan, state, wave)
 
 
-def _steps(plan: Plan, targets: Sequence[TargetState], parallel: int) -> Iterator[Action]:
+def _steps(plan: Plan, state: RolloutState, parallel: int) -> Iterator[Action]:
     """A sliding window: a target keeps its place from its first step to its last."""
-    places = parallel - sum(target.holding for target in targets)
-    for target in targets:
-        if target.steps.outcome is not None or target.running is not None or target.probe != "ok":
+    for target in _all(state, "holding"):
+        if target.running is None:
+            yield _next_step(plan, target, "steps")
+    places = parallel - state.census.count("holding")
+    for name in state.census.among("unfinished", 0, state.wave):
+        target = state.targets[name]
+        if places <= 0:
+            return
+        if target.holding or target.running is not None or target.probe != "ok":
             continue
-        if not target.holding:
-            if reason := _needless(plan, target):
-                yield e.TargetSkipped(target.name, reason)
-                continue
-            if places <= 0:
-                continue
-            places -= 1
+        if reason := _needless(plan, target):
+            yield e.TargetSkipped(target.name, reason)
+            continue
+        places -= 1
         yield _next_step(plan, target, "steps")
 
 
@@ -228,33 +240,36 @@ def evidence(plan: Plan, state: RolloutState) -> str:
 
 
 def failed_targets(state: RolloutState) -> tuple[TargetState, ...]:
-    """Targets whose deployment counts against the limits, in the order of the plan."""
-    return tuple(target for target in state.targets.values() if target.failing)
+    """Targets whose deployment counts against the limits, in the order of the waves."""
+    return tuple(_all(state, "failing"))
 
 
 def blocked(plan: Plan, state: RolloutState) -> str:
     """Why nothing more is started, as a sentence with numbers; "" where the limits hold."""
-    failed = failed_targets(state)
-    unknown = [target for target in state.targets.values() if unknown_phase(target)]
-    if unknown:
+    census = state.census
+    if census.count("unknown"):
+        unknown = list(_all(state, "unknown"))
         return f"{_count(unknown, 'target')} with an unknown outcome: {_names(unknown)}"
-    canaries = [target for target in failed if plan.waves[target.wave].gate and target.wave >= state.wave]
-    if canaries:
-        return f"{_count(canaries, 'canary', 'canaries')} not ok, so nothing more starts: {_names(canaries)}"
-    total, allowed = len(state.targets), plan.limits.failures.of(len(state.targets))
-    if len(failed) > allowed:
-        return f"{_count(failed, 'target')} of {total} not ok, limits.failures allows {allowed}: {_names(failed)}"
-    in_a_row, most = _in_a_row(state), plan.limits.consecutive
-    if most is not None and in_a_row > most:
-        return f"{in_a_row} targets in a row not ok, limits.consecutive allows {most}: {_names(failed)}"
+    if census.any("failing canary", state.wave):
+        canaries = [state.targets[name] for name in census.among("failing canary", state.wave)]
+        return f"{_count(canaries, 'canary', 'canaries')} not ok, and a canary must be: {_names(canaries)}"
+    failed, total = census.count("failing"), len(state.targets)
+    allowed = plan.limits.failures.of(total)
+    if failed > allowed:
+        bad = failed_targets(state)
+        return f"{_count(bad, 'target')} of {total} not ok, limits.failures allows {allowed}: {_names(bad)}"
+    most = plan.limits.consecutive
+    if most is not None and (in_a_row := _in_a_row(state)) > most:
+        bad = failed_targets(state)
+        return f"{in_a_row} targets in a row not ok, limits.consecutive allows {most}: {_names(bad)}"
     return ""
 
 
 def _in_a_row(state: RolloutState) -> int:
     """How many of the targets that ended last ended badly, without a good one between them."""
-    ended = sorted((t for t in state.targets.values() if t.steps.outcome and t.ended_at), key=lambda t: -t.ended_at)
     row = 0
-    for target in ended:
+    for name in state.census.ended_lately():
+        target = state.targets[name]
         if target.failing:
             row += 1
         elif target.steps.outcome == "ok":
@@ -271,7 +286,7 @@ def pending_failures(plan: Plan, state: RolloutState) -> tuple[str, ...]:
 
 def settleable(state: RolloutState) -> tuple[str, ...]:
     """Targets with a step of which only a person can say what became of it."""
-    return tuple(t.name for t in state.targets.values() if unknown_phase(t) and t.running is None)
+    return tuple(target.name for target in _all(state, "unknown") if target.running is None)
 
 
 def gate_locks(plan: Plan, state: RolloutState) -> tuple[str, ...]:
@@ -314,20 +329,23 @@ def _ending(plan: Plan, state: RolloutState) -> Ending | None:
 
 
 def _probing(state: RolloutState) -> bool:
-    return state.stage == "preflight" and any(t.probe in ("none", "running") for t in state.targets.values())
+    return state.stage == "preflight" and any(state.census.count(group) for group in _UNSEEN)
 
 
 def _nothing_proven(plan: Plan, state: RolloutState) -> bool:
     """The canaries are through, and none of them ran every step."""
     if state.wave < 0 or plan.waves[state.wave].gate is None or state.gate is not None:
         return False
-    tracks = [state.targets[name].steps for name in plan.waves[state.wave].targets]
-    return all(track.outcome for track in tracks) and not any(t.outcome == "ok" and not t.skipped for t in tracks)
+    if state.census.any("unfinished", state.wave, state.wave):
+        return False
+    tracks = (state.targets[name].steps for name in plan.waves[state.wave].targets)
+    return not any(track.outcome == "ok" and not track.skipped for track in tracks)
 
 
 def _wind_down(plan: Plan, state: RolloutState, why: Ending) -> Sequence[Action]:
     if _busy(state):
-        deploying = [name for name in _to_cancel(state) if not _rolling(state.targets[name])]
+        rolling = set(state.census.among("rolling back"))
+        deploying = [name for name in _to_cancel(state) if name not in rolling]
         return [Cancel(name) for name in deploying] if why == "aborted" else []
     if not state.attended and settleable(state):
         return [e.EngineStopped("unknown")]
@@ -358,53 +376,48 @@ def _touched(plan: Plan, state: RolloutState) -> tuple[str, ...]:
     return tuple(target.name for target in touched if applicable(plan, target.name, "finally"))
 
 
-def _rolling(target: TargetState) -> bool:
-    return target.rollback is not None and (target.rollback.outcome is None or target.running is not None)
-
-
 def _single_rollbacks(plan: Plan, state: RolloutState) -> Iterator[Action]:
-    for target in state.targets.values():
-        if _rolling(target) and target.running is None:
+    for target in _all(state, "rolling back"):
+        if target.running is None:
             yield _next_step(plan, target, "rollback")
 
 
 def _roll_back(plan: Plan, state: RolloutState) -> Sequence[Action]:
     """Newest wave first, each as parallel as it went out; one that fails holds up nobody else."""
-    rolling = [state.targets[name] for name in state.rollback_order if _rolling(state.targets[name])]
-    if not rolling:
+    if not state.census.count("rolling back"):
         if _waits_for_settling(state):
             return []
         assert state.ending is not None
         return [e.FinallyStarted(state.ending, _touched(plan, state))]
-    newest = max(target.wave for target in rolling)
-    return _window(plan, [t for t in rolling if t.wave == newest], "rollback", plan.waves[newest].parallel)
+    newest = state.targets[state.census.last("rolling back")].wave
+    return list(_window(plan, state, "rollback", newest, newest, plan.waves[newest].parallel))
 
 
 def _waits_for_settling(state: RolloutState) -> bool:
     return state.attended and bool(settleable(state))
 
 
-def _window(plan: Plan, targets: Sequence[TargetState], phase: Phase, parallel: int) -> Sequence[Action]:
-    begun = [
-        target for target in targets if target.running or target.track(phase).position or target.track(phase).attempts
-    ]
-    names = {target.name for target in begun}
-    fresh = [target for target in targets if target.name not in names]
-    chosen = [*begun, *fresh[: max(parallel - len(begun), 0)]]
-    return [_next_step(plan, target, phase) for target in chosen if target.running is None]
+def _window(
+    plan: Plan, state: RolloutState, phase: Phase, first_wave: int, last_wave: int, parallel: int
+) -> Iterator[Action]:
+    """A sliding window, for the phases that need no place in a wave."""
+    waiting, at_work = _OF_PHASE[phase]
+    begun = list(state.census.among(at_work, first_wave, last_wave))
+    for name in begun:
+        if state.targets[name].running is None:
+            yield _next_step(plan, state.targets[name], phase)
+    fresh = (name for name in state.census.among(waiting, first_wave, last_wave) if name not in begun)
+    for name in islice(fresh, max(parallel - len(begun), 0)):
+        yield _next_step(plan, state.targets[name], phase)
 
 
 def _finish(plan: Plan, state: RolloutState) -> Sequence[Action]:
-    cleaning = [
-        t for t in state.targets.values() if t.finally_ is not None and (t.finally_.outcome is None or t.running)
-    ]
-    if cleaning:
-        return _window(plan, cleaning, "finally", CLEANING)
+    if state.census.count("cleaning"):
+        return list(_window(plan, state, "finally", 0, len(plan.waves) - 1, CLEANING))
     if _waits_for_settling(state):
         return []
-    unread = [t.name for t in state.targets.values() if t.changed and t.reported is None] if plan.current else []
-    if unread:
-        return [ReadRelease(name) for name in unread[:CLEANING]]
+    if plan.current and state.census.count("unread"):
+        return [ReadRelease(name) for name in islice(state.census.among("unread"), CLEANING)]
     return [_conclusion(plan, state)]
 
 

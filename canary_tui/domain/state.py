@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, assert_never
 
 from canary_tui.domain import events as e
+from canary_tui.domain.census import Census, Group
 from canary_tui.domain.events import Ending, Event, Operator, Outcome, Pause, Record, Verdict
 from canary_tui.domain.fleet import Gate, HttpStep, RunStep, ScriptStep, Step
 from canary_tui.domain.plan import Phase, Plan
@@ -139,6 +140,7 @@ class RolloutState:
     wave_times: dict[int, float] = field(default_factory=dict)
     """When each wave started."""
     targets: dict[str, TargetState] = field(default_factory=dict)
+    census: Census = field(default_factory=Census)
     artifacts: dict[str, tuple[int, str]] = field(default_factory=dict)
     gates: dict[int, GateState] = field(default_factory=dict)
     ending: Ending | None = None
@@ -280,13 +282,16 @@ def _start(state: RolloutState, event: e.RolloutStarted, at: float) -> None:
     state.rollout, state.plan, state.attended = event.rollout, event.plan, event.attended
     state.started_at, state.started_by = at, event.by
     state.targets = {name: TargetState(name, event.plan.wave_of(name)) for name in event.plan.targets}
+    state.census = Census.of(event.plan.waves)
+    for target in state.targets.values():
+        _put(state, target)
 
 
 def _resume(state: RolloutState, event: e.EngineResumed) -> None:
     state.attended, state.paused, state.front_lost, state.stop = event.attended, None, False, "none"
-    for name, target in state.targets.items():
+    for target in state.targets.values():
         probe = "none" if target.probe == "running" else target.probe
-        state.targets[name] = _orphan(_plan(state), replace(target, probe=probe))
+        _put(state, _orphan(_plan(state), replace(target, probe=probe)))
 
 
 def _orphan(plan: Plan, target: TargetState) -> TargetState:
@@ -532,7 +537,43 @@ def _too_late(planned: Gate, gate: GateState, at: float) -> bool:
 
 
 def _put(state: RolloutState, target: TargetState) -> None:
+    before = state.targets[target.name]
     state.targets[target.name] = target
+    state.census.move(target.name, groups(_plan(state), target))
+    now = before.steps.outcome is None or before.ended_at != target.ended_at
+    state.census.end(target.name, ended=target.steps.outcome is not None and target.ended_at > 0, now=now)
+
+
+def groups(plan: Plan, target: TargetState) -> tuple[Group, ...]:
+    """Where a target stands, as far as the policy asks about all of them."""
+    outcome, running = target.steps.outcome, target.running
+    rolls_back = _open(target, target.rollback)
+    cleans = _open(target, target.finally_)
+    places: dict[Group, bool] = {
+        "unprobed": target.probe == "none" and outcome is None,
+        "probing": target.probe == "running",
+        "orphaned": running is not None and running.orphaned,
+        "running": running is not None,
+        "holding": target.holding,
+        "unfinished": outcome is None or running is not None,
+        "failing": target.failing,
+        "failing canary": target.failing and plan.waves[target.wave].gate is not None,
+        "unknown": unknown_phase(target) is not None,
+        "rolling back": rolls_back,
+        "undoing": rolls_back and _begun(target, target.rollback),
+        "cleaning": cleans,
+        "tidying": cleans and _begun(target, target.finally_),
+        "unread": target.changed and target.reported is None,
+    }
+    return tuple(group for group, there in places.items() if there)
+
+
+def _open(target: TargetState, track: Track | None) -> bool:
+    return track is not None and (track.outcome is None or target.running is not None)
+
+
+def _begun(target: TargetState, track: Track | None) -> bool:
+    return track is not None and (target.running is not None or track.position > 0 or track.attempts > 0)
 
 
 def _require(condition: bool, otherwise: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from typing import get_args
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -11,11 +12,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from canary_tui.domain import events as e
 from canary_tui.domain import schedule
+from canary_tui.domain.census import Group
 from canary_tui.domain.codec import decode, encode
 from canary_tui.domain.fleet import Gate, HttpStep, Limits, RunStep, Ssh, UploadStep
 from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.schedule import next_actions
-from canary_tui.domain.state import IllegalEvent, RolloutState, apply, replay
+from canary_tui.domain.state import IllegalEvent, RolloutState, apply, groups, replay
 from canary_tui.domain.units import Duration, Share
 
 ME = e.Operator("ann", "here")
@@ -368,6 +370,16 @@ class Rollouts(RuleBasedStateMachine):
     @invariant()
     def replay_of_the_records_is_the_state(self) -> None:
         assert replay(self.records) == self.state
+
+    @invariant()
+    def the_census_is_what_a_walk_over_all_targets_finds(self) -> None:
+        waves = [name for wave in self.plan.waves for name in wave.targets]
+        there = {name: groups(self.plan, self.state.targets[name]) for name in waves}
+        for group in get_args(Group):
+            assert list(self.state.census.among(group)) == [name for name in waves if group in there[name]]
+        ended = {name for name, target in self.state.targets.items() if target.steps.outcome and target.ended_at}
+        by_time = sorted(ended, key=lambda name: -self.state.targets[name].ended_at)
+        assert list(self.state.census.ended_lately()) == by_time
 
     def teardown(self) -> None:
         """Every state has an exit: resume, say what became of things, abort, let everything end."""
