@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 from textual import events
-from textual.app import ComposeResult, SuspendNotSupported
+from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from canary_tui.domain.plan import Plan
 from canary_tui.domain.state import RolloutState
 from canary_tui.engine.control import Ended, Notice, Refused
 from canary_tui.engine.operator import operator
-from canary_tui.store.log_format import log_path
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.gating import GateSummary, summarise
+from canary_tui.tui.screens.log_keys import LogKeys
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.watching import SILENT_AFTER, Link, Watching
 from canary_tui.tui.widgets.abort_panel import AbortPanel
@@ -48,7 +44,7 @@ _DIGITS = "123456789"
 _PANES = ("rollout", "log", "gate", "failures", "abort")
 
 
-class RolloutScreen(Screen[None]):
+class RolloutScreen(LogKeys):
     """One rollout, from its directory. Without a link it is read only: nothing is ever sent."""
 
     CSS_PATH = "../rollout.tcss"
@@ -241,6 +237,9 @@ class RolloutScreen(Screen[None]):
         if self.link is not None:
             self.link.send(event.command)
 
+    def on_panel_asks(self) -> None:
+        self._show_panels()
+
     def on_target_list_chosen(self, event: TargetList.Chosen) -> None:
         pane = self.logs
         if not pane.merged:
@@ -362,60 +361,6 @@ class RolloutScreen(Screen[None]):
             self.app.pop_screen()
         else:
             await self.app.run_action("quit")
-
-    # the log
-
-    def action_follow(self) -> None:
-        self.logs.view.follow()
-
-    def action_search(self) -> None:
-        self.logs.ask_search()
-
-    def action_filter(self) -> None:
-        self.logs.ask_filter()
-
-    def action_merged(self) -> None:
-        self.logs.toggle_merged()
-
-    def action_wrap(self) -> None:
-        view = self.logs.view
-        view.set_wrap(not view.window.wrap)
-
-    def action_time(self) -> None:
-        self.logs.toggle_time()
-
-    def action_copy(self) -> None:
-        """The line under the cursor: to the terminal's clipboard, and to a file, which also works where that fails."""
-        line = self.logs.view.current_line()
-        if not line:
-            return
-        self.app.copy_to_clipboard(line)
-        path = self.watching.directory / "copied.txt"
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(line + "\n")
-        except OSError as error:
-            self.notify(f"copied; no file: {error.strerror}", markup=False)
-            return
-        self.notify(f"copied, and written to {path}", markup=False)
-
-    def action_export(self) -> None:
-        """Open the log's file, or all of them, in $PAGER."""
-        pane = self.logs
-        folder = self.watching.logs
-        paths = sorted(folder.glob("*.log")) if pane.merged else [log_path(folder, pane.target)]
-        paths = [path for path in paths if path.exists()]
-        if not paths:
-            self.notify("no log yet", markup=False)
-            return
-        pager = shlex.split(os.environ.get("PAGER", "")) or ["less"]
-        try:
-            with self.app.suspend():
-                # LESSSECURE: a log is only looked at; no shell, no editor from in there.
-                subprocess.run([*pager, *map(str, paths)], check=False, env={**os.environ, "LESSSECURE": "1"})
-        except (OSError, SuspendNotSupported):
-            self.notify(f"no pager here; the file is {paths[0]}", markup=False)
 
 
 def _way_open(treatment: str) -> Callable[[RolloutScreen], bool]:

@@ -128,6 +128,9 @@ class Panel(Vertical):
     It never takes the focus by itself, and is as high as it needs, up to what the screen leaves it.
     """
 
+    class Asks(Message):
+        """The field was opened or closed: the texts around it say something else now."""
+
     def __init__(self, guard: KeyGuard, *, id: str) -> None:  # noqa: A002  Textual's name
         super().__init__(id=id)
         self.display = False
@@ -202,6 +205,7 @@ class Panel(Vertical):
             self._focus_before = self.screen.focused
         self.set_class(True, "-asking")
         self.field.focus()
+        self.post_message(self.Asks())
 
     def stop_asking(self) -> None:
         """Close the field and give the focus back."""
@@ -213,6 +217,7 @@ class Panel(Vertical):
         before, self._focus_before = self._focus_before, None
         if self.screen.focused is self.field:
             self.screen.set_focus(before if before is not None and before.is_attached else None)
+        self.post_message(self.Asks())
 
     def on_typed_field_left(self, event: TypedField.Left) -> None:
         event.stop()
