@@ -2,21 +2,25 @@
 
 policy  what deciding costs: next_actions and apply over a whole rollout without any SSH, 100 to 10,000 targets
 fleet   200 real sshd, 50 at a time: wall time, the engine's memory, no failure that is not real
-output  1 GB from one target, and 10 MB/s from each of 50 at once: every byte, by sha256
+output  1 GB from one target, and 10 MB/s over 50 at once, and as fast as they can: every byte, by sha256
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import math
+import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import measuring
@@ -52,7 +56,7 @@ def main() -> None:
 # --- policy -----------------------------------------------------------------------------------------------------------
 
 
-def policy(sizes: tuple[int, ...] = (100, 1_000)) -> None:
+def policy(sizes: tuple[int, ...] = (100, 1_000, 10_000)) -> None:
     """Decide and fold a whole rollout of three steps, as the engine's loop does, for several sizes of the fleet."""
     rows, before = [], (0, 0.0)
     for size in sizes:
@@ -137,6 +141,126 @@ def _ended(deed: schedule.Deed, state: RolloutState) -> e.Event:
             assert running is not None
             return e.StepFinished(target, running.execution, "ok", 0)
     raise AssertionError(deed)
+
+
+# --- real servers -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """One headless rollout: wall seconds, the engine's processor seconds, its resident memory in MB."""
+
+    wall: float
+    cpu: float
+    peak_mb: float
+    middle_mb: float
+    logs: Path
+
+
+@contextlib.contextmanager
+def rolled_out(fleet_file: Path) -> Iterator[Rolled]:
+    """Roll out with nobody to ask; sys.exit where it does not succeed. The logs are there inside."""
+    with tempfile.TemporaryDirectory(prefix="canary-scale-") as state, (Path(state) / "said").open("w+b") as said:
+        words = [sys.executable, "-m", "canary_tui", "run", fleet_file, "--release", "1", "--headless"]
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            [*map(str, words)], stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+            env={**os.environ, "CANARY_TUI_STATE": state},
+        )  # fmt: skip
+        samples = []
+        while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
+            samples.append(_resident_mb(process.pid))
+            time.sleep(0.05)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(ended[1])
+        if process.returncode:
+            said.seek(0)
+            sys.exit(f"ended with {process.returncode}:\n{said.read()[-3000:].decode(errors='replace')}")
+        usage = ended[2]
+        [logs] = Path(state).glob("rollouts/*/logs")
+        cpu = usage.ru_utime + usage.ru_stime
+        yield Rolled(wall, cpu, usage.ru_maxrss / 1024, measuring.middle(samples or [0.0]), logs)
+
+
+def _resident_mb(pid: int) -> float:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
+    except (OSError, IndexError):
+        return 0.0
+
+
+def fleet(count: int) -> None:
+    """Two short steps on many real servers."""
+    steps = "".join(f'[[steps]]\nname = "{name}"\nrun = "echo {name}; sleep 0.2"\n' for name in ("fetch", "switch"))
+    body = f'{steps}\n[[waves]]\nname = "all"\nparallel = {PARALLEL}\n'
+    with TargetsApart(count) as targets, rolled_out(targets.fleet(body, "many")) as done:
+        logs = {one.name: (done.logs / f"{one.name}.log").read_bytes() for one in targets.targets}
+        missing = [name for name, log in logs.items() if b"switch out| switch\n" not in log]
+    if missing:
+        sys.exit(f"no output of {missing}")
+    figures = [done.wall, 1000 * done.cpu / count, done.middle_mb, done.peak_mb]
+    head = ["targets", "wall s", "CPU ms/target", "memory MB, median", "peak"]
+    table = measuring.table(head, [[f"{count}", *(f"{one:.1f}" for one in figures)]])
+    print(f"2 steps on real sshd, {PARALLEL} at a time, no failure\n\n{table}\n")
+
+
+def output(gigabytes: float) -> None:
+    """Much output, compared with what was printed, byte for byte."""
+    size = int(gigabytes * 1e9) // 100
+    loud = f"yes {'x' * 92} | head -n {size} | cat -n"
+    paced = f"i=0; while [ $i -lt 40 ]; do i=$((i + 1)); yes {'y' * 92} | head -n 1000 | cat -n; sleep 0.5; done"
+    flat_out = f"yes {'z' * 92} | head -n 100000 | cat -n"
+    rows = [
+        _printed("one target, as fast as it can", 1, loud),
+        _printed("50 targets, 10 MB/s in all for 20 s", 50, paced),
+        _printed("50 targets, as fast as they can", 50, flat_out),
+    ]
+    head = ["", "MB", "wall s", "MB/s", "engine CPU s", "memory MB, median", "peak", "sha256"]
+    print(f"Output\n\n{measuring.table(head, rows)}\n")
+
+
+def _printed(title: str, count: int, script: str) -> list[str]:
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        wanted, size = _digest(process.stdout)
+    body = f'[limits]\noutput = "4GB"\n[[steps]]\nname = "loud"\nrun = "{script}"\n'
+    body += f'[[waves]]\nname = "all"\nparallel = {count}\n'
+    with TargetsApart(count) as targets, rolled_out(targets.fleet(body, "loud")) as done:
+        for target in targets.targets:
+            with (done.logs / f"{target.name}.log").open("rb") as log:
+                got, _ = _digest(_printed_text(log))
+            if got != wanted:
+                sys.exit(f"{title}: the log of {target.name} is not what was printed")
+    total = count * size / 1e6
+    figures = [total, done.wall, total / done.wall, done.cpu, done.middle_mb, done.peak_mb]
+    return [title, *(f"{one:.0f}" if one > 20 else f"{one:.1f}" for one in figures), "same"]
+
+
+_HEAD = re.compile(rb"\S+ \S+ (out|--)([|+]) ")
+
+
+def _printed_text(log: Iterable[bytes]) -> Iterator[bytes]:
+    """The text of a log without what stands before it in each line."""
+    broken = False
+    for line in log:
+        head = _HEAD.match(line)
+        if head is None:
+            sys.exit(f"no line of a log: {line[:200]!r}")
+        if head[1] == b"--":
+            continue
+        if broken and head[2] != b"+":
+            yield b"\n"
+        broken = True
+        yield line[head.end() : -1]
+    yield b"\n"
+
+
+def _digest(pieces: Iterable[bytes]) -> tuple[str, int]:
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return digest.hexdigest(), size
 
 
 if __name__ == "__main__":
