@@ -188,11 +188,21 @@ def _report(
     ours = [one.name for one in contenders if not one.peer]
     if len(ours) == 2:
         durable, plain = ours
+        print("\nWhat a durable step costs above a plain one, a target; in brackets the rounds' extremes:")
         print(
-            f"\nA durable step costs, above a plain one, {cpu[durable] - cpu[plain]:+.1f} ms of client CPU, "
-            f"{server[durable] - server[plain]:+.1f} ms of server CPU\nand "
-            f"{1000 * (wall[durable] - wall[plain]) / arguments.targets:+.1f} ms on the clock, each a target."
+            "  client CPU", _difference([run.cpu for run in runs[durable]], [run.cpu for run in runs[plain]], arguments)
         )
+        print("  server CPU", _difference(served[durable], served[plain], arguments))
+        print(
+            "  wall      ",
+            _difference([run.wall for run in runs[durable]], [run.wall for run in runs[plain]], arguments),
+        )
+
+
+def _difference(durable: list[float], plain: list[float], arguments: argparse.Namespace) -> str:
+    each = [1000 * (one - other) / arguments.targets for one, other in zip(durable, plain)]
+    unresolved = "" if min(each) * max(each) > 0 else ", so not told apart from noise"
+    return f"{middle(each):+.1f} ms [{min(each):+.1f} to {max(each):+.1f}{unresolved}]"
 
 
 if __name__ == "__main__":

@@ -100,7 +100,8 @@ def machine() -> str:
 
     versions = f"Python {platform.python_version()}, asyncssh {asyncssh.__version__}, Textual {textual.__version__}"
     today = dt.date.today().isoformat()
-    return f"{today}, {os.cpu_count()} processors ({_processor()}), {platform.system()} {platform.release()}, {versions}, {ssh}"
+    load = f"load {os.getloadavg()[1]:.1f}"  # of the last five minutes: above the bench's own, others were at work
+    return f"{today}, {os.cpu_count()} processors ({_processor()}), {load}, {platform.system()} {platform.release()}, {versions}, {ssh}"
 
 
 def _processor() -> str:
