@@ -200,6 +200,10 @@ class _Logs:
         await self._logs.sync()
 
     @property
+    def failure(self) -> str:
+        return self._logs.failure
+
+    @property
     def lines(self) -> int:
         return self._logs.lines
 

@@ -23,8 +23,6 @@ from canary_tui.engine.commands import DECISIONS, Decision, RefusedError, to_eve
 from canary_tui.engine.remote import (
     AttachRequest,
     CancelReport,
-    Collected,
-    CommandRequest,
     ExecuteReport,
     Network,
     ProbeRequest,
@@ -33,6 +31,7 @@ from canary_tui.engine.remote import (
     Stream,
 )
 from canary_tui.engine.steps import Task, perform, variables
+from canary_tui.errors import CanaryError, ExitCode
 
 GRACE = 10.0
 """Seconds between asking a step to end and killing it."""
@@ -40,10 +39,17 @@ _AFTER_CANCEL = 15.0
 """Seconds that a stopped step has to report its end before we stop listening."""
 _READ_BACK = 60.0
 """Seconds that reading a target's release may take."""
+_FOLLOWING = (schedule.Probe, schedule.StartStep, schedule.Attach, schedule.Cancel, schedule.ReadRelease)
+"""Deeds that end by themselves; an `Expire` only waits."""
 
 
 class Journal(Protocol):
     """Where events become records."""
+
+    @property
+    def shortage(self) -> str:
+        """Why nothing new may be started although events are still recorded, "" where it may."""
+        ...
 
     def append(self, event: Event, at: float) -> Record: ...
 
@@ -63,6 +69,11 @@ class Output(Sink, Protocol):
 class Logs(Protocol):
     """The targets' log files."""
 
+    @property
+    def failure(self) -> str:
+        """Why no output is written any more, "" while it is."""
+        ...
+
     def begin(self, target: str, step: str, execution: str, *, resume: bool) -> Output: ...
 
     async def sync(self) -> None:
@@ -76,6 +87,12 @@ class Listener(Protocol):
     def recorded(self, record: Record) -> None: ...
     def progress(self, target: str, size: int, total: int) -> None: ...
     def refused(self, decision: Decision, reason: str) -> None: ...
+
+
+class NoRoomError(CanaryError):
+    """The disk is full: nothing new is started, and nothing is under way any more."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +121,40 @@ class Rollout:
         self._inbox.put_nowait(thing)
 
     async def run(self) -> RolloutState:
-        """Go on until the rollout or this engine has ended."""
-        async with asyncio.TaskGroup() as tasks:
-            try:
-                acted = True
-                while not self._over:
-                    # What is known already is taken in first: a yes that waits here must not find the engine gone.
-                    await self._hear(wait=not acted)
-                    acted = await self._carry_out(tasks, next_actions(self.plan, self.state))
-            finally:
-                for task in self._active.values():
-                    task.cancel()
+        """Go on until the rollout or this engine has ended.
+
+        Raises:
+            CanaryError: the disk takes no more; what runs on the targets goes on there.
+        """
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._rounds(tasks)
+        except ExceptionGroup as group:
+            # What ends the engine is said in words by whoever catches it: a group would pass by as a bug.
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from None
+            raise
         return self.state
+
+    async def _rounds(self, tasks: asyncio.TaskGroup) -> None:
+        try:
+            acted = True
+            while not self._over:
+                # What is known already is taken in first: a yes that waits here must not find the engine gone.
+                await self._hear(wait=not acted)
+                acted = await self._carry_out(tasks, self._affordable(next_actions(self.plan, self.state)))
+        finally:
+            for task in self._active.values():
+                task.cancel()
+
+    def _affordable(self, actions: Sequence[Action]) -> Sequence[Action]:
+        """On a full disk, only what sees to its end that which is under way."""
+        reason = self._journal.shortage or self._logs.failure
+        if not reason or self._over:
+            return actions
+        if not any(isinstance(deed, _FOLLOWING) for deed in self._active):
+            raise NoRoomError(f"{reason}; nothing new is started")
+        return [action for action in actions if isinstance(action, schedule.Cancel)]
 
     @property
     def _over(self) -> bool:
@@ -160,6 +199,10 @@ class Rollout:
         heard = [await self._inbox.get()] if wait else []
         while not self._inbox.empty():
             heard.append(self._inbox.get_nowait())
+        if any(_ends_a_step(thing) for thing in heard):
+            # Before its end has a place in the journal, which writes on its own: a kill in between must find either
+            # the output in the log, or a step that is asked about, and read, again.
+            await self._logs.sync()
         await self._tell([record for thing in heard for record in self._take_in(thing)])
 
     def _take_in(self, thing: Event | Decision | _Done) -> list[Record]:
@@ -196,8 +239,6 @@ class Rollout:
     async def _tell(self, records: Sequence[Record]) -> None:
         if not records:
             return
-        if any(isinstance(record.event, e.StepFinished) for record in records):
-            await self._logs.sync()  # a step that the journal calls ended has its output on disk
         await self._journal.commit()
         for record in records:
             self._listener.recorded(record)
@@ -232,7 +273,8 @@ class Rollout:
             case schedule.ReadRelease(target):
                 return (await self._read_release(target),)
             case schedule.Expire(wave, at):
-                await asyncio.sleep(at - time.time())
+                # Counted from the last record where the clock has been set back since.
+                await asyncio.sleep(at - max(time.time(), self.state.at))
                 return (e.GateExpired(wave),)
             case _:
                 assert_never(deed)
@@ -278,6 +320,8 @@ class Rollout:
             return (finished,)
         job.cancel()
         await asyncio.wait({job})
+        if not job.cancelled():  # it ended in that very moment, and says itself how
+            return (finished,)
         outcome: Outcome = "cancelled" if report.confirmed else "unknown"
         detail = "stopped" if report.confirmed else f"stop unconfirmed: {report.detail}"
         return (finished, e.StepFinished(target, running.execution, outcome, detail=detail))
@@ -292,12 +336,10 @@ class Rollout:
         return CancelReport(confirmed=True)
 
     async def _read_release(self, target: str) -> Event:
-        seen = Collected()
+        """Asked in the same way as in the beginning: what a target says is compared, kept and shown."""
         environment = variables(self.plan, self.state, target, "steps")
-        command = CommandRequest((self.plan.current or "true").encode(), environment, _READ_BACK)
-        report = await self._remote(target).command(command, seen)
-        release = seen.data.decode(errors="replace").strip().partition("\n")[0] if report.outcome == "ok" else ""
-        return e.ReleaseRead(target, release, report.detail)
+        report = await self._remote(target).probe(ProbeRequest(self.plan.current, environment, _READ_BACK))
+        return e.ReleaseRead(target, report.release, report.detail)
 
     def _remote(self, target: str) -> Remote:
         if target not in self._remotes:
@@ -315,6 +357,10 @@ class Rollout:
     def progress(self, target: str, size: int, total: int) -> None:
         """A running step printed or sent something."""
         self._listener.progress(target, size, total)
+
+
+def _ends_a_step(thing: object) -> bool:
+    return isinstance(thing, _Done) and any(isinstance(event, e.StepFinished) for event in thing.events)
 
 
 class _Follower:

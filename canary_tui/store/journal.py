@@ -38,7 +38,7 @@ class JournalWriter:
         self.path = path
         self.past = past
         """The records that were there when the journal was opened again."""
-        self.full = False
+        self.shortage = ""
         """The disk is full and the last records go into the reserve: start nothing new."""
         self.commits = 0
         self._fd = fd
@@ -177,7 +177,7 @@ class JournalWriter:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not self._release_reserve():
                 raise
-            self.full = True
+            self.shortage = f"{self.path}: {error.strerror}"
             write_all(self._fd, data[os.fstat(self._fd).st_size - start :])
 
     @property

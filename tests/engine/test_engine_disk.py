@@ -1,0 +1,107 @@
+"""What an engine does when its own disk gives up: it says so in words, starts nothing new, and loses nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import pytest
+from farm import Farm, available
+from in_process import Listener, no_file_longer_than, opened, plan_for, small_disk, yes
+
+from canary_tui.domain import events as e
+from canary_tui.engine.loop import NoRoomError
+from canary_tui.store.journal import JournalDead, read_journal
+from canary_tui.store.log_writer import LogError, LogSet
+
+pytestmark = pytest.mark.skipif(bool(available()), reason=available())
+
+BODY = """
+[release]
+current = "cat REVISION 2>/dev/null || echo none"
+[[steps]]
+name = "deploy"
+run = "echo $RELEASE >> deployed"
+"""
+
+
+@pytest.fixture
+def farm(tmp_path):
+    with Farm(tmp_path / "farm", 3, net=61) as running:
+        yield running
+
+
+def fill(path):
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+def touched(farm):
+    return {target.name for target in farm.targets if target.read("deployed")}
+
+
+async def test_a_journal_that_cannot_be_written_ends_the_engine_in_words(farm, tmp_path):
+    session, listener = opened(tmp_path / "state", plan_for(farm, BODY)), Listener()
+    with (
+        no_file_longer_than(session.directory.journal.stat().st_size + 10),
+        pytest.raises(JournalDead, match="nothing more is started"),
+    ):
+        await session.run(listener, None, listener.begin)
+    session.release()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+async def test_output_that_cannot_be_written_ends_the_engine_in_words(farm, tmp_path):
+    with small_disk(tmp_path / "disk", "12m") as disk:
+        session = opened(disk / "state", plan_for(farm, BODY))
+
+        def fill_most(record, _rollout):
+            if isinstance(record.event, e.WaveStarted):
+                (disk / "filler").write_bytes(bytes(8 << 20))
+
+        listener = Listener(fill_most)
+        with pytest.raises(LogError):
+            await session.run(listener, None, listener.begin)
+        session.release()
+        recorded = [record.event for record in read_journal(session.directory.journal)]
+    assert not any(isinstance(event, e.StepFinished) for event in recorded), "its output is not on disk"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
+async def test_a_full_disk_starts_nothing_new(farm, tmp_path):
+    with small_disk(tmp_path / "disk", "12m") as disk:
+        session = opened(disk / "state", plan_for(farm, BODY))
+
+        def fill_and_approve(record, rollout):
+            if isinstance(record.event, e.GateOpened):
+                fill(disk / "filler")
+                yes(record, rollout, note="looks good " * 1000)  # more than its last page has room for
+
+        listener = Listener(fill_and_approve)
+        with pytest.raises(NoRoomError, match=r"No space left.*nothing new is started"):
+            await session.run(listener, None, listener.begin)
+        session.release()
+        recorded = [record.event for record in read_journal(session.directory.journal)]
+    started = {event.target for event in recorded if isinstance(event, e.StepStarted)}
+    assert started == {"web-1"}
+    assert touched(farm) == {"web-1"}
+
+
+async def test_a_step_has_its_output_on_disk_before_the_journal_says_that_it_ended(farm, tmp_path, monkeypatch):
+    session = opened(tmp_path / "state", plan_for(farm, BODY))
+    ends_before_sync, sync = [], LogSet.sync
+
+    def ends_on_disk():
+        return sum(isinstance(record.event, e.StepFinished) for record in read_journal(session.directory.journal))
+
+    async def watched_sync(logs):
+        await session._journal.commit()
+        ends_before_sync.append(ends_on_disk())
+        await sync(logs)
+
+    monkeypatch.setattr(LogSet, "sync", watched_sync)
+    listener = Listener(lambda record, rollout: isinstance(record.event, e.GateOpened) and yes(record, rollout))
+    await session.run(listener, None, listener.begin)
+    assert ends_before_sync[0] == 0
+    assert max(ends_before_sync) < ends_on_disk() == 3
