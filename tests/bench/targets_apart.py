@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import socket
 import sys
@@ -60,14 +61,11 @@ class TargetsApart:
         return self
 
     def __exit__(self, *_: object) -> None:
-        import shutil
-
         with contextlib.suppress(OSError):
             self._talk.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signal.SIGTERM)
         os.waitpid(self._pid, 0)
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def fleet(self, body: str, name: str) -> pathlib.Path:
         """A fleet file for these targets."""
@@ -108,6 +106,8 @@ def _serve(talk: socket.socket, folder: pathlib.Path, count: int, net: int) -> N
     except SystemExit:
         code = 0
     finally:
+        # Here and not in the parent: a bench that is killed ends this process by closing its socket.
+        shutil.rmtree(folder, ignore_errors=True)
         os._exit(code)
 
 
