@@ -22,7 +22,7 @@ from canary_tui.engine.commands import Decision
 from canary_tui.engine.control import Approve, Tick
 from canary_tui.engine.loop import Rollout
 from canary_tui.engine.remote import Network, ProbeRequest
-from canary_tui.errors import ExitCode, UsageError
+from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.session import Session, ending, exit_code
 
 _PINGS = 64
@@ -70,7 +70,11 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
     loop.add_signal_handler(signal.SIGINT, printer.interrupt)
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, printer.terminate)
-    state = await session.run(printer, None, printer.begin)
+    try:
+        state = await session.run(printer, None, printer.begin)
+    except CanaryError as error:
+        _say(f"the engine had to end: {error}; go on with: canary-tui resume {session.directory.id}")
+        return error.exit_code
     if not as_json:
         print(ending(state), flush=True)
     return exit_code(state)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from canary_tui.domain.state import RolloutState, apply, replay
 from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.remote import Asker, Stream
 from canary_tui.engine.steps import read_artifacts
-from canary_tui.errors import ExitCode, UsageError
+from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.ssh.output import Redactor, SafeSink, one_line
 from canary_tui.store.directory import RolloutDirectory, new_rollout
@@ -94,8 +94,10 @@ class Session:
             self._journal.close()
 
     def _conclude(self) -> None:
-        write_summary(self.directory, self.state)
-        remember(self._state_dir, self.plan.fleet)
+        # Both only repeat what the journal says: a disk that is full by now changes nothing about how it ended.
+        with contextlib.suppress(OSError):
+            write_summary(self.directory, self.state)
+            remember(self._state_dir, self.plan.fleet)
         self.release()
 
     def release(self) -> None:
@@ -110,9 +112,10 @@ def open_new(state_dir: Path, plan: Plan, by: Operator, *, attended: bool) -> Se
     Raises:
         Locked: somebody is at work on the fleet.
         UsageError: a file that an upload step sends cannot be read.
+        CanaryError: the disk takes nothing.
     """
-    locks = [hold(fleet_lock(state_dir, plan.fleet), _who(by))]
-    try:
+    with _locking(state_dir) as locks:
+        locks.append(hold(fleet_lock(state_dir, plan.fleet), _who(by)))
         artifacts = list(read_artifacts(plan))
         directory = new_rollout(state_dir, plan.fleet, time.time())
         locks.append(hold(directory.lock, _who(by)))
@@ -120,10 +123,7 @@ def open_new(state_dir: Path, plan: Plan, by: Operator, *, attended: bool) -> Se
         session.record(e.RolloutStarted(directory.id, plan, by, attended, __version__))
         for artifact in artifacts:
             session.record(artifact)
-    except BaseException:
-        _release(locks)
-        raise
-    return session
+        return session
 
 
 def open_again(state_dir: Path, directory: RolloutDirectory, by: Operator, *, attended: bool) -> Session:
@@ -132,9 +132,10 @@ def open_again(state_dir: Path, directory: RolloutDirectory, by: Operator, *, at
     Raises:
         Locked: an engine is still at work on it, or on its fleet.
         UsageError: it has ended.
+        CanaryError: the disk takes nothing.
     """
-    locks = [hold(directory.lock, _who(by))]
-    try:
+    with _locking(state_dir) as locks:
+        locks.append(hold(directory.lock, _who(by)))
         records = read_journal(directory.journal)
         state = replay(records)
         if state.plan is None:
@@ -144,10 +145,20 @@ def open_again(state_dir: Path, directory: RolloutDirectory, by: Operator, *, at
         locks.append(hold(fleet_lock(state_dir, state.plan.fleet), _who(by)))
         session = Session(state_dir, directory, JournalWriter.reopen(directory.journal), locks)
         session.record(e.EngineResumed(by, attended))
-    except BaseException:
+        return session
+
+
+@contextlib.contextmanager
+def _locking(state_dir: Path) -> Iterator[list[Lock]]:
+    """Locks that are let go of again when opening fails; a disk that takes nothing is told in words, not as a bug."""
+    locks: list[Lock] = []
+    try:
+        yield locks
+    except BaseException as error:
         _release(locks)
+        if isinstance(error, OSError):
+            raise CanaryError(f"{error.filename or state_dir}: {error.strerror}; nothing was started") from None
         raise
-    return session
 
 
 def exit_code(state: RolloutState) -> ExitCode:

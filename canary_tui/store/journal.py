@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from canary_tui.domain.events import Event, Record
-from canary_tui.errors import CanaryError
+from canary_tui.errors import CanaryError, ExitCode
 from canary_tui.store.chain import Chain, JournalError, line_hash, write_line
 from canary_tui.store.directory import create_file, open_file, read_only, sync_folder, write_all
 
@@ -26,6 +26,8 @@ _RESERVE = 1 << 20
 
 class JournalDead(CanaryError):
     """A write or fsync failed. What the disk holds is no longer sure, so nothing more is recorded or started."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 class JournalWriter:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from canary_tui.errors import CanaryError
+from canary_tui.errors import CanaryError, ExitCode
 from canary_tui.store.directory import make_folder
 from canary_tui.store.log_order import Order
 from canary_tui.store.target_log import TargetLog
@@ -30,6 +30,8 @@ _ROOM_CHECK = 0.25
 
 class LogError(CanaryError):
     """Output could not be written. What is not in a log is still on its target: `resume` reads it again."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 class LogSet:
