@@ -114,6 +114,8 @@ class Rollout:
         self._active: dict[Deed, asyncio.Task[None]] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         """The task that follows each target's step."""
+        self._held: dict[str, _Done] = {}
+        """Ends of steps that are still being stopped, by target."""
         self._remotes: dict[str, Remote] = {}
 
     def submit(self, thing: Event | Decision) -> None:
@@ -207,8 +209,7 @@ class Rollout:
 
     def _take_in(self, thing: Event | Decision | _Done) -> list[Record]:
         if isinstance(thing, _Done):
-            self._active.pop(thing.deed, None)
-            return [] if self._over else [self._take(event) for event in thing.events if not self._stale(event)]
+            return self._take_done(thing)
         if self._over:
             return []
         if not isinstance(thing, DECISIONS):
@@ -218,6 +219,17 @@ class Rollout:
         except (RefusedError, IllegalEvent) as error:
             self._listener.refused(thing, str(error))
             return []
+
+    def _take_done(self, done: _Done) -> list[Record]:
+        deed = done.deed
+        if isinstance(deed, schedule.StartStep | schedule.Attach) and schedule.Cancel(deed.target) in self._active:
+            # Its end is news only when stopping it has shown what is left of it: nothing may be begun before.
+            self._held[deed.target] = done
+            return []
+        self._active.pop(deed, None)
+        records = [] if self._over else [self._take(event) for event in done.events if not self._stale(event)]
+        held = self._held.pop(deed.target, None) if isinstance(deed, schedule.Cancel) else None
+        return [*records, *self._take_done(held)] if held else records
 
     def _stale(self, event: Event) -> bool:
         """An expiry that comes when the gate was answered already, or no longer matters."""
@@ -308,10 +320,7 @@ class Rollout:
         return e.StepFinished(target, execution, report.outcome, report.exit_code, report.size, report.detail)
 
     async def _cancel(self, target: str) -> tuple[Event, ...]:
-        running = self.state.targets[target].running
-        job = self._jobs.get(target)
-        if running is None or job is None or job.done():
-            return ()
+        running, job = self._running(target), self._jobs[target]
         report = await self._stop(target, running)
         finished = e.CancelFinished(target, running.execution, report.confirmed, report.detail)
         if report.confirmed and is_durable(self._step(running)):

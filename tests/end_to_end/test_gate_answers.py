@@ -99,10 +99,10 @@ async def test_an_approval_before_the_gate_opened_is_refused(farm, state):
 
 
 @pytest.mark.parametrize("ending", ["hang up", "quit", "term", "kill"])
-async def test_the_end_of_the_terminal_or_the_engine_does_not_approve(any_farm, state, ending):
+async def test_the_end_of_the_terminal_or_the_engine_does_not_approve(farm, state, ending):
     """F2"""
     async with Front(state) as front:
-        await at_the_gate(front, plan_of(fleet_file(any_farm, DEPLOY), canaries=("web-1",)))
+        await at_the_gate(front, plan_of(fleet_file(farm, DEPLOY), canaries=("web-1",)))
         match ending:
             case "hang up":
                 front.hang_up()
@@ -118,9 +118,9 @@ async def test_the_end_of_the_terminal_or_the_engine_does_not_approve(any_farm, 
     assert after.verdict is None
     assert after.gate.decision == "open"
     assert after.paused == {"hang up": "detached", "quit": "detached", "term": "terminated", "kill": None}[ending]
-    assert looked_at_only(any_farm, "web-1")
+    assert looked_at_only(farm, "web-1")
     assert canary_tui(state, "resume", "--headless").code == 4, "the gate is demanded again"
-    assert looked_at_only(any_farm, "web-1")
+    assert looked_at_only(farm, "web-1")
 
 
 # What opens it
@@ -261,16 +261,16 @@ def _expiring(farm, on_expire, seconds="1s"):
 @pytest.mark.parametrize(
     ("on_expire", "verdict", "release"), [("abort", "expired", "2.0\n"), ("rollback", "rolled-back", "1.0\n")]
 )
-async def test_a_gate_that_nobody_answers_ends_the_rollout(any_farm, state, on_expire, verdict, release):
+async def test_a_gate_that_nobody_answers_ends_the_rollout(farm, state, on_expire, verdict, release):
     """F7"""
     async with Front(state) as front:
-        await at_the_gate(front, _expiring(any_farm, on_expire))
+        await at_the_gate(front, _expiring(farm, on_expire))
         assert (await front.ended()).exit_code == 6
         assert front.state.verdict == verdict
         [expired] = [record.at for record in front.records if isinstance(record.event, e.GateExpired)]
         assert expired - front.state.gates[0].opened_at >= 1
-    assert looked_at_only(any_farm, "web-1")
-    assert any_farm.targets[0].read("REVISION") == release
+    assert looked_at_only(farm, "web-1")
+    assert farm.targets[0].read("REVISION") == release
 
 
 async def test_a_gate_that_holds_goes_on_waiting(farm, state):

@@ -1,0 +1,212 @@
+"""Stopping in two stages, each stop looked at on the target, and nothing of it in anybody's way to go on."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+
+import pytest
+from farm import Farm
+from fronts import ANN, Front, canary_tui, folded, only_rollout, plan_of, started, told, until
+from marks import HOLD, ROLLBACK, fleet_file, gone, let_go, times, untouched, waves, with_mark
+
+from canary_tui.domain import events as e
+from canary_tui.engine.control import KeepGoing
+from canary_tui.store.directory import rollouts
+
+TWO_STEPS = HOLD + '[[steps]]\nname = "after"\nrun = "echo x >> after"\n'
+FAMILY = """
+[[steps]]
+name = "deploy"
+run = '''
+{trap}
+sleep 300 & echo $! > child
+(sleep 300 & echo $! > grandchild; wait) &
+echo $$ > pid
+while :; do sleep 0.2; done
+'''
+"""
+
+
+def processes(target):
+    return [target.read(name).strip() for name in ("pid", "child", "grandchild")]
+
+
+async def hanging(front, farm, body=FAMILY.format(trap="")):
+    """A rollout whose canary web-1 does not end by itself."""
+    await front.start(plan_of(fleet_file(farm, body), canaries=("web-1",)))
+    await until(lambda: all(processes(farm.targets[0])))
+
+
+# Two stages
+
+
+async def test_the_first_stage_starts_nothing_new_and_lets_what_runs_end(any_farm, state):
+    """G5"""
+    async with Front(state) as front:
+        await front.start(plan_of(fleet_file(any_farm, TWO_STEPS + waves("web-1 | web-2", parallel=1))))
+        await until(lambda: with_mark(any_farm, "pid") == {"web-1", "web-2"})
+        await front.stop(running=False)
+        await front.event(e.StopRequested)
+        assert all(one.running for name, one in front.state.targets.items() if name in ("web-1", "web-2"))
+        let_go(any_farm)
+        assert (await front.ended()).exit_code == 130
+        assert front.events(e.CancelStarted) == []
+    assert with_mark(any_farm, "after") == set()
+    assert untouched(any_farm.targets[2:])
+    assert canary_tui(state, "resume", "--headless").code == 4
+    assert with_mark(any_farm) == with_mark(any_farm, "after") == {"web-1", "web-2"}
+    assert set(times(any_farm).values()) == {0, 1}
+
+
+async def test_a_stop_can_be_taken_back_before_anything_was_stopped(farm, state):
+    async with Front(state) as front:
+        await front.start(plan_of(fleet_file(farm, TWO_STEPS), canaries=("web-1",)))
+        await until(lambda: farm.targets[0].read("pid"))
+        await front.stop(running=False)
+        await front.event(e.StopRequested)
+        await front.send(KeepGoing(front.state.rollout, ANN))
+        await front.event(e.StopWithdrawn)
+        let_go(farm)
+        await front.event(e.GateOpened)
+    assert with_mark(farm, "after") == {"web-1"}
+
+
+async def test_the_second_stage_ends_the_whole_process_group(any_farm, state):
+    """G5"""
+    async with Front(state) as front:
+        await hanging(front, any_farm)
+        assert not any(map(gone, processes(any_farm.targets[0])))
+        await front.stop(running=True)
+        finished = await front.event(e.CancelFinished)
+        assert all(map(gone, processes(any_farm.targets[0])))
+        assert finished.confirmed
+        assert (await front.ended()).exit_code == 130
+        assert front.state.targets["web-1"].steps.outcome == "cancelled"
+        assert not front.state.targets["web-1"].unconfirmed
+    assert untouched(any_farm.targets[1:])
+
+
+async def test_a_step_that_ignores_term_is_killed(farm, state):
+    """G5"""
+    async with Front(state) as front:
+        await hanging(front, farm, FAMILY.format(trap="trap '' TERM HUP INT"))
+        await front.stop(running=True)
+        finished = await front.event(e.CancelFinished)
+        assert finished.confirmed
+        assert all(map(gone, processes(farm.targets[0])))
+        assert (await front.ended()).exit_code == 130
+
+
+async def test_a_stop_that_nobody_saw_is_unconfirmed(tmp_path, state, four_servers):
+    """G5, P9: the server is there, but lets nobody in to look; the step may run."""
+    with Farm(tmp_path / "farm", 2, net=65) as farm:
+        async with Front(state) as front:
+            await hanging(front, farm)
+            (farm.folder / "authorized_keys").write_text("")
+            farm.targets[0].kill_sessions()
+            await front.event(e.ConnectionLost)
+            await front.stop(running=True)
+            finished = await front.event(e.CancelFinished)
+            assert not finished.confirmed
+            assert finished.detail
+            assert (await front.ended()).exit_code == 130
+            target = front.state.targets["web-1"]
+            assert target.unconfirmed
+            assert target.steps.outcome == "unknown"
+            assert "unconfirmed" in target.steps.detail
+        assert "web-1: stop unconfirmed" in canary_tui(state, "replay", "--headless").out
+        pid = farm.targets[0].read("pid").strip()
+        assert not gone(pid)
+        subprocess.run(["kill", "-KILL", f"-{pid}"], check=True)
+
+
+async def test_a_stopped_step_is_asked_about_on_resume_and_not_run_again(farm, state):
+    async with Front(state) as front:
+        await hanging(front, farm)
+        await front.stop(running=True)
+        await front.ended()
+    ran = canary_tui(state, "resume", "--headless")
+    assert ran.code == 1, ran.text
+    assert "web-1 (cancelled)" in ran.out
+    assert untouched(farm.targets[1:])
+
+
+async def test_an_abort_stops_what_runs_before_it_rolls_back(farm, state):
+    """F4, P9"""
+    async with Front(state) as front:
+        await hanging(front, farm, '[release]\ncurrent = "cat REVISION"\n' + FAMILY.format(trap="") + ROLLBACK)
+        await front.abort("wrong release", rollback=True)
+        assert (await front.ended()).exit_code == 3
+        kinds = [type(record.event) for record in front.records]
+        assert kinds.index(e.CancelFinished) < kinds.index(e.RollbackStarted)
+    assert all(map(gone, processes(farm.targets[0])))
+    assert with_mark(farm, "back") == {"web-1"}
+
+
+# By signals, without screens
+
+
+@pytest.fixture
+def under_way(farm, state):
+    """A headless rollout whose canary does not end by itself."""
+    process = started(state, "run", fleet_file(farm, TWO_STEPS), "--release", "2.0", "--headless", "--canary", "web-1")
+    yield process
+    process.kill()
+    process.communicate()
+
+
+async def test_ctrl_c_once_lets_the_step_end_and_twice_stops_it(farm, state, under_way):
+    """G5, exit code 130"""
+    await until(lambda: farm.targets[0].read("pid"))
+    under_way.send_signal(signal.SIGINT)
+    await until(lambda: told(state, e.StopRequested))
+    assert not gone(farm.targets[0].read("pid"))
+    under_way.send_signal(signal.SIGINT)
+    out, err = under_way.communicate(timeout=30)
+    assert under_way.returncode == 130
+    assert gone(farm.targets[0].read("pid"))
+    assert b"starting nothing new; Ctrl-C again stops what runs" in err
+    assert b"web-1: stopped" in err
+    assert f"canary-tui resume {only_rollout(state).id}".encode() in out
+
+
+async def test_ctrl_c_once_then_resume_goes_on(farm, state, under_way):
+    await until(lambda: farm.targets[0].read("pid"))
+    under_way.send_signal(signal.SIGINT)
+    await until(lambda: told(state, e.StopRequested))
+    let_go(farm)
+    under_way.communicate(timeout=30)
+    assert under_way.returncode == 130
+    assert with_mark(farm, "after") == set()
+    assert canary_tui(state, "resume", "--headless").code == 4
+    assert times(farm)["web-1"] == times(farm, "after")["web-1"] == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_is_written_down_and_the_step_goes_on_there(farm, state, under_way, number):
+    """What ends the program does not end the step: resume attaches to it."""
+    await until(lambda: farm.targets[0].read("pid"))
+    under_way.send_signal(number)
+    under_way.communicate(timeout=30)
+    assert under_way.returncode == 130
+    assert folded(state).paused == "terminated"
+    assert not gone(farm.targets[0].read("pid"))
+    let_go(farm)
+    assert canary_tui(state, "resume", "--headless").code == 4
+    assert times(farm)["web-1"] == times(farm, "after")["web-1"] == 1
+
+
+async def test_ctrl_c_before_anything_runs_ends_at_once(farm, state):
+    """Preflight of a silent server: nothing to wait for."""
+    with socket.create_server(("127.9.9.7", farm.port)) as silent:
+        silent.setblocking(False)
+        fleet = fleet_file(farm, HOLD, {"mute": ""}, ssh='connect-timeout = "3s"')
+        fleet.write_text(fleet.read_text().replace("127.9.9.9", "127.9.9.7"))
+        process = started(state, "run", fleet, "--release", "2.0", "--headless", "--canary", "web-1")
+        await until(lambda: rollouts(state) and len(told(state, e.TargetProbed)) == 4)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert untouched(farm.targets)
