@@ -450,9 +450,9 @@ cancel() { # GRACE
 listen_for_end() { while read -r _ <&4; do :; done; trap '' TERM; stop_group 2; exit 3; } # nobody listens any more
 
 hold_limit() { # SECONDS
-    trap 'kill "$sleeper" 2>/dev/null; exit 0' TERM
-    sleep "$1" & sleeper=$!
-    wait "$sleeper"
+    # KILL, by $! alone: TERM may come before a variable is set, or before the child has become sleep.
+    trap 'kill -KILL "$!" 2>/dev/null; exit 0' TERM
+    sleep "$1" & wait "$!"
     trap '' TERM
     stop_group 2
     exit 3

@@ -483,6 +483,27 @@ async def test_a_plain_command_is_held_to_its_limit_with_its_children(host, tmp_
     await talk.cut()
 
 
+async def test_plain_commands_leave_no_process_behind(host):
+    limit = 100_000 + os.getpid()  # a number that no other process sleeps for
+    for _ in range(40):
+        talk = await host.speak("plain", limit)
+        talk.say(b"0 0\n")
+        while not (await talk.line()).startswith("END"):
+            pass
+        await talk.process.stdout.read()
+        await talk.cut()
+    await until(lambda: not sleeping(limit))
+
+
+def sleeping(seconds):
+    found = []
+    for entry in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = entry.read_bytes().split(b"\0")
+            found += [words] if b"sleep" in words[:2] and str(seconds).encode() in words else []
+    return found
+
+
 @given(
     values=st.lists(
         st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=40)
