@@ -488,7 +488,10 @@ def _demo(options: argparse.Namespace) -> ExitCode:
         chosen = _parser().parse_args(words)
         for name in ("headless", "json", "approve_with", "mouse", "theme"):
             setattr(chosen, name, getattr(options, name))
-        return _run(chosen)
+        code = _run(chosen)
+    if options.headless and code in (ExitCode.WAITING, ExitCode.UNKNOWN, ExitCode.INTERRUPTED):
+        sys.stderr.write("the demo's servers ended with this command, so there is nothing to resume; leave out --headless\n")
+    return code
 
 
 def _add_serve(subparsers: _Subparsers[argparse.ArgumentParser]) -> None:
