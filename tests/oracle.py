@@ -122,7 +122,10 @@ def _lines(log: Path) -> Iterator[bytes]:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A rollout to be judged: its directory, its targets, and how many lines each numbered step prints."""
+    """A rollout to be judged: its directory, its targets, and how many lines each numbered step prints.
+
+    Of other steps, uploads for instance, only the caller knows what they should have done.
+    """
 
     directory: Path
     targets: Iterable[FarmTarget]
@@ -161,8 +164,9 @@ def _judge_target(case: Case, target: FarmTarget, records: list[Record], state: 
             case e.StepFinished(name, execution, outcome) if name == target.name:
                 outcomes[execution] = outcome
     there = marks(target, state.rollout)
+    assert {one.step for one in there} <= set(case.lines)
     log = sections(log_path(case.directory / "logs", target.name))
-    for step in {one.step for one in there} | set(started):
+    for step in case.lines:
         allowed = sum(outcomes.get(execution) != "not-started" for execution in started[step])
         ok = [execution for execution in started[step] if outcomes.get(execution) == "ok"]
         here = [one for one in there if one.step == step]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 
 import pytest
 from engines import Controller, all_ok, kill_somewhere
@@ -15,8 +16,15 @@ from canary_tui.domain import events as e
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
 KILLS = int(os.environ.get("CANARY_TUI_KILLS", "8"))
 LINES = {"one": 150, "two": 90}
+UPLOAD = """
+[[steps]]
+name = "send"
+upload = "artifact.bin"
+to = "releases/$RELEASE/artifact.bin"
+"""
 BODY = (
     numbered_step("one", 150, 50)
+    + UPLOAD
     + numbered_step("two", 90, 30)
     + """
 [[waves]]
@@ -29,14 +37,21 @@ name = "rest"
 parallel = 3
 """
 )
-UNTIL_GATE, BEYOND = 40, 45
+UNTIL_GATE, BEYOND = 40, 55
 """About how many records there are before the gate, and after it."""
 
 
 @pytest.fixture(scope="module")
 def farm(tmp_path_factory):
     with Farm(tmp_path_factory.mktemp("killed"), 8, net=51) as farm:
+        (farm.folder / "artifact.bin").write_bytes(random.Random(0).randbytes(3_000_000))
         yield farm
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_sent_yet(farm):
+    for target in farm.targets:
+        shutil.rmtree(target.home / "releases", ignore_errors=True)
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
@@ -65,6 +80,10 @@ def test_a_killed_engine_loses_nothing_and_repeats_nothing(farm, tmp_path, seed)
         state = controller.judge()
         assert state.verdict == "succeeded", controller.said()
         assert all_ok(state) == []
+    sent = (farm.folder / "artifact.bin").read_bytes()
+    for target in farm.targets:
+        assert (target.home / "releases/1.1/artifact.bin").read_bytes() == sent
+        assert os.listdir(target.home / "releases/1.1") == ["artifact.bin"], "an earlier try was left behind"
 
 
 def _until_approved(controller: Controller):
