@@ -25,10 +25,10 @@ _LINE = re.compile(rb"(\S+) (\S+) (out|err|--)([|+]) (.*)", re.DOTALL)
 _BEGIN, _END = re.compile(rb"begin ([0-9a-f]{12})"), re.compile(rb"end ([0-9a-f]{12}) (.*)", re.DOTALL)
 
 
-def numbered_step(name: str, lines: int, pause_after: int, pause: float = 0.05) -> str:
-    """A `[[steps]]` table whose executions can be counted and whose output is known."""
+def numbered_step(name: str, lines: int, pause_after: int, pause: float = 0.05, *, table: str = "steps") -> str:
+    """A table (of `steps`, `rollback` or `finally`) whose executions can be counted and whose output is known."""
     return f"""
-[[steps]]
+[[{table}]]
 name = "{name}"
 run = '''
 id=$(cat /proc/sys/kernel/random/uuid)
@@ -154,13 +154,12 @@ def judge(case: Case, seen: Iterable[Record] = ()) -> RolloutState:
 
 def _judge_target(case: Case, target: FarmTarget, records: list[Record], state: RolloutState) -> None:
     assert state.plan is not None
-    names = [step.name for step in state.plan.steps]
     started: dict[str, list[str]] = defaultdict(list)
     outcomes: dict[str, str] = {}
     for record in records:
         match record.event:
-            case e.StepStarted(name, "steps", index, _, execution) if name == target.name:
-                started[names[index]].append(execution)
+            case e.StepStarted(name, phase, index, _, execution) if name == target.name:
+                started[state.plan.phase_steps(phase)[index].name].append(execution)
             case e.StepFinished(name, execution, outcome) if name == target.name:
                 outcomes[execution] = outcome
     there = marks(target, state.rollout)

@@ -7,9 +7,9 @@ import random
 import shutil
 
 import pytest
-from engines import Controller, all_ok, kill_somewhere
+from engines import Controller, all_ok, kill_somewhere, until
 from farm import Farm, available
-from oracle import numbered_step
+from oracle import marks, numbered_step
 
 from canary_tui.domain import events as e
 
@@ -93,3 +93,48 @@ def _until_approved(controller: Controller):
         return engine
     assert engine.wait() == 4, controller.said()
     return controller.resume("--approve-with", controller.approval())
+
+
+UNDO = {"one": 30, "undo": 60, "tidy": 30}
+GOES_BACK = (
+    """
+[release]
+current = "echo 1.0"
+[limits]
+on-failure = "rollback"
+"""
+    + numbered_step("one", 30, 30)
+    + """
+[[steps]]
+name = "bad"
+run = '[ "$TARGET" != web-7 ]'
+"""
+    + numbered_step("undo", 60, 20, table="rollback")
+    + numbered_step("tidy", 30, 30, table="finally")
+    + """
+[[waves]]
+name = "all"
+parallel = 8
+"""
+)
+
+
+@pytest.mark.parametrize("seed", range((KILLS + 3) // 4))
+def test_an_engine_killed_while_it_rolls_back_undoes_each_target_once(farm, tmp_path, seed):
+    chance = random.Random(2000 + seed)
+    with Controller(farm, tmp_path / "here", GOES_BACK, UNDO) as controller:
+        engine = controller.run()
+        until(lambda: any(isinstance(r.event, e.RollbackStarted) for r in engine.records) or engine.ended, 60)
+        for _ in range(2):
+            kill_somewhere(engine, chance, 20, since=engine.shown())
+            controller.judge()
+            if controller.rollout().verdict is not None:
+                break
+            engine = controller.resume()
+        else:
+            assert engine.wait() == 1, controller.said()
+        state = controller.judge()
+    assert state.verdict == "rolled-back", controller.said()
+    for target in farm.targets:
+        done = [mark.step for mark in marks(target, state.rollout) if mark.ended is not None]
+        assert sorted(done) == ["one", "tidy", "undo"]
