@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import asyncssh
 
+from canary_tui.domain.choices import check_release
 from canary_tui.domain.plan import PlannedTarget
 from canary_tui.engine.remote import (
     Asker,
@@ -109,7 +110,13 @@ class SshRemote:
         if report.outcome != "ok":
             how = report.detail or (report.outcome if report.exit_code is None else f"exit {report.exit_code}")
             return "", f"release.current: {how}"
-        return one_line(self._redactor.text(answer.data.decode(errors="replace"))), ""
+        release = one_line(self._redactor.text(answer.data.decode(errors="replace")))
+        try:  # it becomes PREVIOUS, and names files and commands here: a stranger's word is held to the same rule
+            if release:
+                check_release(release)
+        except ValueError as error:
+            return "", f"release.current: {error}"
+        return release, ""
 
     async def execute(self, request: ExecuteRequest, sink: Sink, watch: Watch) -> ExecuteReport:
         return self._told(await durable.execute(self.link, request, sink, watch))

@@ -34,22 +34,36 @@ run = "true"
 """
 
 
-async def test_a_release_that_is_read_back_cannot_act_on_a_terminal_nor_flood_the_journal(farm, tmp_path):
-    hostile = b"2.0\x1b]52;c;ZXZpbA==\x07\x1b[2J\xc2\x9b5m" + b"A" * 3000
-    session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, hostile)))
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param(b"2.0\x1b]52;c;ZXZpbA==\x07\x1b[2J\xc2\x9b5m\xe2\x80\xaeoops", id="acts on terminals"),
+        pytest.param(b"A" * 3000, id="flood"),
+        pytest.param(b"../../../root/.ssh/id_ed25519", id="a way out of a folder"),
+        pytest.param(b"/etc/shadow", id="an absolute path"),
+        pytest.param(b"-oProxyCommand=id", id="an option"),
+        pytest.param(b"1.0 --rsh=id", id="several words"),
+        pytest.param(b"$(id)", id="shell"),
+    ],
+)
+async def test_what_is_no_name_of_a_release_is_not_taken_for_one_however_a_target_says_it(farm, tmp_path, said):
+    """It would become PREVIOUS: a word in shell text here, and a part of the path of what a rollback sends."""
+    session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, said)))
     listener = Listener(go_on)
     await session.run(listener, None, listener.begin)
-    releases = [event.release for event in listener.events(e.ReleaseRead)]
-    assert len(releases) == 2
-    for release in releases:
-        assert release.startswith("2.0AAA")
-        assert release.isprintable()
-        assert len(release) <= 300
+    told = [*listener.events(e.TargetProbed), *listener.events(e.ReleaseRead)]
+    assert len(told) == 4
+    for event in told:
+        assert event.release == ""
+        assert "is not 1 to 128 letters" in event.detail
+        assert event.detail.isprintable()
+        assert len(event.detail) < 400
+    assert not any(target.previous for target in session.state.targets.values())
 
 
 async def test_a_release_is_read_in_the_same_way_before_and_after(farm, tmp_path):
-    session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, b"1.0\nbuilt by ann\n")))
+    session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, b"\n 1.0-rc2+7 \n")))
     listener = Listener(go_on)
     await session.run(listener, None, listener.begin)
-    probed = {event.target: event.release for event in listener.events(e.TargetProbed)}
-    assert {event.target: event.release for event in listener.events(e.ReleaseRead)} == probed
+    told = [event.release for event in (*listener.events(e.TargetProbed), *listener.events(e.ReleaseRead))]
+    assert told == ["1.0-rc2+7"] * 4
