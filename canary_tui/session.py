@@ -13,7 +13,7 @@ from canary_tui import __version__
 from canary_tui.domain import events as e
 from canary_tui.domain.events import Event, Operator, Pause
 from canary_tui.domain.plan import Plan
-from canary_tui.domain.state import RolloutState, apply, replay
+from canary_tui.domain.state import IllegalEvent, RolloutState, apply, replay
 from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.remote import Asker, Stream
 from canary_tui.engine.steps import read_artifacts
@@ -131,13 +131,12 @@ def open_again(state_dir: Path, directory: RolloutDirectory, by: Operator, *, at
 
     Raises:
         Locked: an engine is still at work on it, or on its fleet.
-        UsageError: it has ended.
+        UsageError: it has ended, or its journal cannot be believed.
         CanaryError: the disk takes nothing.
     """
     with _locking(state_dir) as locks:
         locks.append(hold(directory.lock, _who(by)))
-        records = read_journal(directory.journal)
-        state = replay(records)
+        state = _told_by(directory)
         if state.plan is None:
             raise UsageError(f"{directory.id}: nothing was started; begin a new rollout")
         if state.verdict is not None:
@@ -146,6 +145,13 @@ def open_again(state_dir: Path, directory: RolloutDirectory, by: Operator, *, at
         session = Session(state_dir, directory, JournalWriter.reopen(directory.journal), locks)
         session.record(e.EngineResumed(by, attended))
         return session
+
+
+def _told_by(directory: RolloutDirectory) -> RolloutState:
+    try:
+        return replay(read_journal(directory.journal))
+    except IllegalEvent as error:
+        raise UsageError(f"{directory.journal}: tells what cannot happen, so it is not gone on with: {error}") from None
 
 
 @contextlib.contextmanager

@@ -7,11 +7,15 @@ import os
 
 import pytest
 from farm import Farm, available
-from in_process import Listener, no_file_longer_than, opened, plan_for, small_disk, yes
+from in_process import ANN, Listener, no_file_longer_than, opened, plan_for, small_disk, yes
 
 from canary_tui.domain import events as e
 from canary_tui.engine.loop import NoRoomError
+from canary_tui.errors import CanaryError, UsageError
+from canary_tui.session import open_again
+from canary_tui.store.directory import state_directory
 from canary_tui.store.journal import JournalDead, read_journal
+from canary_tui.store.lock import fleet_folder, holder
 from canary_tui.store.log_writer import LogError, LogSet
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
@@ -105,3 +109,29 @@ async def test_a_step_has_its_output_on_disk_before_the_journal_says_that_it_end
     await session.run(listener, None, listener.begin)
     assert ends_before_sync[0] == 0
     assert max(ends_before_sync) < ends_on_disk() == 3
+
+
+async def test_a_rollout_that_ended_has_ended_even_where_its_summary_cannot_be_written(farm, tmp_path):
+    session = opened(tmp_path / "state", plan_for(farm, BODY))
+    session.directory.summary.mkdir()
+    listener = Listener(lambda record, rollout: isinstance(record.event, e.GateOpened) and yes(record, rollout))
+    state = await session.run(listener, None, listener.begin)
+    assert state.verdict == "succeeded"
+    assert holder(session.directory.lock) is None
+
+
+def test_a_state_directory_that_cannot_be_used_is_refused_in_words(farm, tmp_path):
+    plan = plan_for(farm, BODY)
+    (fleet_folder(state_directory(str(tmp_path / "state"), {}), plan.fleet) / "lock").mkdir()
+    with pytest.raises(CanaryError, match=r"lock: Is a directory"):
+        opened(tmp_path / "state", plan)
+
+
+async def test_a_journal_that_tells_what_cannot_happen_is_refused_in_words(farm, tmp_path):
+    session = opened(tmp_path / "state", plan_for(farm, BODY))
+    session._journal.append_now(e.GateApproved(0, session.plan.hash, "0" * 64, ANN), 1e10)
+    session._journal.close()
+    session.release()
+    with pytest.raises(UsageError, match=r"journal.*that gate is not open"):
+        open_again(tmp_path / "state", session.directory, ANN, attended=True)
+    assert holder(session.directory.lock) is None
