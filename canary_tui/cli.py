@@ -60,8 +60,8 @@ def _printable(text: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="canary-tui",
-        description="Roll a release out to a fleet over plain SSH: canaries first, then a test and a person's yes or "
-        "no, then the rest. `canary-tui FLEET` is short for `canary-tui run FLEET`.",
+        description="Roll a release out to a fleet over plain SSH:\ncanaries first, then a test and a person's yes or "
+        "no, then the rest.\n`canary-tui FLEET` is short for `canary-tui run FLEET`.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -490,7 +490,9 @@ def _demo(options: argparse.Namespace) -> ExitCode:
             setattr(chosen, name, getattr(options, name))
         code = _run(chosen)
     if options.headless and code in (ExitCode.WAITING, ExitCode.UNKNOWN, ExitCode.INTERRUPTED):
-        sys.stderr.write("the demo's servers ended with this command, so there is nothing to resume; leave out --headless\n")
+        sys.stderr.write(
+            "the demo's servers ended with this command, so there is nothing to resume; leave out --headless\n"
+        )
     return code
 
 

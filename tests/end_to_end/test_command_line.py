@@ -1,0 +1,260 @@
+"""The commands as operators type them: what they print, their exit codes, and what they must not load."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fronts import (
+    Front,
+    approval,
+    canary_tui,
+    environment,
+    folded,
+    headless,
+    only_rollout,
+    plan_of,
+    records,
+    started,
+    told,
+    until,
+)
+from marks import DEPLOY, HOLD, fleet_file, let_go, operations, times, with_mark
+
+from canary_tui import tui
+from canary_tui.domain import events as e
+from canary_tui.domain.codec import decode
+from canary_tui.domain.state import replay
+from canary_tui.engine.control import Opened, Refused, Start
+from canary_tui.errors import ExitCode
+
+ALL = '[[waves]]\nname = "all"\nparallel = 8\n'
+HELP = Path(__file__).parent / "help.txt"
+
+
+# Help
+
+
+def test_the_help_is_as_it_was_read_last(state):
+    ran = subprocess.run(
+        [sys.executable, "-m", "canary_tui", "--help"],
+        env={**environment(state), "COLUMNS": "100"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout == HELP.read_text()
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run", "check", "plan", "ping", "history", "watch", "replay", "resume", "verify", "schema", "keys", "demo"],
+)
+def test_every_command_has_a_help(state, command):
+    ran = canary_tui(state, command, "--help")
+    assert ran.code == 0
+    assert ran.out.startswith(f"usage: canary-tui {command}")
+    assert command in HELP.read_text()
+
+
+def test_every_exit_code_is_in_the_help():
+    for code in ExitCode:
+        assert re.search(rf"\b{int(code)} [a-z]", HELP.read_text()), code
+
+
+# What looking at a file costs
+
+
+def _loaded(state, *arguments):
+    """The top modules that a command line loads."""
+    script = (
+        "import sys\nfrom canary_tui.__main__ import main\n"
+        f"sys.argv = {['canary-tui', *map(str, arguments)]!r}\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('LOADED', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], env=environment(state), capture_output=True, text=True)
+    return set(ran.stdout.rpartition("LOADED ")[2].split())
+
+
+@pytest.mark.parametrize("command", ["--help", "--version", "check", "plan"])
+def test_looking_loads_neither_ssh_nor_screens(tmp_path, state, command):
+    fleet = tmp_path / "shop.toml"
+    fleet.write_text('name = "shop"\n[[targets]]\nname = "web-[1-4]"\n[[steps]]\nrun = "true"\n')
+    more = {"check": [fleet], "plan": [fleet, "--release", "2.0", "--canary", "web-1"]}.get(command, [])
+    loaded = _loaded(state, command, *more)
+    assert "canary_tui" in loaded
+    assert loaded.isdisjoint({"asyncssh", "textual", "rich", "cryptography", "asyncio"})
+
+
+def test_the_screens_never_load_ssh():
+    modules = [one.name for one in pkgutil.walk_packages(tui.__path__, "canary_tui.tui.")]
+    assert "canary_tui.tui.app" in modules
+    script = f"import sys, importlib\nfor name in {modules!r}: importlib.import_module(name)\nprint(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "textual" in ran.stdout.split()
+    assert {"asyncssh", "cryptography", "canary_tui.ssh"}.isdisjoint(ran.stdout.split())
+
+
+# Exit codes, each by what brings it about; 1, 3 and 5 to 8 stand beside their rules, too
+
+
+def test_a_rollout_that_is_done_is_0(any_farm, state):
+    ran = headless(state, fleet_file(any_farm, DEPLOY + ALL))
+    count = len(any_farm.targets)
+    assert (ran.code, ran.out) == (0, f"succeeded: {count} of {count} targets on 2.0\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(["no-such.toml", "--release", "1", "--headless"], "no-such.toml", id="no file"),
+        pytest.param(["{fleet}", "--headless", "--canary", "web-1"], "--release is missing", id="no release"),
+        pytest.param(["{fleet}", "--release", "-rf", "--headless"], "release", id="an option as release"),
+        pytest.param(["{fleet}", "--release", "2 0", "--headless", "--canary", "web-1"], "'2 0'", id="two words"),
+        pytest.param(["{fleet}", "--release", "2", "--headless", "--var", "A"], "NAME=VALUE", id="half a variable"),
+        pytest.param(["{fleet}", "--release", "2", "--canary", "web-1"], "terminal", id="screens without a terminal"),
+        pytest.param(["resume", "--headless"], "nothing to resume", id="nothing to resume"),
+        pytest.param(["replay", "no-such-one", "--headless"], "no-such-one", id="no such rollout"),
+        pytest.param(["verify"], "there is no rollout yet", id="no rollout"),
+    ],
+)
+def test_what_cannot_be_done_as_asked_is_2(farm, state, arguments, said):
+    fleet = fleet_file(farm, DEPLOY)
+    ran = canary_tui(state, *(word.format(fleet=fleet) for word in arguments))
+    assert ran.code == 2
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+    assert all(target.commands() == [] for target in farm.targets)
+
+
+def test_the_command_run_may_be_left_out(farm, state):
+    fleet = fleet_file(farm, DEPLOY + ALL)
+    assert canary_tui(state, fleet, "--release", "2.0", "--headless").code == 0
+    assert with_mark(farm) == {target.name for target in farm.targets}
+
+
+# Locks
+
+
+async def test_a_second_rollout_on_the_same_fleet_is_7(farm, state):
+    fleet = fleet_file(farm, DEPLOY)
+    async with Front(state) as front:
+        await front.start(plan_of(fleet, canaries=("web-1",)))
+        await front.event(e.GateOpened)
+        ran = headless(state, fleet, "--canary", "web-2")
+        assert ran.code == 7
+        assert "ann@desk" in ran.err
+        again = canary_tui(state, "resume", "--headless")
+        assert again.code == 7, "nor can another engine take it over"
+        async with Front(state) as other:
+            await other.send(Start(plan_of(fleet, canaries=("web-2",)), told(state, e.RolloutStarted)[0].by))
+            assert "ann@desk" in (await other.notice(Refused)).reason
+        assert not any(isinstance(one, Opened) for one in other.notices)
+    assert with_mark(farm) == {"web-1"}
+    assert len(list((state / "rollouts").iterdir())) == 1
+
+
+async def test_a_killed_engine_leaves_no_lock(farm, state):
+    """L16"""
+    fleet = fleet_file(farm, DEPLOY)
+    async with Front(state) as front:
+        await front.start(plan_of(fleet, canaries=("web-1",)))
+        await front.event(e.GateOpened)
+        front.process.send_signal(signal.SIGKILL)
+        await front.exited()
+    assert canary_tui(state, "resume", "--headless").code == 4
+    assert headless(state, fleet_file(farm, DEPLOY, name="other"), "--canary", "web-2").code == 4
+
+
+# Afterwards
+
+
+def test_a_rollout_that_ended_cannot_be_resumed(farm, state):
+    assert headless(state, fleet_file(farm, DEPLOY + ALL)).code == 0
+    before = {target.name: len(target.commands()) for target in farm.targets}
+    ran = canary_tui(state, "resume", only_rollout(state).id, "--headless")
+    assert ran.code == 2
+    assert "has ended (succeeded" in ran.err
+    assert canary_tui(state, "resume", "--headless").code == 2
+    assert {target.name: len(target.commands()) for target in farm.targets} == before
+
+
+def test_verify_tells_an_intact_journal_from_one_that_was_edited(farm, state):
+    assert headless(state, fleet_file(farm, DEPLOY + ALL)).code == 0
+    ran = canary_tui(state, "verify")
+    assert ran.code == 0
+    assert f"{len(records(state))} records, intact" in ran.out
+    journal = only_rollout(state).journal
+    journal.write_text(journal.read_text().replace("web-2", "web-3", 1))
+    edited = canary_tui(state, "verify")
+    assert edited.code == 1
+    assert f"{journal}:1:" in edited.err
+    assert canary_tui(state, "replay", "--headless").code != 0, "what cannot be believed is not shown"
+
+
+def test_history_lists_the_rollouts_and_tells_one_of_them(farm, state):
+    fleet = fleet_file(farm, DEPLOY)
+    assert headless(state, fleet, "--only", "web-1").code == 0
+    assert headless(state, fleet, "--canary", "web-2", release="2.1").code == 4
+    newest, oldest = canary_tui(state, "history", fleet).out.splitlines()
+    assert "2.1" in newest
+    assert "open (" in newest
+    assert oldest.endswith("succeeded")
+    assert canary_tui(state, "history", "shop").out.splitlines() == [newest, oldest]
+    one = oldest.split()[0]
+    assert "web-1: deploy" in canary_tui(state, "history", one).out
+    assert canary_tui(state, "history", "no-such-fleet").code == 2
+
+
+def test_replay_tells_what_the_rollout_told(farm, state):
+    ran = headless(state, fleet_file(farm, DEPLOY + ALL))
+    told_then = ran.err.splitlines()[1:]
+    assert canary_tui(state, "replay", "--headless").out.splitlines() == told_then
+
+
+def test_json_is_the_journal(farm, state):
+    ran = headless(state, fleet_file(farm, DEPLOY + ALL), "--json")
+    read = [decode(e.Record, json.loads(line)) for line in ran.out.splitlines()]
+    assert read == records(state)
+    assert replay(read).verdict == "succeeded"
+    assert canary_tui(state, "replay", "--json").out == ran.out
+
+
+def test_ping_looks_at_the_targets_and_changes_nothing(farm, state):
+    fleet = fleet_file(farm, DEPLOY, {"dead": ""})
+    ran = canary_tui(state, "ping", fleet)
+    assert ran.code == 1
+    assert "dead: unreachable" in ran.out
+    assert "4 of 5 targets reached" in ran.out
+    assert ran.out.count("runs 1.0") == 4
+    assert canary_tui(state, "ping", fleet, "web-1").code == 0
+    assert {operation for target in farm.targets for operation in operations(target)} == {"hello", "plain"}
+    assert with_mark(farm) == set()
+
+
+def test_check_and_plan_connect_to_nothing(farm, state):
+    fleet = fleet_file(farm, DEPLOY)
+    assert "sound: 4 targets, 1 step" in canary_tui(state, "check", fleet).out
+    shown = canary_tui(state, "plan", fleet, "--release", "2.0", "--canary", "web-1", "--explain", "web-1")
+    assert "RELEASE = '2.0'" in shown.out
+    assert all(target.commands() == [] for target in farm.targets)
+
+
+async def test_resume_says_how_far_every_target_is(farm, state, tmp_path):
+    process = started(
+        state, "run", fleet_file(farm, HOLD), "--release", "2.0", "--headless", "--canary", "web-1 | web-2"
+    )
+    await until(lambda: with_mark(farm, "pid") == {"web-1", "web-2"})
+    process.kill()
+    process.communicate()
+    let_go(farm)
+    ran = canary_tui(state, "resume", "--headless")
+    assert ran.code == 4
+    assert "2 running, to be asked about, 2 not started" in ran.err
+    yes = approval(tmp_path, folded(state).plan.hash)
+    assert canary_tui(state, "resume", "--headless", "--approve-with", yes).code == 0
+    assert set(times(farm).values()) == {1}
