@@ -189,7 +189,9 @@ class _Followed:
             return self._report("not-started", "it was called off before it started")
         boot = answer.fields.get("boot", "")
         if boot != (self._boot or boot):
-            return self._report("unknown", "the server rebooted since, and its record of this step is gone")
+            rebooted = boot.partition(".")[0] != self._boot.partition(".")[0]
+            why = "the server rebooted since" if rebooted else "its runner's folder was emptied or is another one"
+            return self._report("unknown", f"{why}, and its record of this step is gone")
         if self._start is not None:
             self._started = "not seen there"
             return None

@@ -22,6 +22,7 @@
 #   ID.out        what it printed, both streams in order
 #   ID.exit       ID.go under another name, once its second line says "rc=N why=WORD"
 #   ID.why  ID.cancelled  ID.acked    small marks
+# and of all runs: born, the folder's name for itself, which is a part of what is told as "boot".
 #
 # Nothing here may be newer than POSIX sh of 2001, and forks are counted: a step that does nothing must cost little.
 
@@ -41,6 +42,12 @@ boot_id() {
     read -r boot 2>/dev/null </proc/sys/kernel/random/boot_id && return
     boot=$(sysctl -n kern.boottime 2>/dev/null || who -b 2>/dev/null)
     boot=$(printf '%s' "$boot" | tr -c 'A-Za-z0-9' '_')
+}
+
+know_place() { # the boot, and the name that this folder was given when it was made: an emptied one knows nothing
+    boot_id
+    born=none
+    read -r born 2>/dev/null <"$runs/born"
 }
 
 read_stat() { # PID: its state letter, group, start time; all empty if it is gone
@@ -383,9 +390,9 @@ follow() { # OFFSET. stdin: tick, beat, done
 
 begin() { # follow what "supervise" tells on stdin
     read -r event || exit 1 # it has said why on stderr
-    boot_id
+    know_place
     if [ "$event" = begun ]; then watched=own; else watched=other; fi
-    say "BEGUN boot=$boot $event"
+    say "BEGUN boot=$boot.$born $event"
     follow 0
 }
 
@@ -415,12 +422,16 @@ hello() {
     mkdir -p "$runs" 2>/dev/null
     case $(ls -ldn "$folder") in drwx------*) ;; *) chmod 700 "$folder" || die "$folder is open to others" ;; esac
     own_folder "$folder" && own_folder "$runs" || die "$folder is not a folder of ours"
-    boot_id
     free=$(df -Pk "$folder" 2>/dev/null | { read -r _; read -r _ _ _ kilobytes _; printf '%s' "$kilobytes"; })
     session=none
     for name in setsid perl python3; do command -v "$name" >/dev/null 2>&1 && session=$name && break; done
     seconds=$(date +%s.%N)
-    say "HELLO boot=$boot now=$seconds free=$free session=$session folder=$folder"
+    if [ ! -s "$runs/born" ]; then # by a link, so that of two that come at once one gives the name
+        printf '%s\n' "$$-$seconds" >"$runs/born.$$" && ln "$runs/born.$$" "$runs/born" 2>/dev/null
+        rm -f "$runs/born.$$"
+    fi
+    know_place
+    say "HELLO boot=$boot.$born now=$seconds free=$free session=$session folder=$folder"
 }
 
 cancel() { # GRACE
@@ -544,24 +555,24 @@ run)
     ;;
 supervise) supervise "$4" "$5" "$6" ;;
 attach)
-    boot_id
+    know_place
     look
-    say "STATE $state boot=$boot"
+    say "STATE $state boot=$boot.$born"
     case $state in absent | forgotten | void) exit 0 ;; esac
     exec 4<&0
     watched=other
     { tick_away 2>/dev/null; } | { trap leave PIPE; follow "$4" || leave; }
     ;;
 void)
-    boot_id
+    know_place
     umask 077
     look
     [ "$state" = absent ] && { void; look; }
-    say "STATE $state boot=$boot"
+    say "STATE $state boot=$boot.$born"
     ;;
-status) boot_id; look; say "STATE $state boot=$boot" ;;
+status) know_place; look; say "STATE $state boot=$boot.$born" ;;
 cancel) boot_id; umask 077; cancel "$4" ;;
-ack) umask 077; [ -e "$run.exit" ] && : >"$run.acked"; boot_id; look; say "STATE $state boot=$boot" ;;
+ack) umask 077; [ -e "$run.exit" ] && : >"$run.acked"; know_place; look; say "STATE $state boot=$boot.$born" ;;
 gc) umask 077; tidy; say GC ;;
 plain)
     exec 4<&0 6>&1

@@ -88,3 +88,23 @@ def test_a_step_without_its_supervisor_is_unknown_and_asked_about_again(farm, tm
         assert state.gate is None, "a gate opened on a canary of which nobody knows how it ended"
         assert not any(target.read("marks") for target in rest)
         assert len(marks(canary, state.rollout)) == 1
+
+
+def test_a_record_of_the_end_that_is_gone_is_unknown_never_ok(farm, tmp_path):
+    """The run's folder is wiped while nobody looks: what the target no longer knows is not made up."""
+    canary, *rest = farm.targets
+    with Controller(farm, tmp_path / "here", WAITS, {"waits": 1}) as controller:
+        engine = controller.run()
+        until(lambda: canary.read("pid"), 30, engine.said)
+        engine.kill()
+        engine.wait()
+        (canary.home / "go").touch()
+        until(lambda: list(canary.home.glob(".local/state/canary-tui/runs/*.exit")), 10)
+        for path in canary.home.glob(".local/state/canary-tui/runs/*"):
+            path.unlink()
+        engine = controller.resume()
+        code = engine.wait()
+        state = controller.judge()
+        assert (code, state.targets["web-1"].steps.outcome) == (8, "unknown"), engine.said()
+        assert len(marks(canary, state.rollout)) == 1
+        assert not any(target.read("marks") for target in rest)

@@ -49,7 +49,7 @@ async def test_a_probe_learns_boot_clock_disk_and_release(farm, network):
     remote = network.remote(planned(farm.targets[0], farm.ssh_config))
     report = await remote.probe(ProbeRequest('echo "$NAME-1.2"; echo more >&2', {"NAME": "shop"}))
     assert (report.outcome, report.release) == ("ok", "shop-1.2")
-    assert report.boot in pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
+    assert report.boot.partition(".")[0] in pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
     assert abs(report.clock_offset) < 5
     assert report.free_bytes > 0
     assert len(farm.targets[0].commands()) == 2
