@@ -1,0 +1,45 @@
+"""The README says what is so."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+
+import pytest
+import readme
+
+from canary_tui.errors import ExitCode
+from canary_tui.fleetfile.loader import load_fleet
+
+TEXT = readme.README.read_text()
+
+
+def test_the_reference_and_the_keys_are_those_of_the_program():
+    assert readme.updated(TEXT) == TEXT, "run: python tests/readme.py --write"
+
+
+def test_every_exit_code_is_explained():
+    documented = {int(number) for number in re.findall(r"^\| (\d+) \|", TEXT, re.MULTILINE)}
+    assert documented == {int(code) for code in ExitCode}
+
+
+@pytest.mark.parametrize(
+    "example", re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL), ids=lambda text: text.split("\n")[0][:40]
+)
+def test_every_fleet_file_shown_is_sound(example, tmp_path):
+    path = tmp_path / "fleet.toml"
+    path.write_text(example)
+    if "targets" in tomllib.loads(example):
+        assert load_fleet(path).fleet.targets
+
+
+def test_every_command_shown_exists():
+    helped = subprocess.run(
+        [sys.executable, "-m", "canary_tui", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    for command in set(
+        re.findall(r"canary-tui ([a-z]+)\b(?!\.)", "\n".join(re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)))
+    ):
+        assert command in helped
