@@ -6,13 +6,17 @@ import asyncio
 import contextlib
 import os
 import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from pathlib import Path
 
-from canary_tui.engine.remote import ExecuteReport, Sink, Stream
+from canary_tui.engine.remote import ExecuteReport, Sink
 
-_CHUNK = 1 << 16
+_STDERR = 2
+_LAST_BYTES = 2.0
+"""Seconds that are waited for output once the command has ended: what it left behind may hold its pipes for ever."""
+_REAPED = 5.0
+"""Seconds for a killed command to be gone."""
 
 
 async def run_here(
@@ -20,52 +24,78 @@ async def run_here(
 ) -> ExecuteReport:
     """Run shell text with `environment` added to ours, `folder` as its directory; `timeout` in seconds.
 
-    Cancelling kills its whole process group.
+    Cancelling kills its whole process group. What it leaves behind when it ends by itself is not waited for.
     """
     try:
-        process = await asyncio.create_subprocess_exec(
+        transport, command = await asyncio.get_running_loop().subprocess_exec(
+            lambda: _Command(sink, output_cap),
             "/bin/sh", "-ec", script, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True,
             cwd=folder or None, env={**os.environ, **environment},
         )  # fmt: skip
-    except OSError as error:
+    except (OSError, ValueError) as error:
         return ExecuteReport("failed", detail=f"cannot run it here: {error}")
-    meter = _Meter(sink, output_cap)
     try:
         async with asyncio.timeout(timeout):
-            await asyncio.gather(meter.drain(process.stdout, "out"), meter.drain(process.stderr, "err"), process.wait())
+            await command.over.wait()
+            await _within(command.closed, _LAST_BYTES)
     except TimeoutError:
-        return ExecuteReport("timed-out", size=meter.size, detail=f"stopped after {timeout:g} s")
-    except OverflowError:
-        return ExecuteReport("failed", size=meter.size, detail=f"printed more than {output_cap} bytes")
+        return ExecuteReport("timed-out", size=command.size, detail=f"stopped after {timeout:g} s")
     finally:
-        await _end(process)
-    code = process.returncode
+        command.listens = False
+        if transport.get_returncode() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(transport.get_pid(), signal.SIGKILL)
+            await _within(command.exited, _REAPED)
+        transport.close()
+    if command.size > output_cap:
+        return ExecuteReport("failed", size=command.size, detail=f"printed more than {output_cap} bytes")
+    return _report(transport.get_returncode(), command.size)
+
+
+def _report(code: int | None, size: int) -> ExecuteReport:
     if code == 0:
-        return ExecuteReport("ok", 0, meter.size)
-    detail = f"exit {code}" if code and code > 0 else f"signal {-(code or 0)}"
-    return ExecuteReport("failed", code, meter.size, detail)
+        return ExecuteReport("ok", 0, size)
+    return ExecuteReport("failed", code, size, f"exit {code}" if code and code > 0 else f"signal {-(code or 0)}")
 
 
-class _Meter:
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+class _Command(asyncio.SubprocessProtocol):
+    """A process and its output. asyncio's own waits for a process wait for everybody who holds its pipes, too."""
+
     def __init__(self, sink: Sink, cap: int) -> None:
         self.size = 0
+        self.listens = True
+        self.over = asyncio.Event()
+        """It has ended, or printed more than it may."""
+        self.exited = asyncio.Event()
+        self.closed = asyncio.Event()
+        """Nobody holds its pipes any more, or nobody listens."""
         self._sink, self._cap = sink, cap
+        self._pipes = 2
 
-    async def drain(self, pipe: asyncio.StreamReader | None, stream: Stream) -> None:
-        assert pipe is not None
-        while data := await pipe.read(_CHUNK):
-            self.size += len(data)
-            self._sink.write(data, stream)
-            if self.size > self._cap:
-                raise OverflowError
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        if not self.listens:
+            return
+        self.size += len(data)
+        self._sink.write(data, "err" if fd == _STDERR else "out")
+        if self.size > self._cap:
+            self.listens = False
+            self.closed.set()
+            self.over.set()
 
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        del fd, exc
+        self._pipes -= 1
+        if not self._pipes:
+            self.closed.set()
 
-async def _end(process: Process) -> None:
-    """Leave nothing of its process group behind."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    with contextlib.suppress(ProcessLookupError):
-        await process.wait()
+    def process_exited(self) -> None:
+        self.exited.set()
+        self.over.set()
 
 
 def artifact_path(folder: str, path: str) -> Path:
