@@ -98,24 +98,24 @@ class Controller:
     def __exit__(self, *_: object) -> None:
         for engine in self.engines:
             if not engine.ended:
-                engine.kill()
+                os.killpg(engine.process.pid, signal.SIGKILL)
                 engine.wait()
 
-    def run(self, *options: object) -> Engine:
-        """Begin a rollout."""
-        return self.engine("run", self.fleet, "--release", "1.1", "--headless", "--json", *options)
+    def run(self, *options: object, under: Iterable[str] = ()) -> Engine:
+        """Begin a rollout; `under` are the words of a program that runs ours."""
+        return self.engine("run", self.fleet, "--release", "1.1", "--headless", "--json", *options, under=under)
 
     def resume(self, *options: object) -> Engine:
         """Go on with the newest one that is open."""
         return self.engine("resume", "--headless", "--json", *options)
 
-    def engine(self, *words: object) -> Engine:
+    def engine(self, *words: object, under: Iterable[str] = ()) -> Engine:
         """A process of ours."""
         number = len(self.engines)
         out, err = self.folder / f"engine-{number}.out", self.folder / f"engine-{number}.err"
         with out.open("wb") as stdout, err.open("wb") as stderr:
             process = subprocess.Popen(
-                [sys.executable, "-m", "canary_tui", *map(str, words)],
+                [*under, sys.executable, "-m", "canary_tui", *map(str, words)],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 
 import pytest
 from engines import Controller, all_ok, kill_somewhere, until
@@ -93,6 +94,23 @@ def _until_approved(controller: Controller):
         return engine
     assert engine.wait() == 4, controller.said()
     return controller.resume("--approve-with", controller.approval())
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+@pytest.mark.parametrize("commit", range(1, KILLS + 1, max(1, KILLS // 4)))
+def test_an_engine_killed_as_it_commits_loses_nothing_and_repeats_nothing(farm, tmp_path, commit):
+    """Written and not yet durable is the worst moment: the engine is killed as it enters its n-th fdatasync."""
+    inject = f"inject=fdatasync:signal=KILL:when={commit}"
+    tracer = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
+    with Controller(farm, tmp_path / "here", BODY, LINES) as controller:
+        engine = controller.run(under=tracer)
+        code = engine.wait()
+        assert code == -signal.SIGKILL or (code == 4 and commit > 5), controller.said()
+        controller.judge()
+        if code != 4:
+            assert controller.resume().wait() == 4, controller.said()
+        assert controller.resume("--approve-with", controller.approval()).wait() == 0, controller.said()
+        assert all_ok(controller.judge()) == []
 
 
 UNDO = {"one": 30, "undo": 60, "tidy": 30}
