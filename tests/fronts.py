@@ -205,17 +205,17 @@ class Front:
         await self._open(Resume(str(directory.path), by))
 
     async def _open(self, command: Command) -> None:
+        before = len(self.notices)
         await self.send(command)
-        await until(lambda: any(isinstance(one, Opened | Refused) for one in self.notices))
-        opened = next(one for one in self.notices if isinstance(one, Opened | Refused))
+        await until(lambda: any(isinstance(one, Opened | Refused) for one in self.notices[before:]))
+        opened = next(one for one in self.notices[before:] if isinstance(one, Opened | Refused))
         assert isinstance(opened, Opened), opened
         self.directory = RolloutDirectory(Path(opened.directory))
         self._journal = JournalReader(self.directory.journal)
 
     def poll(self) -> RolloutState:
-        """Everything that the journal says by now."""
-        assert self._journal is not None
-        for record in self._journal.poll():
+        """Everything that the journal says by now; nothing before there is one."""
+        for record in self._journal.poll() if self._journal else ():
             apply(self.state, record)
             self.records.append(record)
         return self.state

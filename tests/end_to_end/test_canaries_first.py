@@ -102,12 +102,12 @@ def test_a_canary_that_fails_keeps_the_rest_as_it_was(any_farm, state):
     assert "failed: 1 canary not ok" in ran.out
 
 
-def test_a_canary_that_is_unreachable_keeps_the_rest_as_it_was(any_farm, state):
+def test_a_canary_that_is_unreachable_keeps_the_rest_as_it_was(farm, state):
     """A3, A8"""
-    ran = headless(state, fleet_file(any_farm, DEPLOY, {"dead": ""}), "--canary", "dead")
+    ran = headless(state, fleet_file(farm, DEPLOY, {"dead": ""}), "--canary", "dead")
     assert ran.code == 1
-    assert with_mark(any_farm) == set()
-    assert untouched(any_farm.targets)
+    assert with_mark(farm) == set()
+    assert untouched(farm.targets)
     assert "dead: unreachable" in ran.err
 
 
@@ -171,21 +171,21 @@ async def test_the_rest_is_the_same_after_a_kill_and_a_resume(any_farm, state, t
     assert operations(any_farm.targets[1]) == [], "an excluded target is not even looked at"
 
 
-async def test_a_rollout_killed_in_its_last_wave_goes_on_with_exactly_the_rest(any_farm, state):
+async def test_a_rollout_killed_in_its_last_wave_goes_on_with_exactly_the_rest(farm, state):
     """A6"""
     slow = HOLD.replace("until [", "[ $WAVE = canary ] || until [")
-    plan = plan_of(fleet_file(any_farm, slow + waves("web-1", parallel=2)))
+    plan = plan_of(fleet_file(farm, slow + waves("web-1", parallel=2)))
     async with Front(state) as front:
         await front.start(plan)
         await front.event(e.GateOpened)
         await front.approve()
-        await until(lambda: with_mark(any_farm, "pid") == {"web-1", "web-2", "web-3"})
+        await until(lambda: with_mark(farm, "pid") == {"web-1", "web-2", "web-3"})
         front.process.kill()
         await front.exited()
-    let_go(any_farm)
+    let_go(farm)
     assert canary_tui(state, "resume", "--headless").code == 0
-    assert set(times(any_farm).values()) == {1}
-    assert with_mark(any_farm) == names(any_farm)
+    assert set(times(farm).values()) == {1}
+    assert with_mark(farm) == names(farm)
 
 
 async def test_canaries_and_the_rest_are_sent_the_same_bytes(any_farm, state):

@@ -226,16 +226,16 @@ async def test_after_an_abort_nothing_reaches_the_rest_and_the_canaries_stay(any
     assert any_farm.targets[0].read("REVISION") == "2.0\n"
 
 
-async def test_an_abort_can_roll_the_canaries_back(any_farm, state):
+async def test_an_abort_can_roll_the_canaries_back(farm, state):
     """F4"""
     async with Front(state) as front:
-        await at_the_gate(front, plan_of(fleet_file(any_farm, DEPLOY + ROLLBACK + CLEAN), canaries=("web-1", "web-2")))
+        await at_the_gate(front, plan_of(fleet_file(farm, DEPLOY + ROLLBACK + CLEAN), canaries=("web-1", "web-2")))
         await front.abort("no", rollback=True)
         assert (await front.ended()).exit_code == 3
         assert front.state.verdict == "rolled-back"
-    assert looked_at_only(any_farm, "web-1", "web-2")
-    assert with_mark(any_farm, "back") == with_mark(any_farm, "cleaned") == {"web-1", "web-2"}
-    assert {target.read("REVISION") for target in any_farm.targets} == {"1.0\n"}
+    assert looked_at_only(farm, "web-1", "web-2")
+    assert with_mark(farm, "back") == with_mark(farm, "cleaned") == {"web-1", "web-2"}
+    assert {target.read("REVISION") for target in farm.targets} == {"1.0\n"}
 
 
 async def test_after_an_abort_no_approval_and_no_resume_goes_on(farm, state):

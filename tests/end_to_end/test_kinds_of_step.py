@@ -21,28 +21,28 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("sudo"), r
 
 
 @pytest.fixture
-def artifact(any_farm):
-    path = any_farm.folder / "artifact-2.0"
+def artifact(farm):
+    path = farm.folder / "artifact-2.0"
     path.write_bytes(os.urandom(300_000))
-    for target in any_farm.targets:
+    for target in farm.targets:
         (target.home / "incoming").mkdir()
     return path
 
 
-def test_an_upload_arrives_whole_everywhere_and_is_skipped_where_it_is(any_farm, state, artifact, tmp_path):
+def test_an_upload_arrives_whole_everywhere_and_is_skipped_where_it_is(farm, state, artifact, tmp_path):
     data = artifact.read_bytes()
-    (any_farm.targets[2].home / "incoming/web-3").write_bytes(data)
-    (any_farm.targets[1].home / "incoming/web-2").write_bytes(data[:-1] + b"x")
-    fleet = fleet_file(any_farm, UPLOAD)
+    (farm.targets[2].home / "incoming/web-3").write_bytes(data)
+    (farm.targets[1].home / "incoming/web-2").write_bytes(data[:-1] + b"x")
+    fleet = fleet_file(farm, UPLOAD)
     assert headless(state, fleet, "--canary", "web-1").code == 4
     yes = approval(tmp_path, folded(state).plan.hash)
     assert canary_tui(state, "resume", "--headless", "--approve-with", yes).code == 0
-    for target in any_farm.targets:
+    for target in farm.targets:
         [there] = (target.home / "incoming").iterdir()
         assert there.name == target.name
         assert there.read_bytes() == data
-    assert (any_farm.targets[0].home / "incoming/web-1").stat().st_mode & 0o777 == 0o640
-    logs = {name: (only_rollout(state).logs / f"{name}.log").read_text() for name in names(any_farm)}
+    assert (farm.targets[0].home / "incoming/web-1").stat().st_mode & 0o777 == 0o640
+    logs = {name: (only_rollout(state).logs / f"{name}.log").read_text() for name in names(farm)}
     assert {name for name, text in logs.items() if "already there, skipped" in text} == {"web-3"}
     assert told(state, e.ArtifactRead)[0].sha256 == hashlib.sha256(data).hexdigest()
 
