@@ -99,6 +99,18 @@ def test_a_frozen_server_is_noticed_and_asked_again(farm, tmp_path):
         assert controller.judge().verdict == "succeeded"
 
 
+@pytest.mark.skipif(not THOROUGH, reason="it sleeps for 27 s; CANARY_TUI_KILLS=50 runs it")
+def test_a_controller_that_slept_goes_on_where_the_output_was_cut(farm, tmp_path):
+    with Controller(farm, tmp_path / "here", LOUD, {"loud": LINES}) as controller:
+        engine = controller.run()
+        until(lambda: all(target.read("marks") for target in farm.targets), 30, engine.said)
+        engine.kill(signal.SIGSTOP)
+        _pass(27, engine)
+        engine.kill(signal.SIGCONT)
+        assert engine.wait() == 0, engine.said()
+        assert controller.judge().verdict == "succeeded"
+
+
 def test_a_server_that_is_gone_for_good_before_the_start_is_unreachable_and_said_so(farm, tmp_path):
     farm.stop_target(farm.targets[1])
     with Controller(farm, tmp_path / "here", LOUD, {"loud": LINES}) as controller:
