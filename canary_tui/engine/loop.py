@@ -311,7 +311,8 @@ class Rollout:
         step = self.plan.phase_steps(running.phase)[running.step]
         output = self._logs.begin(target, step.name, running.execution, resume=True)
         follower = _Follower(self, target, output)
-        request = AttachRequest(running.execution, self.state.targets[target].boot, step.timeout)
+        boot, cap = self.state.targets[target].boot, self.plan.limits.output
+        request = AttachRequest(running.execution, boot, step.timeout, cap)
         report = await self._remote(target).attach(request, follower, follower)
         return self._finished(target, running.execution, output, report)
 

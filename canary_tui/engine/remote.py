@@ -67,11 +67,15 @@ class ExecuteRequest:
 
 @dataclass(frozen=True, slots=True)
 class AttachRequest:
-    """Ask about an execution that may have been started before, and follow it from its first byte."""
+    """Ask about an execution that may have been started before, and follow it from its first byte.
+
+    `output_cap` as it was when it was started; 0 for none.
+    """
 
     execution: str
     boot: str
     timeout: float
+    output_cap: int = 0
 
 
 @dataclass(frozen=True, slots=True)

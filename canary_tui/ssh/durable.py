@@ -35,6 +35,8 @@ START_PATIENCE = 60.0
 """Seconds of trying to reach a target to which nothing about the step was sent."""
 OVERDUE = 60.0
 """Seconds beyond its limit after which a step that is still said to run is given up on."""
+MARGIN = 64 << 20
+"""Bytes beyond its cap that are kept of a step's output: the target looks at the cap once a second."""
 
 _EXECUTION = re.compile(r"[0-9a-f]{32}")
 
@@ -101,6 +103,7 @@ class _Followed:
         self._start_by = _now() + START_PATIENCE
         self._overdue = limit + OVERDUE
         self._give_up = limit + OUT_OF_REACH
+        self._most = request.output_cap + MARGIN if request.output_cap > 0 else math.inf
 
     async def to_its_end(self) -> ExecuteReport:
         """Ask, and ask again, until it is known how it ended or how long that has not been known."""
@@ -172,14 +175,17 @@ class _Followed:
             try:
                 return await conversation.next(deadline)
             except TimeoutError:
-                if self._received == received:
+                if self._received == received or self._received > self._most:
                     raise
                 deadline = _now() + ANSWER
 
     def _receive(self, data: bytes) -> None:
+        room = self._most - self._received
         self._received += len(data)
         self._digest.update(data)
-        self._sink.write(data)
+        # What a target sends beyond that is no output of a step that it holds to its cap.
+        if room > 0:
+            self._sink.write(data if len(data) <= room else data[: int(room)])
 
     async def _not_there(self, answer: Answer) -> ExecuteReport | None:
         """The target has no trace of a start, or says that there will be none."""
@@ -206,13 +212,22 @@ class _Followed:
         while self._received < size:
             if conversation.closed:
                 raise LostError("the channel was closed before all output had come")
-            await conversation.changed()
+            await self._more(conversation)
         if conversation.failure is not None:
             raise conversation.failure
         report = self._judge(end, whole=self._received == size and self._agrees(end.fields.get("sum", "")))
         if report.exit_code is not None:
             conversation.write(f"ack {nonce}\n".encode())
         return report
+
+    async def _more(self, conversation: Conversation) -> None:
+        """Wait for more output, however much else is said meanwhile."""
+        received, deadline = self._received, _now() + ANSWER
+        while self._received == received and not conversation.closed:
+            try:
+                await conversation.changed(deadline)
+            except TimeoutError:
+                raise LostError("the rest of its output did not come") from None
 
     def _agrees(self, digest: str) -> bool:
         """Without a tool for digests on the target (`none`), the size has to do."""
