@@ -117,6 +117,4 @@ async def test_an_engine_that_dies_is_told_in_full_width_with_the_way_on(tmp_pat
         assert isinstance(app, CanaryApp)
         assert "exit status 1: MemoryError" in app.link.gone
         assert "MemoryError" in app.link.last_words
-        await shows(
-            app, "the engine is gone: exit status 1: MemoryError", "canary-tui resume a-rollout"
-        )
+        await shows(app, "the engine is gone: exit status 1: MemoryError", "canary-tui resume a-rollout")
