@@ -21,6 +21,17 @@ def short_time(seconds: float) -> str:
     return f"{whole} s"
 
 
+def tight_time(seconds: float) -> str:
+    """At most six characters, and no coarser than it must be: `8 s`, `99 s`, `12m34s`, `1h58m`, `9d3h`."""
+    whole = int(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    for size, unit, smaller, sign in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if whole >= size:
+            return f"{whole // size}{unit}{whole % size // smaller}{sign}"
+    raise AssertionError
+
+
 def clock(seconds: float) -> str:
     """Elapsed time as `03:12`, from an hour on `1:03:12`."""
     minutes, rest = divmod(int(max(0.0, seconds)), 60)

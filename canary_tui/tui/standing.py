@@ -13,12 +13,13 @@ from canary_tui.domain.plan import Phase, Plan
 from canary_tui.domain.state import RolloutState, Running, TargetState, Track
 from canary_tui.domain.step_names import default_name
 
-Kind = Literal["failed", "unknown", "unreachable", "running", "pending", "ok", "skipped", "excluded", "held"]
+Kind = Literal["failed", "unknown", "unreachable", "running", "pending", "ok", "undone", "skipped", "excluded", "held"]
 
 SYMBOLS: dict[Kind, str] = {
     "pending": "·",
     "running": ">",
     "ok": "+",
+    "undone": "<",
     "failed": "!",
     "unreachable": "~",
     "unknown": "?",
@@ -26,7 +27,7 @@ SYMBOLS: dict[Kind, str] = {
     "excluded": "-",
     "held": "#",
 }
-COUNTED: tuple[Kind, ...] = ("failed", "unknown", "unreachable", "running", "ok", "skipped", "excluded")
+COUNTED: tuple[Kind, ...] = ("failed", "unknown", "unreachable", "running", "ok", "undone", "skipped", "excluded")
 """The order in which counts are told: what needs a person first. Pending is the rest."""
 
 _OUTCOMES: dict[Outcome, tuple[Kind, str]] = {
@@ -47,12 +48,13 @@ _RANKS: dict[Kind, int] = {
     "unreachable": 0,
     "running": 1,
     "pending": 2,
-    "ok": 3,
-    "skipped": 4,
-    "excluded": 5,
-    "held": 6,
+    "ok": 4,
+    "undone": 3,
+    "skipped": 5,
+    "excluded": 6,
+    "held": 7,
 }
-_WAITING_RANK = 6
+_WAITING_RANK = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +98,21 @@ def _running(running: Running) -> Standing:
 def _ended(track: Track, *, rolled_back: bool) -> Standing:
     assert track.outcome is not None
     kind, word = _OUTCOMES[track.outcome]
-    if rolled_back:
-        word = "rolled back" if kind == "ok" else f"rollback {word}"
-    return Standing(kind, word)
+    if rolled_back and kind == "ok":
+        return Standing("undone", "rolled back")
+    return Standing(kind, f"rollback {word}" if rolled_back else word)
 
 
 def _waiting(state: RolloutState, target: TargetState) -> Standing:
-    """Behind a gate or a stop a target is held; before its turn it is pending."""
+    """Behind a gate or a stop a target is held; before its turn it is pending. One in the middle is neither."""
+    begun = target.steps.position > 0 or target.steps.attempts > 0
     if state.verdict is not None:
-        return Standing("pending", "not started")
+        return Standing("held", "half done") if begun else Standing("pending", "not started")
     gate = state.gates.get(state.wave)
     behind_gate = gate is not None and gate.decision == "open" and target.wave > state.wave
     if behind_gate or state.stop != "none" or state.aborted != "none" or state.paused is not None:
-        return Standing("held", "held")
-    return Standing("pending", "pending")
+        return Standing("held", "half done" if begun else "held")
+    return Standing("pending", "half done" if begun else "pending")
 
 
 def step_name(step: Step) -> str:
@@ -150,10 +153,16 @@ class Roster:
     def __len__(self) -> int:
         return len(self.names)
 
-    def place(self, name: str, kind: Kind, *, later: bool) -> None:
-        """Note how a target stands. `later`: its wave has not come yet, so it goes to the end."""
+    def place(self, name: str, kind: Kind, *, later: bool, begun: bool = False) -> None:
+        """Note how a target stands.
+
+        `later`: its wave has not come yet, so it goes to the end. `begun`: between two of its steps it stays where
+        it is while one runs.
+        """
         index = self._index[name]
-        rank = _WAITING_RANK if later and kind in ("pending", "held") else _RANKS[kind]
+        rank = _RANKS[kind]
+        if kind in ("pending", "held"):
+            rank = _RANKS["running"] if begun else _WAITING_RANK if later else rank
         known = self._kinds[index]
         if known is not None:
             self.counts[known] -= 1

@@ -183,7 +183,12 @@ class Watching:
             (self._at_work.add if target.running is not None else self._at_work.discard)(name)
             bad = target.failing or unknown_phase(target) is not None
             (self.troubled.add if bad else self.troubled.discard)(name)
-            self.roster.place(name, standing(self.state, target).kind, later=target.wave > max(0, wave))
+            self.roster.place(
+                name,
+                standing(self.state, target).kind,
+                later=target.wave > max(0, wave),
+                begun=target.started_at > 0,
+            )
 
     def _pulse(self, beat: Heartbeat) -> Pulse:
         now, last = time.monotonic(), self.pulse

@@ -205,3 +205,59 @@ def test_a_roster_is_sorted_as_if_it_had_been_sorted_anew():
     assert [roster.row(name) for name in order] == list(range(50))
     assert sum(roster.counts.values()) == 50
     assert all(roster.counts[kind] == list(now.values()).count(kind) for kind in kinds)
+
+
+async def test_a_target_in_the_middle_of_its_steps_is_never_called_pending_nor_not_started(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
+    recorded.begin("web-1")
+    recorded.begin("web-2")
+    recorded.end("web-2")
+    recorded.end("web-1", "failed", 1, "exit 1")
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "! web-1", "· web-2  half done", "· web-3  pending")
+        recorded.add(e.StopRequested(False, BY))
+        await shows(app, "# web-2  half done", "# web-3  held")
+        assert [row.split()[1] for row in listed(app)[:2]] == ["web-1", "web-2"]
+
+
+async def test_a_target_that_went_back_is_not_counted_as_ok(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
+    recorded.deploy("web-2")
+    recorded.begin("web-1")
+    recorded.end("web-1")
+    recorded.fail("web-1")
+    recorded.add(e.FailureTreated(("web-1",), "rollback", BY, "bad"))
+    recorded.add(e.StepStarted("web-1", "rollback", 0, 1, "b" * 32))
+    recorded.add(e.StepFinished("web-1", "b" * 32, "ok", 0))
+    recorded.open_gate()
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "< web-1  rolled back", "1 + ok  1 < undone", "canaries 2: < web-1 rolled back")
+
+
+async def test_times_keep_to_their_column_however_long_they_get(tmp_path):
+    recorded = second_wave(tmp_path)
+    for name, seconds in (("web-3", 66), ("web-4", 754), ("web-5", 7100)):
+        recorded.begin(name, at=time.time() - seconds)
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await until(lambda: any(re.search(r"web-5 .* 1h58m$", row) for row in listed(app)))
+        assert re.search(r"web-3 .* \d\d s$", listed(app)[0])
+        assert re.search(r"web-4 .* 12m3\ds$", listed(app)[1])
+
+
+async def test_a_stop_that_was_asked_for_stays_in_sight_without_its_panel(tmp_path):
+    recorded = second_wave(tmp_path)
+    recorded.begin("web-3")
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "wave 2 of 2")
+        assert "STOPPING" not in screen_text(app)
+        recorded.add(e.StopRequested(False, BY))
+        await shows(app, "STOPPING · shop 1.4.2")
+
+
+async def test_with_the_engine_gone_no_key_offers_to_stop(tmp_path):
+    recorded = second_wave(tmp_path)
+    recorded.begin("web-3")
+    async with waiting(recorded) as (app, _, wire, _gate):
+        await shows(app, "X Stop")
+        wire.gone = "the engine is gone: signal 9"
+        await until(lambda: "X Stop" not in screen_text(app))

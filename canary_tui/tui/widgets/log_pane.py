@@ -36,12 +36,12 @@ class LogTitle(Toned):
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
         width = self.size.width
-        room = max(0, width - pieces_width(self._right) - 1)
+        room = max(0, width - pieces_width(self._right) - 2)
         pieces: list[Piece] = []
         for text, tone in self._left:
             pieces.append((text if pieces_width([(text, "")]) <= room else fit(text, room), tone))
             room -= pieces_width(pieces[-1:])
-        return self.strip([*pieces, (" " * room, "plain"), *self._right, (" ", "plain")], width)
+        return self.strip([*pieces, (" " * (room + 1), "plain"), *self._right, (" ", "plain")], width)
 
 
 class QueryField(Input):

@@ -97,6 +97,8 @@ def headline(plan: Plan, state: RolloutState) -> str:
         parts.append(state.verdict or "finished")
     else:
         parts.append(_STAGES[state.stage])
+    if state.stop != "none" and state.verdict is None and state.paused is None:
+        parts.insert(0, "STOPPING")
     return " · ".join(part for part in parts if part)
 
 

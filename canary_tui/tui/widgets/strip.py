@@ -91,5 +91,6 @@ _URGENCY: list[Kind] = [
     "held",
     "excluded",
     "skipped",
+    "undone",
     "ok",
 ]

@@ -13,7 +13,7 @@ from textual.strip import Strip
 
 from canary_tui.domain.state import TargetState
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.phrases import short_size, short_time
+from canary_tui.tui.phrases import short_size, short_time, tight_time
 from canary_tui.tui.standing import Standing, current_step, step_name
 from canary_tui.tui.watching import Pace, Watching
 from canary_tui.tui.widgets.toned import Piece, Toned, fit
@@ -21,7 +21,7 @@ from canary_tui.tui.widgets.toned import Piece, Toned, fit
 _LONGEST_NAME = 24
 _LEAST_NOW = 12
 _MOST_NOW = 24
-_QUIET = ("pending", "held", "ok", "skipped", "excluded")
+_QUIET = ("pending", "held", "ok", "undone", "skipped", "excluded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,9 @@ def _doing(cell: Cell) -> str:
 
 def _took(cell: Cell) -> str:
     if cell.target.running is not None and cell.target.running.lost:
-        return short_time(cell.watching.lost_for(cell.target.name))
+        return tight_time(cell.watching.lost_for(cell.target.name))
     elapsed = cell.watching.elapsed(cell.target)
-    return short_time(elapsed) if elapsed is not None else ""
+    return tight_time(elapsed) if elapsed is not None else ""
 
 
 def _release(cell: Cell) -> str:

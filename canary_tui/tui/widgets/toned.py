@@ -29,6 +29,7 @@ TONES = (
     "running",
     "pending",
     "ok",
+    "undone",
     "failed",
     "unreachable",
     "unknown",
