@@ -168,7 +168,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("failures.exclude", "E", "Exclude", "Does nothing more on these targets.", footer=3, dangerous=True),
     Action("failures.rollback", "B", "Roll back", "Their former release again.", "roll_back", 4, dangerous=True),
     Action("failures.settle", "U", "Settle", "Says what became of an unknown outcome.", footer=5, dangerous=True),
-    Action("failures.abort", "X", "Abort", "No more targets; then roll back, or leave.", "abort", 6, dangerous=True),
+    Action(
+        "failures.abort", "X", "Abort", "No more targets; then roll back, or leave.", "abort_failed", 6, dangerous=True
+    ),
     # -- abort
     Action("abort.rollback", "B", "Roll back", "Aborts; what was changed goes back.", "abort_back", 1, dangerous=True),
     Action("abort.leave", "L", "Leave", "Aborts; what was changed stays.", "abort_leave", 2, dangerous=True),

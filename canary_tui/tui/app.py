@@ -34,6 +34,8 @@ from canary_tui.tui.terminal import SMALLEST, StripControls, colourless, one_lin
 from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered_theme
 
 _STRIP_CONTROLS = StripControls()
+_GOES_ON = (ExitCode.INTERRUPTED, ExitCode.WAITING, ExitCode.UNKNOWN)
+"""Ends of the engine after which a rollout has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,8 @@ class CanaryApp(App[ExitCode]):
         """Leave; while a rollout is live, say first what that means for it."""
         if not self.link.live:
             ended = self.link.ended
-            self.exit(ExitCode(ended.exit_code) if ended is not None else ExitCode.SUCCEEDED)
+            cut = ExitCode.INTERRUPTED if self.link.opened is not None else ExitCode.SUCCEEDED
+            self.exit(ExitCode(ended.exit_code) if ended is not None else cut)
         elif not isinstance(self.screen, LeaveScreen):
             assert self.link.opened is not None
             self.push_screen(LeaveScreen(self.link.opened.rollout), self._leave)
@@ -292,3 +295,6 @@ def _print_last_words(app: CanaryApp) -> None:
         sys.stderr.write("canary-tui: a bug, see above. A live rollout is held; `canary-tui resume` goes on.\n")
     if app.link.gone:
         sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
+    ended = app.link.ended
+    if app.link.opened is not None and (ended is None or ended.exit_code in _GOES_ON):
+        sys.stderr.write(printable(f"canary-tui: not ended; canary-tui resume {app.link.opened.rollout} goes on\n"))

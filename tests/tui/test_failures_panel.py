@@ -81,7 +81,7 @@ async def test_a_decision_is_for_the_marked_targets_only(tmp_path):
         await panel_of(app)
         app.screen.query_one(FailureList).focus()
         await press(pilot, "j", "space")
-        await shows(app, "[x] ! web-3", "for 1 marked target")
+        await shows(app, "[x] ! web-3", "the keys are for web-3")
         await press(pilot, "R")
         await until(lambda: wire.sent)
         assert wire.sent[0].targets == ("web-3",)

@@ -19,12 +19,14 @@ from canary_tui.tui.widgets.panel import GUARD, TypedField
 
 
 @asynccontextmanager
-async def waiting(recorded: Recorded, size: tuple[int, int] = (80, 24), *, read_only: bool = False):
+async def waiting(
+    recorded: Recorded, size: tuple[int, int] = (80, 24), *, read_only: bool = False, notifications: bool = False
+):
     """A screen with a live engine on a rollout."""
     wire = Wire()
     screen = RolloutScreen(recorded.directory, None if read_only else wire)
     app = Stage(screen)
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=size, notifications=notifications) as pilot:
         await until(lambda: screen.is_mounted and screen.query(GatePanel))
         beating = app.set_interval(0.5, wire.beat) if not read_only else None
         if beating is not None:
@@ -333,3 +335,61 @@ async def test_a_changed_target_without_a_former_release_is_named_not_guessed(tm
         await type_text(pilot, "bad")
         await press(pilot, "enter")
         await shows(app, "1 target goes back: web-1 to 1.4.1")
+
+
+async def test_a_pasted_number_does_not_approve_where_the_terminal_marks_no_paste(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded, notifications=True) as (app, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "A")
+        await until(lambda: panel.field.has_focus)
+        for key, character in (("3", "3"), ("enter", "\r")):
+            app.post_message(events.Key(key, character))
+        await shows(app, "all at once")
+        assert panel.field.value == ""
+        assert approvals(wire) == []
+        await press(pilot, "3", "enter")
+        await until(lambda: approvals(wire))
+
+
+async def test_a_locked_approval_answers_its_key_with_what_is_missing(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(checklist=("Looked",)))).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        await shows(app, "1 item of the checklist open (its number ticks it)")
+        await press(pilot, "A")
+        await shows(app, "A does nothing yet. What is missing:")
+        assert not panel.asking
+        assert approvals(wire) == []
+        recorded.add(e.ItemTicked(0, 0, True, BY))
+        await until(lambda: "does nothing yet" not in screen_text(app))
+
+
+async def test_what_an_open_field_does_with_enter_and_esc_stands_in_the_footer(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, _wire, panel):
+        await readable(panel)
+        await press(pilot, "A")
+        await shows(app, "enter Done  esc Leave")
+
+
+async def test_esc_in_the_note_of_an_abort_leaves_nothing_of_the_question(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        await press(pilot, "X")
+        await shows(app, "ABORT shop 1.4.2", "Why?")
+        await press(pilot, "escape")
+        await shows(app, "GATE canary")
+        assert "ABORT" not in screen_text(app)
+        assert wire.sent == []
+
+
+async def test_in_a_small_terminal_the_gate_says_that_it_scrolls(tmp_path):
+    gate = Gate(instructions="\n".join(f"line {number}" for number in range(9)), checklist=("Looked",))
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, gate)).at_gate()
+    async with waiting(recorded, (60, 18)) as (app, pilot, _wire, panel):
+        await readable(panel)
+        await shows(app, "[ ] scroll", "line 0")
+        await press(pilot, *["]"] * 9)
+        await shows(app, "1 Looked")

@@ -40,6 +40,8 @@ _LAST_RECORDS = 1.0
 """Seconds after which no record follows an engine's last words: one that gave up without ending its journal."""
 _LOG_ROWS = 9
 """Rows that panels leave to the logs: a title and eight lines."""
+_FEW_LOG_ROWS, _ROOMY = 5, 22
+"""What they leave where the terminal has fewer rows: a question that cannot be read is not answered well."""
 _DIGITS = "123456789"
 _PANES = ("rollout", "log", "gate", "failures", "abort")
 
@@ -217,7 +219,8 @@ class RolloutScreen(LogKeys):
         return self.link is not None and (bool(self.link.gone) or self.watching.silent_for() > SILENT_AFTER)
 
     def _limit_panels(self) -> None:
-        taken = 2 + 1 + _LOG_ROWS + (self.strip.size.height if self.strip.display else 0)
+        logs = _LOG_ROWS if self.size.height >= _ROOMY else _FEW_LOG_ROWS
+        taken = 2 + 1 + logs + (self.strip.size.height if self.strip.display else 0)
         for panel in self.panels:
             if panel.display:
                 panel.limit(max(6, self.size.height - taken))
@@ -228,6 +231,10 @@ class RolloutScreen(LogKeys):
     def on_key(self, event: events.Key) -> None:
         """Note every key before its action: some depend on when it was pressed. Digits tick the checklist."""
         self._guard.saw(event)
+        bound = self.active_bindings.get(event.key)
+        if bound is not None and bound.binding.id == "gate.approve" and not bound.enabled:
+            self.gate.explain()
+            self._show_panels()
         if self.gate.display and self.link is not None and len(event.key) == 1 and event.key in _DIGITS:
             event.stop()
             self.gate.tick(_DIGITS.index(event.key))
@@ -272,7 +279,7 @@ class RolloutScreen(LogKeys):
 
     def action_stop_panel(self) -> None:
         """Ask what to stop; a second time, stop what runs."""
-        if self.link is None or self.watching.ended or self.watching.plan is None:
+        if not _can_stop(self) or self.watching.plan is None:
             return
         self.abort.close()
         self.stopping.begin(self.watching)
@@ -299,6 +306,9 @@ class RolloutScreen(LogKeys):
         if plan is not None:
             self.abort.begin(plan, self.watching.state)
             self._show_panels()
+
+    def action_abort_failed(self) -> None:
+        self.action_abort()
 
     def action_abort_back(self) -> None:
         self.abort.decide(rollback=True)
@@ -372,9 +382,12 @@ def _answers(screen: RolloutScreen, panel: Panel) -> bool:
     return screen.link is not None and panel.display
 
 
-def _can_abort(screen: RolloutScreen) -> bool:
-    asked = _answers(screen, screen.gate) or _answers(screen, screen.failures)
-    return asked and screen.watching.state.stage in ("preflight", "waves")
+def _can_abort(screen: RolloutScreen, panel: Panel) -> bool:
+    return _answers(screen, panel) and screen.watching.state.stage in ("preflight", "waves")
+
+
+def _can_stop(screen: RolloutScreen) -> bool:
+    return screen.link is not None and not screen.link.gone and not screen.watching.ended
 
 
 def _some_panel(screen: RolloutScreen) -> bool:
@@ -384,7 +397,8 @@ def _some_panel(screen: RolloutScreen) -> bool:
 _CONDITIONS: dict[str, Callable[[RolloutScreen], bool]] = {
     "hold": lambda screen: _answers(screen, screen.gate),
     "tick": lambda screen: _answers(screen, screen.gate),
-    "abort": _can_abort,
+    "abort": lambda screen: _can_abort(screen, screen.gate),
+    "abort_failed": lambda screen: _can_abort(screen, screen.failures),
     "retry": _way_open("retry"),
     "skip": _way_open("skip"),
     "exclude": _way_open("exclude"),
@@ -393,7 +407,7 @@ _CONDITIONS: dict[str, Callable[[RolloutScreen], bool]] = {
     "abort_back": lambda screen: screen.abort.display and screen.abort.can_roll_back(),
     "abort_leave": lambda screen: screen.abort.display and screen.abort.can_leave(),
     "abort_cancel": lambda screen: screen.abort.display and not screen.abort.asking,
-    "ask_stop": lambda screen: screen.link is not None and not screen.watching.ended and not _some_panel(screen),
+    "ask_stop": lambda screen: _can_stop(screen) and not _some_panel(screen),
     "scroll_up": _some_panel,
     "scroll_down": _some_panel,
     "result": lambda screen: screen.watching.ended,

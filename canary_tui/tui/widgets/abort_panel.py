@@ -7,11 +7,11 @@ from textual.content import Content
 from canary_tui.domain.events import Operator
 from canary_tui.domain.names import count
 from canary_tui.domain.plan import Plan
-from canary_tui.domain.state import RolloutState, applicable, can_roll_back
+from canary_tui.domain.state import RolloutState, TargetState, applicable, can_roll_back
 from canary_tui.engine.control import Abort
 from canary_tui.tui.phrases import in_short
 from canary_tui.tui.standing import current_step, step_name
-from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, keyed, line
+from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, TypedField, keyed, line
 
 
 class AbortPanel(Panel):
@@ -42,6 +42,12 @@ class AbortPanel(Panel):
         self.details(_consequences(plan, self._state))
         self.says(*([line((f" {self._says}", "unknown"))] if self._says else []))
         self.keys(*self._choices(plan))
+
+    def on_typed_field_left(self, event: TypedField.Left) -> None:
+        """`esc` in the note: nothing is aborted, and nothing of the question stays."""
+        event.stop()
+        self.close()
+        self.post_message(self.Asks())
 
     def can_roll_back(self) -> bool:
         return bool(self._note) and self._plan is not None and bool(_able(self._plan, self._state))
@@ -81,11 +87,15 @@ class AbortPanel(Panel):
 
 
 def _changed(state: RolloutState) -> tuple[str, ...]:
-    return tuple(target.name for target in state.targets.values() if target.changed)
+    return tuple(target.name for target in state.targets.values() if target.changed and not _is_back(target))
 
 
 def _able(plan: Plan, state: RolloutState) -> tuple[str, ...]:
-    return tuple(target.name for target in state.targets.values() if target.changed and can_roll_back(plan, target))
+    return tuple(name for name in _changed(state) if can_roll_back(plan, state.targets[name]))
+
+
+def _is_back(target: TargetState) -> bool:
+    return target.rollback is not None and target.rollback.outcome == "ok"
 
 
 def _undoing(state: RolloutState, able: tuple[str, ...]) -> str:

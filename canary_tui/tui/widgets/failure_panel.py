@@ -19,8 +19,8 @@ from canary_tui.domain.state import RolloutState, TargetState, can_roll_back, un
 from canary_tui.engine.control import Settle, Treat
 from canary_tui.tui.phrases import in_short
 from canary_tui.tui.standing import current_step, standing, step_name
-from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, keyed, line
-from canary_tui.tui.widgets.toned import Piece, Toned, fit
+from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, TypedField, keyed, line
+from canary_tui.tui.widgets.toned import Piece, Toned, fit, pieces_width
 
 _SETTLEMENTS: dict[str, Settlement] = {"done": "ok", "failed": "failed", "retry": "retry"}
 _MOST_ROWS = 6
@@ -153,6 +153,11 @@ class FailurePanel(Panel):
         listed.show(names, [_row(plan, state, state.targets[name]) for name in names])
         self._draw(plan, state, names)
 
+    def on_typed_field_left(self, event: TypedField.Left) -> None:
+        """What was said about the field goes with it."""
+        self._note = ""
+        super().on_typed_field_left(event)
+
     def refused(self, reason: str) -> None:
         self._note = f"refused: {reason}"
 
@@ -190,7 +195,7 @@ class FailurePanel(Panel):
         """`U`: say what became of a step that no target can tell about."""
         target = self.unsettled()
         if target and not self._read_only and self.deliberate():
-            self._note = f"{target}: done goes on with the next step, retry runs it once more (perhaps a second time)"
+            self._note = "done: the next step follows. retry: it runs again, perhaps a second time"
             self.ask(f" {target}: type done, failed or retry, then why:", lambda text: self._settled(target, text))
 
     def _settled(self, target: str, text: str) -> None:
@@ -217,13 +222,13 @@ class FailurePanel(Panel):
         self.post_message(Decided(Treat(self._state.rollout, targets, treatment, self._by, note)))
 
     def _draw(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> None:
-        listed = self.query_one(FailureList)
-        about = f"{count(len(listed.marked), 'marked target')}" if listed.marked else f"all {len(names)} listed"
-        right = "enter decides, esc leaves" if self.asking else f"for {about}"
-        self.title(f"{count(len(names), 'target')} not ok: what becomes of them?", right)
+        them = "it" if len(names) == 1 else "them"
+        right = "enter decides, esc leaves" if self.asking else f"the keys are for {self._about(names)}"
+        self.title(f"{count(len(names), 'target')} not ok: what becomes of {them}?", right)
         reason = blocked(plan, state)
         # The names follow after the colon; here they stand below, with why.
-        self.details([line((f" {reason.partition(': ')[0]}", "failed"))] if reason else [])
+        told = [line((f" {reason.partition(': ')[0]}", "failed"))] if reason else []
+        self.details([*told, *self._in_full(plan, state, names)])
         self.says(*([line((f" {self._note}", "unknown"))] if self._note else []))
         if self._read_only:
             self.keys(line((" read only: this terminal cannot answer", "dim")))
@@ -231,6 +236,21 @@ class FailurePanel(Panel):
             ways = self._ways(names)
             # The field takes a row; one row less here, and nothing above moves.
             self.keys(*(ways[:-1] if self.asking else ways))
+
+    def _about(self, names: tuple[str, ...]) -> str:
+        """Whom the next key is for."""
+        chosen = self.chosen()
+        if len(chosen) == 1:
+            return chosen[0]
+        return f"all {len(names)}" if len(chosen) == len(names) else f"{len(chosen)} of {len(names)}"
+
+    def _in_full(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> list[Content]:
+        """Why the target under the cursor is not ok, where the rows have no room for it."""
+        rows = {name: _row(plan, state, state.targets[name]) for name in names}
+        if all(pieces_width(row) + 5 <= self.size.width for row in rows.values()):
+            return []
+        current = self.query_one(FailureList).current or names[0]
+        return [line(f" {current}: ", *(text.strip(" :") for text, _ in rows[current][-1:]))]
 
     def _ways(self, names: Sequence[str]) -> list[Content]:
         lines = []

@@ -14,6 +14,7 @@ from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, keyed, line
 from canary_tui.tui.widgets.toned import Piece
 
 _SHOWN_MEMBERS = 12
+_TOO_EARLY = "A does nothing yet. What is missing:"
 
 
 class GatePanel(Panel):
@@ -52,6 +53,8 @@ class GatePanel(Panel):
             self.open()
         elif before != summary:
             self._changed(changes(before, summary))
+        if self._note == _TOO_EARLY and not summary.locks:
+            self._note = ""
         self._draw(summary, now)
 
     def refused(self, reason: str) -> None:
@@ -75,6 +78,11 @@ class GatePanel(Panel):
             return
         self._armed, self._note = True, ""
         self.ask(f" A Approve: {summary.question}:", self._typed)
+
+    def explain(self) -> None:
+        """`A` while approving is locked: not silence."""
+        if self._summary is not None and self._summary.locks and not self._read_only:
+            self._note = _TOO_EARLY
 
     def hold(self) -> None:
         """`H`: nothing goes on; what was typed is forgotten."""
@@ -108,7 +116,7 @@ class GatePanel(Panel):
             self._approve(summary)
         elif text.strip():
             self.field.value = ""
-            self._note = f"{text.strip()!r} is not it: {summary.question}, {_expected_hint(summary)}"
+            self._note = f"{text.strip()!r} is not it: {summary.question}{_expected_hint(summary)}"
 
     def _approve(self, summary: GateSummary) -> None:
         self.stop_asking()
@@ -170,7 +178,9 @@ class GatePanel(Panel):
         if self._sent:
             lines.append(line((" approval sent; the engine asks the canaries once more", "running")))
         elif summary.locks:
-            lines.append(line((f" APPROVE is locked: {'; '.join(summary.locks)}", "failed")))
+            ticking = len(summary.ticked) < len(summary.checklist) and not self._read_only
+            hint = " (its number ticks it)" if ticking else ""
+            lines.append(line((f" APPROVE is locked: {'; '.join(summary.locks)}", "failed"), (hint, "dim")))
         return lines
 
     def _key_lines(self, summary: GateSummary) -> list[Content]:
@@ -187,12 +197,12 @@ class GatePanel(Panel):
         if summary.confirm == "key":
             again = "press A once more to approve" if self._armed else "press A, then A again"
             return keyed("A", f"Approve: {again}")
-        return keyed("A", f"Approve: then {summary.question}, {_expected_hint(summary)}")
+        return keyed("A", f"Approve: then {summary.question}{_expected_hint(summary)}, and enter")
 
 
 def _expected_hint(summary: GateSummary) -> str:
-    """Tells what is meant without spelling it out where it is a number that should be read."""
-    return "as the title says it, and enter" if summary.confirm == "count" else f"{summary.expected}, and enter"
+    """Spells out what is meant, but not where it is a number that should be read."""
+    return "" if summary.confirm == "count" else f": {summary.expected}"
 
 
 def _members(members: tuple[Member, ...], now: float) -> Content:

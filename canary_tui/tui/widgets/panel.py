@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content, Span
 from textual.message import Message
@@ -17,6 +17,7 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from canary_tui.engine.control import Command
+from canary_tui.tui.actions import bindings
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.widgets.toned import Piece, Toned, fit, pieces_width
 
@@ -24,6 +25,8 @@ GUARD = 0.8
 """Seconds after its first paint during which a panel takes no decision: nobody has read it yet."""
 _REPEAT = 0.12
 """A key again within so many seconds is a held key, not a decision; terminals repeat 10 to 50 times a second."""
+_PASTED = 0.02
+"""No person presses enter so few seconds after another key; what a terminal sends in one piece comes at once."""
 
 _TONE_COLOURS = {
     "dim": "$foreground 60%",
@@ -31,6 +34,7 @@ _TONE_COLOURS = {
     "heading": "$foreground 60%",
     "running": "$primary",
     "ok": "$success",
+    "undone": "$secondary",
     "failed": "$error",
     "unreachable": "$error",
     "unknown": "$warning",
@@ -68,13 +72,28 @@ class KeyGuard:
 class TypedField(Input):
     """A line to type in: no paste, nothing remembered, `esc` leaves it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("field.done", "field.leave")
 
     class Left(Message):
         """`esc` was pressed."""
 
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=False)
+        self._last_key = float("-inf")
+
+    async def _on_key(self, event: events.Key) -> None:
+        """An enter right behind a character was pasted, where the terminal does not mark pastes as such."""
+        typed = event.time - self._last_key > _PASTED
+        self._last_key = event.time
+        if event.key == "enter" and not typed:
+            event.stop()
+            event.prevent_default()
+            self.value = ""
+            self.notify("That came all at once, as a paste does. Type it.", severity="warning", markup=False)
+
+    async def action_done(self) -> None:
+        """What enter does in an input."""
+        await self.action_submit()
 
     def _on_paste(self, event: events.Paste) -> None:
         """A decision is typed, never pasted."""
@@ -95,15 +114,23 @@ class PanelTitle(Toned):
     def __init__(self) -> None:
         super().__init__(classes="panel-title")
         self._left = self._right = ""
+        self._cut = False
 
     def show(self, left: str, right: str = "") -> None:
         if (left, right) != (self._left, self._right):
             self._left, self._right = left, right
             self.refresh()
 
+    def show_cut(self, cut: bool) -> None:
+        """Say, or no longer say, that there is more than is seen, and what shows it."""
+        if cut != self._cut:
+            self._cut = cut
+            self.refresh()
+
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
         width = self.size.width
-        right = f" {self._right} ==" if self._right else "=="
+        right = "  ".join(part for part in ("[ ] scroll" if self._cut else "", self._right) if part)
+        right = f" {right} ==" if right else "=="
         room = width - len(right) - 4
         left = f" {fit(self._left, room).rstrip()} " if room > 8 else " "
         pieces: list[Piece] = [("==", "rule"), (left, "rule")]
@@ -120,6 +147,11 @@ def line(*pieces: Piece | str) -> Content:
 def keyed(key: str, *rest: Piece | str) -> Content:
     """A line that begins with the key to press."""
     return line(" ", (key, "key"), " ", *rest)
+
+
+def _indented(lines: Sequence[Content]) -> Content:
+    """One under the other. Their first blank becomes the margin, so that what is wrapped begins below it, too."""
+    return Content("\n").join(one[1:] if one.plain.startswith(" ") else one for one in lines)
 
 
 class Panel(Vertical):
@@ -234,23 +266,29 @@ class Panel(Vertical):
         self.query_one(PanelTitle).show(left, right)
 
     def details(self, lines: list[Content]) -> None:
-        self._put(".panel-text", Content("\n").join(lines))
+        self._put(".panel-text", _indented(lines))
 
     def says(self, *lines: Content) -> None:
-        self._put(".panel-says", Content("\n").join(lines))
+        self._put(".panel-says", _indented(lines))
 
     def keys(self, *lines: Content) -> None:
-        self._put(".panel-keys", Content("\n").join(lines))
+        self._put(".panel-keys", _indented(lines))
 
     def limit(self, rows: int) -> None:
         """Take at most so many rows; the details scroll."""
         others = 1 + self.choice_rows() + sum(self._rows(one) for one in (".panel-says", ".panel-keys"))
         room = max(1, rows - others - (1 if self.asking else 0))
         self.query_one(VerticalScroll).styles.max_height = room
+        self.query_one(PanelTitle).show_cut(self._rows(".panel-text") > room)
 
     def _rows(self, selector: str) -> int:
         text = self._shown.get(selector, ("", ()))[0]
-        return text.count("\n") + 1 if text else 0
+        lines = Content(text).split("\n", allow_blank=True) if text else []
+        return sum(max(1, len(one.wrap(self._text_width))) for one in lines)
+
+    @property
+    def _text_width(self) -> int:
+        return max(1, (self.size.width or self.screen.size.width) - 1)
 
     def scroll(self, rows: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False)

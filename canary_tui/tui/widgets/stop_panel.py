@@ -28,6 +28,8 @@ _LABELS: dict[Choice, str] = {
     "abort": "Abort ...        no more targets for good; then roll back or leave",
 }
 
+_GO_ON = "Keep going       takes the stop back: what comes next is started again"
+
 
 class Choices(Toned, can_focus=True):
     """A few rows, one of them chosen; `enter` takes it."""
@@ -68,8 +70,12 @@ class Choices(Toned, can_focus=True):
         chosen = y == self._at
         mark = ">" if chosen else " "
         return self.strip(
-            [(f" {mark} {_LABELS[self.choices[y]]}", "plain")], self.size.width, "cursor" if chosen else ""
+            [(f" {mark} {self._label(self.choices[y])}", "plain")], self.size.width, "cursor" if chosen else ""
         )
+
+    def _label(self, choice: Choice) -> str:
+        # Once starting is stopped, going on is no longer what happens by itself.
+        return _GO_ON if choice == "keep" and "starting" not in self.choices else _LABELS[choice]
 
     def action_move(self, rows: int) -> None:
         self._at = max(0, min(self._at + rows, len(self.choices) - 1))
@@ -122,7 +128,7 @@ class StopPanel(Panel):
         self.title(*_title(state, len(self._watching.running())))
         self.details(self._details(self._watching))
         self.says()
-        self.keys(line((" ctrl+c once more stops what runs", "dim")) if state.stop != "running" else Content(""))
+        self.keys(line((_keys(state), "dim")))
         self.query_one(Choices).offer(_choices(state))
 
     def close(self) -> None:
@@ -178,6 +184,16 @@ def _choices(state: RolloutState) -> tuple[Choice, ...]:
             return ("keep", "running", *abort)
         case "running":
             return ()
+
+
+def _keys(state: RolloutState) -> str:
+    match state.stop:
+        case "none":
+            return " ↑ ↓ enter choose, esc closes this; ctrl+c once more stops what runs"
+        case "starting":
+            return " esc closes this, and the stop stays; ctrl+c once more stops what runs"
+        case "running":
+            return " esc closes this; what is stopped stays stopped"
 
 
 def _title(state: RolloutState, running: int) -> tuple[str, str]:
