@@ -24,6 +24,7 @@
 #   ID.why  ID.cancelled  ID.acked    small marks
 # and of all runs: born, the folder's name for itself, which is a part of what is told as "boot".
 #
+# Files are made by "true", never by ":", whose failing redirection ends the whole shell.
 # Nothing here may be newer than POSIX sh of 2001, and forks are counted: a step that does nothing must cost little.
 
 protocol=CTUI1
@@ -199,7 +200,7 @@ read_payload_head() { # $count, and the environment into memory: it never has a 
 }
 
 take() { # BYTES FILE: exactly so many from stdin, and not one further
-    : >"$2" || return 1
+    true >"$2" || return 1
     left_=$1
     while [ "$left_" -gt 0 ]; do
         case $(LC_ALL=C dd bs="$left_" count=1 2>&1 >>"$2") in
@@ -238,7 +239,7 @@ supervise() { # TIMEOUT CAP DIGEST. stdin: the payload. stdout: the follower's e
     who_am_i
     identity="$own $start $boot $3"
     # Room for the exit record is taken before anything runs, so that a full disk cannot lose it.
-    printf '%-159s\n%-95s\n' "$identity" reserved >"$run.$$" && : >>"$run.out" || {
+    printf '%-159s\n%-95s\n' "$identity" reserved >"$run.$$" && true >>"$run.out" || {
         rm -f "$run.$$" "$script"
         die "no room in $runs"
     }
@@ -332,7 +333,7 @@ show() { # what is new: all cats share one open file, each goes on where the las
 show_if_new() { # a look at two times saves a fork where nothing has been written
     [ "$run.out" -ot "$run.mark.$nonce" ] && return
     [ -s "$run.out" ] || return
-    : >"$run.mark.$nonce"
+    true >"$run.mark.$nonce"
     show
 }
 
@@ -384,7 +385,7 @@ follow() { # OFFSET. stdin: tick, beat, done
     say "END size=$size sum=${sum:-none} $state"
     [ ! -e "$run.mark.$nonce" ] || rm -f "$run.mark.$nonce"
     while read -r word <&4; do
-        if [ "$word" = "ack $nonce" ]; then : >"$run.acked"; return; fi
+        if [ "$word" = "ack $nonce" ]; then true >"$run.acked"; return; fi
     done
 }
 
@@ -442,10 +443,14 @@ cancel() { # GRACE
     fi
     case $state in
     running | *child=alive*) ;;
+    done*) # its leader has ended; nobody else of the group is hit, for by now its number may be a stranger's
+        if read_child && [ "$c_boot" = "$boot" ] && group_alive; then say "STATE $state stopped=no"; else say "STATE $state"; fi
+        return
+        ;;
     *child=gone*) if read_child && group_alive; then gone=no; else gone=yes; fi; say "STATE $state stopped=$gone"; return ;;
     *) say "STATE $state"; return ;;
     esac
-    : >"$run.cancelled" || die "no room in $runs"
+    true >"$run.cancelled" || die "no room in $runs"
     clock; until_=$((now + 300))
     until read_child || [ "$now" -ge "$until_" ]; do nap 0.05 5; done
     gone=no
@@ -529,9 +534,11 @@ put() { # TOKEN SIZE SHA256 MODE
     temporary=$parent/.canary-tui.$1.$nonce
     trap 'rm -f "$temporary"' EXIT
     trap 'exit 1' HUP INT TERM PIPE
-    : >"$temporary" || die 'cannot write to its folder'
+    set -C # a new file or none: never through a link that was there first
+    true >"$temporary" || die 'cannot write to its folder'
+    set +C
     say SEND
-    cat >"$temporary" || die 'cannot write it'
+    cat >>"$temporary" || die 'cannot write it'
     same_bytes "$temporary" "$2" "$3" || die 'it did not arrive whole'
     chmod "$4" "$temporary" && mv -f "$temporary" "$path" || die 'cannot put it in its place'
     say STORED
@@ -572,7 +579,7 @@ void)
     ;;
 status) know_place; look; say "STATE $state boot=$boot.$born" ;;
 cancel) boot_id; umask 077; cancel "$4" ;;
-ack) umask 077; [ -e "$run.exit" ] && : >"$run.acked"; know_place; look; say "STATE $state boot=$boot.$born" ;;
+ack) umask 077; [ -e "$run.exit" ] && true >"$run.acked"; know_place; look; say "STATE $state boot=$boot.$born" ;;
 gc) umask 077; tidy; say GC ;;
 plain)
     exec 4<&0 6>&1
