@@ -31,7 +31,7 @@ class Candidates:
     def sentence(self, origin: str) -> str:
         """The line below the table: who would go first, and how many after."""
         if self.why_not:
-            return f"{self.why_not}; enter shows the plan"
+            return f"Enter shows the plan. {self.why_not}"
         picking = self.picking
         if not picking.marked:
             return f"Canaries: none yet of {count(len(picking.rows), 'target')}; space marks, s suggests"
@@ -104,7 +104,8 @@ def _preselected(choices: Choices, offered: Offered, facts: Iterable[TargetFacts
 def _why_not(choices: Choices, offered: Offered) -> str:
     if choices.only is not None:
         return f"Nothing to pick: --only {choices.only} is the subset itself"
-    return "; ".join(("Nothing to pick", *offered.notes))
+    # The plan tells the rest; here one line has to do.
+    return ": ".join(("Nothing to pick", *offered.notes[:1]))
 
 
 def _row(target: Target) -> Row:

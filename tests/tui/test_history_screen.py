@@ -98,3 +98,15 @@ async def test_ctrl_c_on_a_live_rollout_asks_what_to_stop_and_ends_nothing(tmp_p
         await press(pilot, "ctrl+c")
         await shows(app, "Keep going")
         assert app.return_value is None
+
+
+async def test_at_80_columns_every_column_has_its_title_and_enter_stands_in_the_footer(tmp_path, state):
+    rollout(state, "2026-11-23T101500Z", "aborted")
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "h")
+        await shows(app, "HISTORY  shop", "enter Open", "BY        TOOK")
+        lines = screen_lines(app)
+        row = next(line for line in lines if "aborted" in line)
+        head = next(line for line in lines if "TOOK" in line)
+        assert row.index("0 s") == head.index("TOOK")

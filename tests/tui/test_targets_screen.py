@@ -146,7 +146,7 @@ async def test_several_environments_are_offered_with_their_sizes(tmp_path):
 
 async def test_where_no_canary_wave_applies_there_is_nothing_to_pick_and_enter_shows_the_plan(tmp_path):
     async with opened(tmp_path, environment="staging") as (app, pilot):
-        await shows(app, "Nothing to pick; wave 'canary' and its gate do not exist in staging")
+        await shows(app, "Enter shows the plan. Nothing to pick: wave 'canary' and its gate do not")
         await press(pilot, "s")
         await shows(app, "Nothing to pick")
         await press(pilot, "enter")
@@ -155,7 +155,7 @@ async def test_where_no_canary_wave_applies_there_is_nothing_to_pick_and_enter_s
 
 async def test_a_broken_file_shows_every_problem_and_is_read_again(tmp_path):
     broken = SHOP.replace('roles = ["web"]', 'rols = ["web"]', 1)
-    async with opened(tmp_path, broken) as (app, pilot):
+    async with opened(tmp_path, broken, size=(120, 24)) as (app, pilot):
         await shows(app, "shop.toml:11:1", "rols", "did you mean", "^")
         (tmp_path / "shop.toml").write_text(SHOP, encoding="utf-8")
         await press(pilot, "r")

@@ -19,7 +19,7 @@ from canary_tui.engine.control import Notice, Opened, Refused, Resume
 from canary_tui.engine.operator import operator
 from canary_tui.store.history import RolloutSummary, history
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.phrases import short_time
+from canary_tui.tui.phrases import tight_time
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.widgets.footer import KeyBar
 from canary_tui.tui.widgets.header import TitleBar
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _MOST = 200
 """Rollouts that are listed: the youngest."""
-_HEAD = "  WHEN               RELEASE        RESULT            TARGETS   BY           TOOK"
+_HEAD = "  WHEN               RELEASE        RESULT            TARGETS   BY        TOOK"
 
 
 def summary_pieces(summary: RolloutSummary) -> Iterator[tuple[str, str]]:
@@ -39,16 +39,26 @@ def summary_pieces(summary: RolloutSummary) -> Iterator[tuple[str, str]]:
     style = "bold $error" if summary.verdict else "bold $warning"
     yield (f"  {when}   {one_line(summary.release):14.14} ", "")
     yield (f"{one_line(verdict):18.18}", "$success" if summary.verdict == "succeeded" else style)
-    yield (f"{summary.targets:>7,}   {one_line(summary.by.user):12.12} ", "")
+    yield (f"{summary.targets:>7,}   {one_line(summary.by.user):9.9} ", "")
     if summary.ended_at is not None:
-        yield (short_time(max(0.0, summary.ended_at - summary.started_at)), "$foreground 65%")
+        yield (tight_time(max(0.0, summary.ended_at - summary.started_at)), "$foreground 65%")
+
+
+class Rollouts(OptionList):
+    """The list; its enter is an action of ours, so that the footer and the help know it."""
+
+    BINDINGS = bindings("history.open")
+
+    def action_open(self) -> None:
+        """The one under the cursor."""
+        self.action_select()
 
 
 class HistoryScreen(Screen[None]):
     """The list, the youngest first."""
 
     BINDINGS = bindings("history", "move")
-    AUTO_FOCUS = "OptionList"
+    AUTO_FOCUS = "Rollouts"
 
     if TYPE_CHECKING:
         app: CanaryApp
@@ -62,7 +72,7 @@ class HistoryScreen(Screen[None]):
         """Title, list, what is going on, keys."""
         yield TitleBar(f"HISTORY  {self._fleet}")
         yield Static(Content(_HEAD), classes="list-head")
-        yield OptionList(markup=False, id="rollouts")
+        yield Rollouts(markup=False, id="rollouts")
         yield Static(id="summary")
         yield KeyBar()
 
