@@ -122,7 +122,7 @@ _FINALLY = [{"name": "tidy", "run": "rm -rf ~/releases/*.part\n"}]
 def _waves(canary_port: int) -> list[dict[str, object]]:
     gate = {
         "instructions": (
-            "$CANARIES run $RELEASE now. Read what they printed, and look at the shop:\n"
+            "Read what $CANARIES printed, and look at the shop:\n"
             f"http://127.0.0.1:{canary_port}/ is web-1, and must show $RELEASE.\n"
         ),
         "checklist": ["web-1's page shows the new release"],
