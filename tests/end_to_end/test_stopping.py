@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
-import subprocess
 
 import pytest
 from farm import Farm
@@ -119,7 +119,7 @@ async def test_a_stop_that_nobody_saw_is_unconfirmed(tmp_path, state, four_serve
         assert "web-1: stop unconfirmed" in canary_tui(state, "replay", "--headless").out
         pid = farm.targets[0].read("pid").strip()
         assert not gone(pid)
-        subprocess.run(["kill", "-KILL", f"-{pid}"], check=True)
+        os.killpg(int(pid), signal.SIGKILL)
 
 
 async def test_a_stopped_step_is_asked_about_on_resume_and_not_run_again(farm, state):
