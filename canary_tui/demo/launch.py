@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import select
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from canary_tui.demo.faults import parse_faults
 from canary_tui.demo.fleet import ENVIRONMENT, FLEET_FILE, PORTS_FILE, SUGGESTED
-from canary_tui.demo.sweep import end_marked_processes
+from canary_tui.demo.sweep import MARK, end_marked_processes
 from canary_tui.errors import CanaryError, UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
+_STATE = "CANARY_TUI_STATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,11 @@ class Order:
 
 @dataclass(slots=True)
 class Demo:
-    """A demo fleet that is up. Use as a context manager, or call `stop`; it also ends with this process."""
+    """A demo fleet that is up. Use as a context manager, or call `stop`; it also ends with this process.
+
+    As a context it owns what this process starts meanwhile: rollouts are kept in the demo's folder unless it is said
+    where (another demo's would tell releases that are on no target of this one), and no engine outlives the servers.
+    """
 
     folder: Path
     release: str
@@ -56,6 +62,8 @@ class Demo:
     """The environment to offer."""
     _process: subprocess.Popen[bytes]
     _temporary: bool
+    _before: dict[str, str | None] = field(default_factory=dict)
+    """Variables of this process, as they were outside the context."""
 
     @property
     def fleet_path(self) -> Path:
@@ -70,9 +78,17 @@ class Demo:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
+        ours = {MARK: str(self.folder), _STATE: os.environ.get(_STATE) or str(self.folder / "state")}
+        self._before = {name: os.environ.get(name) for name in ours}
+        os.environ.update(ours)
         return self
 
     def __exit__(self, *_: object) -> None:
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
         self.stop()
 
 

@@ -19,6 +19,7 @@ from canary_tui.demo.fleet import TARGETS
 from canary_tui.demo.launch import start_demo, write_demo
 from canary_tui.demo.sweep import marked_processes
 from canary_tui.errors import CanaryError, UsageError
+from canary_tui.store.directory import state_directory
 
 needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not installed")
 
@@ -215,3 +216,20 @@ def test_the_sweep_ends_a_family_that_keeps_forking(tmp_path):
         wait_until(lambda: len(marked_processes(tmp_path)) > 5)
         end_marked_processes(tmp_path)
         assert [pid for pid in marked_processes(tmp_path) if alive(pid)] == []
+
+
+def test_rollouts_of_a_demo_are_kept_in_its_folder_unless_it_is_said_where(tmp_path, monkeypatch):
+    monkeypatch.delenv("CANARY_TUI_STATE", raising=False)
+    with start_demo() as demo:
+        assert state_directory(None, os.environ) == demo.folder / "state"
+    assert "CANARY_TUI_STATE" not in os.environ
+    assert not demo.folder.exists()
+    monkeypatch.setenv("CANARY_TUI_STATE", str(tmp_path / "mine"))
+    with start_demo():
+        assert state_directory(None, os.environ) == tmp_path / "mine"
+
+
+def test_no_engine_outlives_the_servers_of_a_demo():
+    with start_demo():
+        engine = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    assert engine.wait(10) == -signal.SIGKILL
