@@ -456,10 +456,11 @@ def _completed_code(plan: Plan, state: RolloutState) -> ExitCode:
 
 
 def _has_it(plan: Plan, target: TargetState) -> bool:
+    """It ran every step, and does not say itself that it has another release; or it had this one before."""
     track = target.steps
-    return (track.outcome == "ok" and not track.skipped) or (
-        track.outcome == "skipped" and target.previous == plan.release
-    )
+    if track.outcome == "skipped":
+        return target.previous == plan.release
+    return track.outcome == "ok" and not track.skipped and target.reported in (None, "", plan.release)
 
 
 def _done(plan: Plan, state: RolloutState) -> str:
@@ -496,6 +497,8 @@ def _names(targets: Sequence[TargetState]) -> str:
 
 def _named(target: TargetState) -> str:
     track = target.steps
+    if track.outcome == "ok" and target.reported:
+        return f"{target.name} (reports {target.reported})"
     if track.outcome not in FAILING:
         return target.name
     code = f"exit {track.exit_code}" if track.outcome == "failed" and track.exit_code else ""

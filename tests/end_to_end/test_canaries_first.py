@@ -42,7 +42,7 @@ to = "uploaded"
 
 @pytest.fixture
 def every_kind(any_farm):
-    (any_farm.folder / "mark.sh").write_text("echo script >> deployed\n")
+    (any_farm.folder / "mark.sh").write_text("echo script >> deployed; echo $RELEASE > REVISION\n")
     (any_farm.folder / "artifact").write_text("bytes")
     return fleet_file(any_farm, EVERY_KIND)
 
