@@ -24,6 +24,7 @@ from canary_tui.engine.loop import Rollout
 from canary_tui.engine.remote import Network, ProbeRequest
 from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.session import Session, ending, exit_code
+from canary_tui.ssh.output import make_safe
 
 _PINGS = 64
 
@@ -76,7 +77,7 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
         _say(f"the engine had to end: {error}; go on with: canary-tui resume {session.directory.id}")
         return error.exit_code
     if not as_json:
-        print(ending(state), flush=True)
+        print(_inert(ending(state)), flush=True)
     return exit_code(state)
 
 
@@ -101,7 +102,7 @@ class Printer:
     def recorded(self, record: Record) -> None:
         """Print one record."""
         if self._as_json:
-            print(json.dumps(encode(record), ensure_ascii=False), flush=True)
+            print(json.dumps(encode(record)), flush=True)
         if line := narrate(record.event, self._session.state):
             _say(f"{clock(record.at)} {line}")
         if isinstance(record.event, e.GateOpened) and self._approval is not None:
@@ -147,9 +148,9 @@ def print_journal(records: list[Record], *, as_json: bool) -> RolloutState:
     for record in records:
         apply(state, record)
         if as_json:
-            print(json.dumps(encode(record), ensure_ascii=False))
+            print(json.dumps(encode(record)))
         elif line := narrate(record.event, state):
-            print(f"{clock(record.at)} {line}")
+            print(_inert(f"{clock(record.at)} {line}"))
     return state
 
 
@@ -168,7 +169,12 @@ def clock(at: float) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(_inert(line), file=sys.stderr, flush=True)
+
+
+def _inert(line: str) -> str:
+    """One line that no terminal acts on: what people and journals say was not made safe before."""
+    return " ".join(make_safe(line).splitlines())
 
 
 def narrate(event: Event, state: RolloutState) -> str:
