@@ -142,7 +142,13 @@ nap() { # SECONDS HUNDREDTHS
 # --- stopping: never a signal without knowing whom it hits ------------------------------------------------------------
 
 signal_group() { # NAME. Without a group of its own (no setsid anywhere) there is only the leader.
-    kill -s "$1" "-$c_pid" 2>/dev/null || kill -s "$1" -- "-$c_pid" 2>/dev/null || kill -s "$1" "$c_pid" 2>/dev/null
+    case $c_pid in '' | 0 | 1 | *[!0-9]*) return 1 ;; esac
+    # Without "--" only a builtin is asked: procps' own kill reads -12345 as -1, which is everybody.
+    kill -s "$1" -- "-$c_pid" 2>/dev/null || builtin_kill "$1" "-$c_pid" || kill -s "$1" "$c_pid" 2>/dev/null
+}
+
+builtin_kill() { # NAME WHOM
+    case $(command -v kill) in kill) kill -s "$1" "$2" 2>/dev/null ;; *) return 1 ;; esac
 }
 
 group_alive() { # does anything live in the group of the child? A zombie does not.
