@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from driving import opened, press, screen_lines, screen_text, scripted_engine, shows, type_text, until
+from recorded import Recorded
 from textual.content import Content
 from textual.widgets import Static
 
@@ -228,3 +229,18 @@ async def test_the_last_net_is_under_every_widget(tmp_path):
         app.screen.query_one("#summary", Static).update(Content("\x1b]52;c;aGk=\x07\x9b2Jafter the net"))
         await shows(app, "after the net")
         assert all(character.isprintable() or character == "\n" for character in screen_text(app))
+
+
+async def test_leaving_after_the_engine_died_is_no_success(tmp_path):
+    recorded = Recorded(tmp_path / "r").start()
+    engine = ("--die", "--directory", str(recorded.directory))
+    async with opened(tmp_path, engine=engine) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "enter")
+        await shows(app, "PLAN")
+        await press(pilot, "S", "enter")
+        await shows(app, "the engine is gone", "canary-tui resume")
+        await press(pilot, "q")
+        await until(lambda: app.return_code is not None or app.return_value is not None)
+        assert app.return_value == ExitCode.INTERRUPTED
+    recorded.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from driving import press, screen_lines, screen_text, shows, type_text, until
 from recorded import Recorded, Stage, Wire, make_plan
+from textual import events
 
 from canary_tui.tui.screens.rollout import RolloutScreen
 from canary_tui.tui.widgets.log_pane import LogPane
@@ -228,3 +229,15 @@ async def test_a_log_of_300_mb_opens_at_once_and_memory_stays_flat(tmp_path):
         await press(pilot, "enter")
         await shows(app, "no more above", deadline=60)
         assert resident() - before < 40_000_000
+
+
+async def test_keys_that_follow_enter_at_once_do_not_get_into_what_is_searched(tmp_path):
+    recorded = running(tmp_path, "shop one", "shop two")
+    async with watched(recorded) as (app, pilot, pane):
+        await shows(app, "shop two")
+        await press(pilot, "slash")
+        await shows(app, "enter Done  esc Leave")
+        for key, character in (("s", "s"), ("h", "h"), ("enter", "\r"), ("n", "n")):
+            app.post_message(events.Key(key, character))
+        await until(lambda: pane.view.searching)
+        assert pane.view.searching.query == "sh"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
+from canary_tui.tui.actions import bindings
 from canary_tui.tui.logs import ShownLogs
 from canary_tui.tui.phrases import short_size, short_time
 from canary_tui.tui.watching import Watching
@@ -47,11 +49,22 @@ class LogTitle(Toned):
 class QueryField(Input):
     """Where a search is typed; it changes nothing but what is shown, so it may be pasted."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = bindings("field.done", "field.leave")
 
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=True)
         self.cursor_blink = False
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Enter at once: as a binding it would be overtaken by the characters that are typed after it."""
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            await self.action_submit()
+
+    async def action_done(self) -> None:
+        """What enter does in an input."""
+        await self.action_submit()
 
     def action_leave(self) -> None:
         self.screen.query_one(LogPane).stop_asking()

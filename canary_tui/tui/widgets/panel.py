@@ -85,9 +85,14 @@ class TypedField(Input):
         """An enter right behind a character was pasted, where the terminal does not mark pastes as such."""
         typed = event.time - self._last_key > _PASTED
         self._last_key = event.time
-        if event.key == "enter" and not typed:
-            event.stop()
-            event.prevent_default()
+        if event.key != "enter":
+            return
+        # At once: as a binding it would be overtaken by the characters that are typed after it.
+        event.stop()
+        event.prevent_default()
+        if typed:
+            await self.action_submit()
+        else:
             self.value = ""
             self.notify("That came all at once, as a paste does. Type it.", severity="warning", markup=False)
 
