@@ -230,7 +230,7 @@ def _screens(
     return run_app(
         AppOptions(
             state=_state(), fleet=fleet, rollout=rollout, resume=resume, choices=choices or Choices(""),
-            theme=options.theme, mouse=options.mouse,
+            theme=options.theme, mouse=options.mouse, demo=getattr(options, "demo", False),
         )
     )  # fmt: skip
 
@@ -486,6 +486,7 @@ def _demo(options: argparse.Namespace) -> ExitCode:
         sys.stderr.write(f"demo fleet: {demo.fleet_path}\n")
         words = ["run", str(demo.fleet_path), "--release", options.release or demo.release, "--env", demo.environment]
         chosen = _parser().parse_args(words)
+        chosen.demo = not options.folder
         for name in ("headless", "json", "approve_with", "mouse", "theme"):
             setattr(chosen, name, getattr(options, name))
         code = _run(chosen)

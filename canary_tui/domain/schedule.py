@@ -24,7 +24,6 @@ from canary_tui.domain.state import (
     applicable,
     can_roll_back,
     is_durable,
-    unknown_phase,
 )
 from canary_tui.errors import ExitCode
 
@@ -348,7 +347,7 @@ def _wind_down(plan: Plan, state: RolloutState, why: Ending) -> Sequence[Action]
         deploying = [name for name in _to_cancel(state) if name not in rolling]
         return [Cancel(name) for name in deploying] if why == "aborted" else []
     if not state.attended and settleable(state):
-        return [e.EngineStopped("unknown")]
+        return _settle_first(state)
     if _rolls_back(plan, state, why):
         changed = [t for wave in reversed(plan.waves) for t in (state.targets[n] for n in wave.targets) if t.changed]
         able = tuple(target.name for target in changed if can_roll_back(plan, target))
@@ -385,16 +384,17 @@ def _single_rollbacks(plan: Plan, state: RolloutState) -> Iterator[Action]:
 def _roll_back(plan: Plan, state: RolloutState) -> Sequence[Action]:
     """Newest wave first, each as parallel as it went out; one that fails holds up nobody else."""
     if not state.census.count("rolling back"):
-        if _waits_for_settling(state):
-            return []
+        if settleable(state):
+            return _settle_first(state)
         assert state.ending is not None
         return [e.FinallyStarted(state.ending, _touched(plan, state))]
     newest = state.targets[state.census.last("rolling back")].wave
     return list(_window(plan, state, "rollback", newest, newest, plan.waves[newest].parallel))
 
 
-def _waits_for_settling(state: RolloutState) -> bool:
-    return state.attended and bool(settleable(state))
+def _settle_first(state: RolloutState) -> Sequence[Action]:
+    """An unknown outcome is for a person to settle, or for the next engine to ask the target about again."""
+    return [] if state.attended else [e.EngineStopped("unknown")]
 
 
 def _window(
@@ -414,8 +414,8 @@ def _window(
 def _finish(plan: Plan, state: RolloutState) -> Sequence[Action]:
     if state.census.count("cleaning"):
         return list(_window(plan, state, "finally", 0, len(plan.waves) - 1, CLEANING))
-    if _waits_for_settling(state):
-        return []
+    if settleable(state):
+        return _settle_first(state)
     if plan.current and state.census.count("unread"):
         return [ReadRelease(name) for name in islice(state.census.among("unread"), CLEANING)]
     return [_conclusion(plan, state)]
@@ -449,8 +449,6 @@ def _conclusion(plan: Plan, state: RolloutState) -> e.RolloutFinished:
 
 def _completed_code(plan: Plan, state: RolloutState) -> ExitCode:
     targets = list(state.targets.values())
-    if any(unknown_phase(target) for target in targets):
-        return ExitCode.UNKNOWN
     clean = all(target.finally_ is None or target.finally_.outcome == "ok" for target in targets)
     return ExitCode.SUCCEEDED if clean and all(_has_it(plan, target) for target in targets) else ExitCode.PARTLY
 

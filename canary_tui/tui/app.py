@@ -49,6 +49,8 @@ class AppOptions:
     fleet: Path | None = None
     rollout: Path | None = None
     resume: bool = False
+    demo: bool = False
+    """Its servers end with the app: what has not ended by then never will."""
     choices: Choices = Choices("")
     theme: str = ""
     mouse: bool = False
@@ -187,7 +189,7 @@ class CanaryApp(App[ExitCode]):
             self.exit(ExitCode(ended.exit_code) if ended is not None else cut)
         elif not isinstance(self.screen, LeaveScreen):
             assert self.link.opened is not None
-            self.push_screen(LeaveScreen(self.link.opened.rollout), self._leave)
+            self.push_screen(LeaveScreen(self.link.opened.rollout, demo=self.options.demo), self._leave)
 
     def _leave(self, leave: bool | None) -> None:
         if leave:
@@ -296,5 +298,5 @@ def _print_last_words(app: CanaryApp) -> None:
     if app.link.gone:
         sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
     ended = app.link.ended
-    if app.link.opened is not None and (ended is None or ended.exit_code in _GOES_ON):
+    if app.link.opened is not None and not app.options.demo and (ended is None or ended.exit_code in _GOES_ON):
         sys.stderr.write(printable(f"canary-tui: not ended; canary-tui resume {app.link.opened.rollout} goes on\n"))

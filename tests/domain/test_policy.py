@@ -368,6 +368,10 @@ class Rollouts(RuleBasedStateMachine):
         assert asked, "nothing runs, nobody is asked, and it has not ended"
 
     @invariant()
+    def no_rollout_ends_while_an_outcome_is_unknown(self) -> None:
+        assert self.state.verdict is None or not schedule.settleable(self.state)
+
+    @invariant()
     def replay_of_the_records_is_the_state(self) -> None:
         assert replay(self.records) == self.state
 

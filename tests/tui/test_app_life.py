@@ -244,3 +244,11 @@ async def test_leaving_after_the_engine_died_is_no_success(tmp_path):
         await until(lambda: app.return_code is not None or app.return_value is not None)
         assert app.return_value == ExitCode.INTERRUPTED
     recorded.close()
+
+
+async def test_leaving_a_demo_promises_no_resume(tmp_path):
+    async with opened(tmp_path, engine=("--directory", str(tmp_path / "a-rollout")), demo=True) as (app, pilot):
+        await started(app, pilot)
+        await press(pilot, "ctrl+q")
+        await shows(app, "The demo's servers end with this screen", "L Leave")
+        assert "canary-tui resume" not in screen_text(app)

@@ -134,21 +134,21 @@ class LeaveScreen(ModalScreen[bool]):
 
     BINDINGS = bindings("leave")
 
-    def __init__(self, rollout: str) -> None:
+    def __init__(self, rollout: str, *, demo: bool = False) -> None:
         super().__init__()
-        self._rollout = rollout
+        self._text = (
+            "Without this screen nothing new is started,\n"
+            "what runs on the targets goes on, and every gate holds.\n\n"
+            f"Later:  canary-tui resume {one_line(rollout)}\n"
+        )
+        if demo:
+            self._text = "The demo's servers end with this screen, and the rollout with them.\n"
 
     def compose(self) -> ComposeResult:
         """The sentence and the keys."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content("A rollout is live")
-            yield Static(
-                Content(
-                    "Without this screen nothing new is started,\n"
-                    "what runs on the targets goes on, and every gate holds.\n\n"
-                    f"Later:  canary-tui resume {one_line(self._rollout)}\n"
-                )
-            )
+            yield Static(Content(self._text))
             yield KeyBar()
 
     def action_leave(self) -> None:

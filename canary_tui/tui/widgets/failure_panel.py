@@ -247,7 +247,7 @@ class FailurePanel(Panel):
     def _in_full(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> list[Content]:
         """Why the target under the cursor is not ok, where the rows have no room for it."""
         rows = {name: _row(plan, state, state.targets[name]) for name in names}
-        if all(pieces_width(row) + 5 <= self.size.width for row in rows.values()):
+        if all(pieces_width(row) + 5 <= self.screen.size.width for row in rows.values()):
             return []
         current = self.query_one(FailureList).current or names[0]
         return [line(f" {current}: ", *(text.strip(" :") for text, _ in rows[current][-1:]))]

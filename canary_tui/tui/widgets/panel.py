@@ -134,7 +134,10 @@ class PanelTitle(Toned):
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
         width = self.size.width
-        right = "  ".join(part for part in ("[ ] scroll" if self._cut else "", self._right) if part)
+        scroll = "[ ] scroll" if self._cut else ""
+        right = "  ".join(part for part in (scroll, self._right) if part)
+        if pieces_width([(self._left + right, "")]) + 9 > width:
+            right = scroll  # what is asked comes before since when
         right = f" {right} ==" if right else "=="
         room = width - len(right) - 4
         left = f" {fit(self._left, room).rstrip()} " if room > 8 else " "
