@@ -77,7 +77,7 @@ class GatePanel(Panel):
                 self._armed, self._note = True, ""
             return
         self._armed, self._note = True, ""
-        self.ask(f" A: {summary.question}:", self._typed)
+        self.ask(f" A: {summary.question}:", self._typed, by_hand=True)
 
     def explain(self) -> None:
         """`A` while approving is locked: not silence."""

@@ -79,6 +79,8 @@ class TypedField(Input):
 
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=False)
+        self.by_hand = False
+        """An enter that comes too fast after a character ends nothing: this decides something by itself."""
         self._last_key = float("-inf")
 
     async def _on_key(self, event: events.Key) -> None:
@@ -90,7 +92,7 @@ class TypedField(Input):
         # At once: as a binding it would be overtaken by the characters that are typed after it.
         event.stop()
         event.prevent_default()
-        if typed:
+        if typed or not self.by_hand:
             await self.action_submit()
         else:
             self.value = ""
@@ -236,8 +238,9 @@ class Panel(Vertical):
     def asking(self) -> bool:
         return self._on_typed is not None
 
-    def ask(self, label: str, on_typed: Callable[[str], None]) -> None:
+    def ask(self, label: str, on_typed: Callable[[str], None], *, by_hand: bool = False) -> None:
         """Open the field, empty, with what it is for; `enter` hands over what was typed."""
+        self.field.by_hand = by_hand
         self._on_typed = on_typed
         self.field.value = ""
         self._put(".panel-label", line(label))
