@@ -544,11 +544,13 @@ put() { # TOKEN SIZE SHA256 MODE
     true >"$temporary" || die 'cannot write to its folder'
     set +C
     say SEND
-    cat >>"$temporary" || die 'cannot write it'
-    same_bytes "$temporary" "$2" "$3" || die 'it did not arrive whole'
-    chmod "$4" "$temporary" && mv -f "$temporary" "$path" || die 'cannot put it in its place'
+    cat >>"$temporary" || spoiled 'cannot write it'
+    same_bytes "$temporary" "$2" "$3" || spoiled 'it did not arrive whole'
+    chmod "$4" "$temporary" && mv -f "$temporary" "$path" || spoiled 'cannot put it in its place'
     say STORED
 }
+
+spoiled() { rm -f "$temporary"; die "$1"; } # nothing is left of it when that is heard
 
 # --- what was asked for -----------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from canary_tui.domain import events as e
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
 CUTS = int(os.environ.get("CANARY_TUI_KILLS", "6"))
 """Cuts in all, spread over the rollouts."""
-THOROUGH = CUTS > 12
+THOROUGH = CUTS > 12 or bool(os.environ.get("CANARY_TUI_CI"))
 LINES = 350_000
 ALL_AT_ONCE = '\n[[waves]]\nname = "all"\n'
 LOUD = (

@@ -209,9 +209,10 @@ def test_a_target_cannot_fake_a_mark_of_ours(tmp_path, whole_length):
     assert lines[4][25:] == "switch out| text"
 
 
-def open_logs() -> list[str]:
+def open_logs(folder: Path) -> list[str]:
     links = [f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd")]
-    return [path for path in (os.readlink(link) for link in links if os.path.lexists(link)) if path.endswith(".log")]
+    paths = [os.readlink(link) for link in links if os.path.lexists(link)]
+    return [path for path in paths if path.startswith(str(folder)) and path.endswith(".log")]
 
 
 async def test_sync_makes_ended_output_durable_and_closes_the_files(tmp_path, monkeypatch):
@@ -231,7 +232,7 @@ async def test_sync_makes_ended_output_durable_and_closes_the_files(tmp_path, mo
         assert sorted(synced) == sorted(str(log_path(logs.folder, f"web-{number}")) for number in range(1, 50))
         assert all(len(Path(path).read_bytes().splitlines()) == 3 for path in synced)
         logs.flush()
-        assert open_logs() == []
+        assert open_logs(tmp_path) == []
         async with asyncio.timeout(10):
             await logs.sync("web-1")
         assert len(synced) == 49

@@ -74,6 +74,11 @@ class TargetsScreen(Screen[None]):
         return self.query_one(TargetTable)
 
     @property
+    def _leaving(self) -> bool:
+        """The screen is being taken down, while a thread still read for it."""
+        return not self.query(TargetTable)
+
+    @property
     def filter(self) -> LineBar:
         """The filter's line."""
         return self.query_one("#filter", LineBar)
@@ -96,7 +101,8 @@ class TargetsScreen(Screen[None]):
         except CanaryError as error:
             self._refuse(error)
             return
-        await self._settle(self._choices.environment or "")
+        if not self._leaving:
+            await self._settle(self._choices.environment or "")
 
     def _refuse(self, error: CanaryError) -> None:
         assert self._options.fleet is not None
@@ -123,6 +129,8 @@ class TargetsScreen(Screen[None]):
         except PlanError as error:
             self._refuse(error)
             return
+        if self._leaving:
+            return
         self._origin = self._here.origin
         self.table.load(self._here.picking)
         self._filter_again()
@@ -135,7 +143,7 @@ class TargetsScreen(Screen[None]):
         """Old journals may be long: what they tell comes when it comes."""
         assert self._loaded is not None
         known = await asyncio.to_thread(last_known, self._options.state, self._loaded.fleet.name)
-        if known:
+        if known and not self._leaving:
             self._here = learn(self._here, known, self._choices.release, time.time())
             self.table.learn()
 
