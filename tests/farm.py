@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
 
@@ -50,8 +51,9 @@ class FarmTarget:
         return path.read_text(errors="replace") if path.exists() else ""
 
     def sessions(self) -> list[int]:
-        """Pids of the sshd processes that serve open connections (only where each target has its own sshd)."""
-        return [pid for pid in _children(self.listener) if _name(pid).startswith("sshd")]
+        """Pids of the sshd processes that serve open connections to the target's address."""
+        served = _connections_to(self.address)
+        return [pid for pid in _children(self.listener) if _name(pid).startswith("sshd") and served & _sockets(pid)]
 
     def kill_sessions(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal to the sshd of each open connection; how many there were."""
@@ -225,6 +227,22 @@ def _children(pid: int) -> list[int]:
         return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
+
+
+def _connections_to(address: str) -> set[str]:
+    """The inodes of the connections whose nearer end this address is."""
+    number = f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}"
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[1].startswith(f"{number}:")}
+
+
+def _sockets(pid: int) -> set[str]:
+    """The inodes of the sockets that a process has open."""
+    try:
+        links = [os.readlink(one) for one in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+    except OSError:
+        return set()
+    return {link[8:-1] for link in links if link.startswith("socket:[")}
 
 
 def _descendants(pid: int) -> list[int]:

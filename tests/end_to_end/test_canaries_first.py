@@ -73,16 +73,17 @@ def test_any_number_of_canaries_that_leaves_one_target(farm, state, canaries):
 @pytest.mark.parametrize(
     ("canaries", "said"),
     [
-        pytest.param("web-9", "web-9", id="nobody"),
-        pytest.param("web-*", "all 4 targets are canaries: a canary wave has 1 to 3", id="everybody"),
+        pytest.param("web-99", "web-99", id="nobody"),
+        pytest.param("web-*", "all {all} targets are canaries: a canary wave has 1 to {most}", id="everybody"),
     ],
 )
-def test_no_canary_and_all_canaries_are_refused_with_the_rule(farm, state, canaries, said):
+def test_no_canary_and_all_canaries_are_refused_with_the_rule(any_farm, state, canaries, said):
     """A2"""
-    ran = headless(state, fleet_file(farm, DEPLOY), "--canary", canaries)
+    count = len(any_farm.targets)
+    ran = headless(state, fleet_file(any_farm, DEPLOY), "--canary", canaries)
     assert ran.code == 2
-    assert said in ran.err
-    assert all(target.commands() == [] for target in farm.targets)
+    assert said.format(all=count, most=count - 1) in ran.err
+    assert all(target.commands() == [] for target in any_farm.targets)
 
 
 def test_a_rollout_with_nobody_to_pick_canaries_asks_for_them(farm, state):

@@ -208,28 +208,28 @@ async def test_a_waived_step_of_the_only_canary_does_not_open_the_gate(farm, sta
     assert untouched(farm.targets[1:])
 
 
-async def test_one_target_is_rolled_back_and_the_others_go_on(farm, state):
+async def test_one_target_is_rolled_back_and_the_others_go_on(any_farm, state):
     """G2, H1"""
     spoil_late = FAILS.replace("[ ! -e bad ] || exit 7; ", "").replace(
         "echo x >> checked", "echo x >> checked; [ ! -e bad ]"
     )
     async with Front(state) as front:
-        await failing(front, farm, "web-2", body=spoil_late + ROLLBACK)
-        assert farm.targets[1].read("REVISION") == "2.0\n"
+        await failing(front, any_farm, "web-2", body=spoil_late + ROLLBACK)
+        assert any_farm.targets[1].read("REVISION") == "2.0\n"
         await front.treat("rollback", "web-2", note="wrong disk")
         assert (await front.ended()).exit_code == 5
-    assert with_mark(farm, "back") == {"web-2"}
-    assert farm.targets[1].read("REVISION") == farm.targets[1].read("back") == "1.0\n"
-    assert with_mark(farm, "checked") == names(farm)
+    assert with_mark(any_farm, "back") == {"web-2"}
+    assert any_farm.targets[1].read("REVISION") == any_farm.targets[1].read("back") == "1.0\n"
+    assert with_mark(any_farm, "checked") == names(any_farm)
 
 
-async def test_aborting_at_a_failure_leaves_the_rest_alone(farm, state):
+async def test_aborting_at_a_failure_leaves_the_rest_alone(any_farm, state):
     """G2"""
     async with Front(state) as front:
-        await failing(front, farm, "web-2")
+        await failing(front, any_farm, "web-2")
         await front.abort("enough", rollback=False)
         assert (await front.ended()).exit_code == 3
-    assert untouched(farm.targets[2:])
+    assert untouched(any_farm.targets[2:])
 
 
 async def test_several_failing_targets_are_one_question(farm, state):

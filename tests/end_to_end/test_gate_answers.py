@@ -28,11 +28,11 @@ async def at_the_gate(front, plan):
 # Asking
 
 
-async def test_the_engine_answers_while_the_gate_stands(farm, state):
+async def test_the_engine_answers_while_the_gate_stands(any_farm, state):
     """F1: a gate is no pause; ticks, refusals and heartbeats go on, and the canary's log can be read."""
     gate = 'checklist = ["dashboards", "support"]\ninstructions = "Look at $CANARIES for $RELEASE."'
     async with Front(state) as front:
-        await at_the_gate(front, plan_of(fleet_file(farm, DEPLOY + waves("web-1", gate=gate))))
+        await at_the_gate(front, plan_of(fleet_file(any_farm, DEPLOY + waves("web-1", gate=gate))))
         assert front.state.plan.waves[0].gate.instructions == "Look at web-1 for 2.0."
         for item in (0, 1, 0):
             await front.send(Tick(front.state.rollout, 0, item, item != 0 or not front.state.gate.ticked, ANN))
@@ -41,7 +41,7 @@ async def test_the_engine_answers_while_the_gate_stands(farm, state):
         await front.notice(Heartbeat, 2)
         assert front.state.gate.decision == "open"
         assert (front.directory.logs / "web-1.log").exists()
-    assert looked_at_only(farm, "web-1")
+    assert looked_at_only(any_farm, "web-1")
 
 
 async def test_an_open_item_of_the_checklist_blocks_the_approval(farm, state):
@@ -126,11 +126,11 @@ async def test_the_end_of_the_terminal_or_the_engine_does_not_approve(farm, stat
 # What opens it
 
 
-async def test_an_approval_names_who_when_and_what_for(farm, state):
+async def test_an_approval_names_who_when_and_what_for(any_farm, state):
     """F3"""
     bob = Operator("bob", "laptop", "/dev/pts/3")
     async with Front(state) as front:
-        await at_the_gate(front, plan_of(fleet_file(farm, DEPLOY), canaries=("web-1",)))
+        await at_the_gate(front, plan_of(fleet_file(any_farm, DEPLOY), canaries=("web-1",)))
         shown = front.state.gate.evidence
         await front.approve("looks fine", by=bob)
         assert (await front.ended()).exit_code == 0
@@ -141,15 +141,15 @@ async def test_an_approval_names_who_when_and_what_for(farm, state):
     assert "bob approved (looks fine)" in canary_tui(state, "replay", "--headless").out
 
 
-def test_without_a_terminal_the_gate_holds(farm, state):
+def test_without_a_terminal_the_gate_holds(any_farm, state):
     """F9"""
-    ran = headless(state, fleet_file(farm, DEPLOY), "--canary", "web-1")
+    ran = headless(state, fleet_file(any_farm, DEPLOY), "--canary", "web-1")
     assert ran.code == 4
     assert "waiting at the gate after canary" in ran.out
     assert f"canary-tui resume {folded(state).rollout}" in ran.out
     again = canary_tui(state, "resume", "--headless")
     assert again.code == 4, "asking again does not help"
-    assert looked_at_only(farm, "web-1")
+    assert looked_at_only(any_farm, "web-1")
 
 
 def test_a_prepared_approval_lets_a_rollout_go_through(any_farm, state, tmp_path):
@@ -261,16 +261,16 @@ def _expiring(farm, on_expire, seconds="1s"):
 @pytest.mark.parametrize(
     ("on_expire", "verdict", "release"), [("abort", "expired", "2.0\n"), ("rollback", "rolled-back", "1.0\n")]
 )
-async def test_a_gate_that_nobody_answers_ends_the_rollout(farm, state, on_expire, verdict, release):
+async def test_a_gate_that_nobody_answers_ends_the_rollout(any_farm, state, on_expire, verdict, release):
     """F7"""
     async with Front(state) as front:
-        await at_the_gate(front, _expiring(farm, on_expire))
+        await at_the_gate(front, _expiring(any_farm, on_expire))
         assert (await front.ended()).exit_code == 6
         assert front.state.verdict == verdict
         [expired] = [record.at for record in front.records if isinstance(record.event, e.GateExpired)]
         assert expired - front.state.gates[0].opened_at >= 1
-    assert looked_at_only(farm, "web-1")
-    assert farm.targets[0].read("REVISION") == release
+    assert looked_at_only(any_farm, "web-1")
+    assert any_farm.targets[0].read("REVISION") == release
 
 
 async def test_a_gate_that_holds_goes_on_waiting(farm, state):

@@ -65,40 +65,42 @@ async def test_a_rollback_step_knows_both_releases(farm, state):
     assert farm.targets[0].read("told") == "2.0 to 1.0\n"
 
 
-async def test_a_target_without_a_former_release_is_named_and_not_guessed(farm, state):
+async def test_a_target_without_a_former_release_is_named_and_not_guessed(any_farm, state):
     """H2"""
-    (farm.targets[1].home / "REVISION").unlink()
+    (any_farm.targets[1].home / "REVISION").unlink()
     async with Front(state) as front:
-        await front.start(plan_of(fleet_file(farm, DEPLOY + ROLLBACK), canaries=("web-1", "web-2")))
+        await front.start(plan_of(fleet_file(any_farm, DEPLOY + ROLLBACK), canaries=("web-1", "web-2")))
         await front.event(e.GateOpened)
         await front.abort("no", rollback=True)
         ended = await front.ended()
         assert front.events(e.RollbackStarted)[0].unnamed == ("web-2",)
         assert "1 of 2 changed targets rolled back; not: web-2" in ended.message
         assert front.state.verdict == "aborted"
-    assert with_mark(farm, "back") == {"web-1"}
-    assert farm.targets[1].read("REVISION") == "2.0\n"
+    assert with_mark(any_farm, "back") == {"web-1"}
+    assert any_farm.targets[1].read("REVISION") == "2.0\n"
 
 
-async def test_an_unreachable_target_does_not_fail_the_rollback_of_the_others(farm, state, tmp_path):
+async def test_an_unreachable_target_does_not_fail_the_rollback_of_the_others(any_farm, state, tmp_path):
     """H2, L6: between the deploying and the rollback the server of web-2 shows another host key."""
-    known = tmp_path / "known_hosts"
-    known.write_text(farm.known_hosts.read_text())
-    config = write_config(farm, tmp_path / "config", "Host *", f" UserKnownHostsFile {known}")
-    fleet = fleet_file(farm, DEPLOY + ROLLBACK)
-    fleet.write_text(fleet.read_text().replace(str(farm.ssh_config), str(config)))
+    two, known = any_farm.targets[1], tmp_path / "known_hosts"
+    known.write_text(any_farm.known_hosts.read_text())
+    config = write_config(any_farm, tmp_path / "config", "Host *", f" UserKnownHostsFile {known}")
+    fleet = fleet_file(any_farm, DEPLOY + ROLLBACK)
+    fleet.write_text(fleet.read_text().replace(str(any_farm.ssh_config), str(config)))
     async with Front(state) as front:
         await front.start(plan_of(fleet, canaries=("web-1", "web-2", "web-3")))
         await front.event(e.GateOpened)
-        known.write_text(known.read_text().replace(farm.host_key(farm.targets[1]), another_host_key(tmp_path)))
-        farm.targets[1].kill_sessions()
+        entry = f"[{two.address}]:{any_farm.port} "
+        assert entry in known.read_text()
+        known.write_text(known.read_text().replace(entry + any_farm.host_key(two), entry + another_host_key(tmp_path)))
+        assert two.kill_sessions() == 1
         await front.abort("no", rollback=True)
         ended = await front.ended()
         assert ended.exit_code == 3
         assert "2 of 3 changed targets rolled back; not: web-2" in ended.message
         assert front.state.targets["web-2"].rollback.outcome == "unreachable"
-    assert with_mark(farm, "back") == {"web-1", "web-3"}
-    assert untouched(farm.targets[3:])
+    assert with_mark(any_farm, "back") == {"web-1", "web-3"}
+    assert untouched(any_farm.targets[3:])
 
 
 async def test_a_rollback_that_fails_on_one_goes_on_with_the_others(any_farm, state):

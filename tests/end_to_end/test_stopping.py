@@ -42,22 +42,22 @@ async def hanging(front, farm, body=FAMILY.format(trap="")):
 # Two stages
 
 
-async def test_the_first_stage_starts_nothing_new_and_lets_what_runs_end(farm, state):
+async def test_the_first_stage_starts_nothing_new_and_lets_what_runs_end(any_farm, state):
     """G5"""
     async with Front(state) as front:
-        await front.start(plan_of(fleet_file(farm, TWO_STEPS + waves("web-1 | web-2", parallel=1))))
-        await until(lambda: with_mark(farm, "pid") == {"web-1", "web-2"})
+        await front.start(plan_of(fleet_file(any_farm, TWO_STEPS + waves("web-1 | web-2", parallel=1))))
+        await until(lambda: with_mark(any_farm, "pid") == {"web-1", "web-2"})
         await front.stop(running=False)
         await front.event(e.StopRequested)
         assert all(one.running for name, one in front.state.targets.items() if name in ("web-1", "web-2"))
-        let_go(farm)
+        let_go(any_farm)
         assert (await front.ended()).exit_code == 130
         assert front.events(e.CancelStarted) == []
-    assert with_mark(farm, "after") == set()
-    assert untouched(farm.targets[2:])
+    assert with_mark(any_farm, "after") == set()
+    assert untouched(any_farm.targets[2:])
     assert canary_tui(state, "resume", "--headless").code == 4
-    assert with_mark(farm) == with_mark(farm, "after") == {"web-1", "web-2"}
-    assert set(times(farm).values()) == {0, 1}
+    assert with_mark(any_farm) == with_mark(any_farm, "after") == {"web-1", "web-2"}
+    assert set(times(any_farm).values()) == {0, 1}
 
 
 async def test_a_stop_can_be_taken_back_before_anything_was_stopped(farm, state):
