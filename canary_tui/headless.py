@@ -25,6 +25,7 @@ from canary_tui.engine.remote import Network, ProbeRequest
 from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.session import Session, ending, exit_code
 from canary_tui.ssh.output import make_safe
+from canary_tui.store.directory import resume_command
 
 _PINGS = 64
 
@@ -74,7 +75,7 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
     try:
         state = await session.run(printer, None, printer.begin)
     except CanaryError as error:
-        _say(f"the engine had to end: {error}; go on with: canary-tui resume {session.directory.id}")
+        _say(f"the engine had to end: {error}; go on with: {resume_command(session.directory.id)}")
         return error.exit_code
     if not as_json:
         print(_inert(ending(state)), flush=True)

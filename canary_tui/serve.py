@@ -41,7 +41,7 @@ from canary_tui.engine.remote import ProbeRequest, Question
 from canary_tui.errors import CanaryError, ExitCode
 from canary_tui.session import Session, ending, exit_code, open_again, open_new
 from canary_tui.ssh.network import SshNetwork
-from canary_tui.store.directory import RolloutDirectory
+from canary_tui.store.directory import RolloutDirectory, resume_command
 
 _LINE = 1 << 26
 """Bytes of the longest command: the plan of ten thousand targets is about 4 MB."""
@@ -201,7 +201,7 @@ class Engine:
 
     def _failed(self, session: Session, code: ExitCode, why: str) -> None:
         self._code = code
-        self._tell(Ended(code, f"{why}; go on with: canary-tui resume {session.directory.id}"))
+        self._tell(Ended(code, f"{why}; go on with: {resume_command(session.directory.id)}"))
 
     def _began(self, rollout: Rollout) -> None:
         self._rollout = rollout

@@ -20,7 +20,7 @@ from canary_tui.engine.steps import read_artifacts
 from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.ssh.output import Redactor, SafeSink, one_line
-from canary_tui.store.directory import RolloutDirectory, new_rollout
+from canary_tui.store.directory import RolloutDirectory, new_rollout, resume_command
 from canary_tui.store.history import write_summary
 from canary_tui.store.journal import JournalWriter, read_journal
 from canary_tui.store.known import remember
@@ -185,7 +185,7 @@ def ending(state: RolloutState) -> str:
         "interrupted": "stopped before its end",
         "terminated": "told to end; what runs on the targets goes on there",
     }
-    return f"{reasons[state.paused] if state.paused else 'ended early'}; go on with: canary-tui resume {state.rollout}"
+    return f"{reasons[state.paused] if state.paused else 'ended early'}; go on with: {resume_command(state.rollout)}"
 
 
 def _wave_name(state: RolloutState) -> str:

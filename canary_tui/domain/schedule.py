@@ -251,16 +251,16 @@ def blocked(plan: Plan, state: RolloutState) -> str:
         return f"{_count(unknown, 'target')} with an unknown outcome: {_names(unknown)}"
     if census.any("failing canary", state.wave):
         canaries = [state.targets[name] for name in census.among("failing canary", state.wave)]
-        return f"{_count(canaries, 'canary', 'canaries')} not ok, and a canary must be: {_names(canaries)}"
+        return f"{_count(canaries, 'canary', 'canaries')} not ok, so nothing more starts: {_names(canaries)}"
     failed, total = census.count("failing"), len(state.targets)
     allowed = plan.limits.failures.of(total)
     if failed > allowed:
         bad = failed_targets(state)
-        return f"{_count(bad, 'target')} of {total} not ok, limits.failures allows {allowed}: {_names(bad)}"
+        return f"{_count(bad, 'target')} of {total} not ok, limits.failures allows {allowed or 'none'}: {_names(bad)}"
     most = plan.limits.consecutive
     if most is not None and (in_a_row := _in_a_row(state)) > most:
         bad = failed_targets(state)
-        return f"{in_a_row} targets in a row not ok, limits.consecutive allows {most}: {_names(bad)}"
+        return f"{in_a_row} targets in a row not ok, limits.consecutive allows {most or 'none'}: {_names(bad)}"
     return ""
 
 

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import secrets
+import shlex
 import stat
 import time
 from collections.abc import Mapping
@@ -136,6 +137,12 @@ def _fleet_part(name: str) -> str:
 def latest(state_dir: Path, fleet: str | None = None) -> RolloutDirectory | None:
     """The rollout that was started last."""
     return next(iter(rollouts(state_dir, fleet)), None)
+
+
+def resume_command(rollout: str, environment: Mapping[str, str] = os.environ) -> str:
+    """What to type to go on with a rollout, from any terminal."""
+    state = environment.get("CANARY_TUI_STATE")
+    return f"canary-tui {f'--state-dir {shlex.quote(state)} ' if state else ''}resume {rollout}"
 
 
 def find_rollout(state_dir: Path, text: str) -> RolloutDirectory:

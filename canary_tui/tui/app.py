@@ -25,6 +25,7 @@ from canary_tui.domain.building import Choices
 from canary_tui.engine.control import Answered, Asked, Notice, Resume
 from canary_tui.engine.operator import operator
 from canary_tui.errors import ExitCode
+from canary_tui.store.directory import resume_command
 from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keymap import Settings, load_settings
 from canary_tui.tui.link import ENGINE, EngineLink
@@ -264,7 +265,7 @@ class CanaryApp(App[ExitCode]):
         if isinstance(self.screen, QuestionScreen):
             self.screen.dismiss(None)
         if self.link.opened is not None and self.link.ended is None:
-            text += f". What runs on the targets goes on; `canary-tui resume {self.link.opened.rollout}` takes over."
+            text += f". What runs on the targets goes on; `{resume_command(self.link.opened.rollout)}` takes over."
         for screen in self.screen_stack:
             if screen.is_mounted and not screen.query(Banner):
                 screen.mount(Banner(Content(one_line(text))))
@@ -298,5 +299,7 @@ def _print_last_words(app: CanaryApp) -> None:
     if app.link.gone:
         sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
     ended = app.link.ended
+    if app.link.opened is not None and ended is not None and ended.exit_code not in _GOES_ON:
+        sys.stdout.write(printable(f"{ended.message}\nlogs in {app.link.opened.directory}/logs\n"))
     if app.link.opened is not None and not app.options.demo and (ended is None or ended.exit_code in _GOES_ON):
-        sys.stderr.write(printable(f"canary-tui: not ended; canary-tui resume {app.link.opened.rollout} goes on\n"))
+        sys.stderr.write(printable(f"canary-tui: not ended; {resume_command(app.link.opened.rollout)} goes on\n"))

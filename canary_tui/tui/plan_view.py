@@ -175,7 +175,8 @@ def _limits(limits: Limits) -> str:
     if limits.consecutive is not None:
         text += f", {limits.consecutive} in a row"
     unavailable = "skipped" if limits.on_unavailable == "skip" else "a failure"
-    return f"{text}; past that: {limits.on_failure}. Unreachable before the start: {unavailable}."
+    then = {"ask": "you are asked", "abort": "the rollout ends", "rollback": "it is rolled back"}[limits.on_failure]
+    return f"{text}; when more do, {then}. Unreachable before the start: {unavailable}."
 
 
 def _left_alone(plan: Plan, reading: Reading) -> Iterator[Piece]:

@@ -11,6 +11,7 @@ from canary_tui.domain.plan import Plan
 from canary_tui.domain.state import RolloutState, TargetState, unknown_phase
 from canary_tui.engine.control import Ended
 from canary_tui.errors import ExitCode
+from canary_tui.store.directory import resume_command
 from canary_tui.tui.phrases import clock, short_time
 from canary_tui.tui.standing import current_step, standing, step_name
 from canary_tui.tui.watching import Watching
@@ -185,7 +186,7 @@ def _left(watching: Watching) -> Iterator[Line]:
     state = watching.state
     rollout = shlex.quote(state.rollout or watching.directory.name)
     if state.verdict is None:
-        yield [("go on      ", "strong"), (f"canary-tui resume {rollout}", "plain")]
+        yield [("go on      ", "strong"), (resume_command(rollout), "plain")]
     mixed = [t.name for t in state.targets.values() if t.changed and t.rollback is None]
     other = [t.name for t in state.targets.values() if t.name not in set(mixed)]
     if state.verdict in ("failed", "aborted", "expired") and mixed and other:

@@ -13,6 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from canary_tui.engine.remote import Question
+from canary_tui.store.directory import resume_command
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.widgets.filter_bar import Field
@@ -139,7 +140,7 @@ class LeaveScreen(ModalScreen[bool]):
         self._text = (
             "Without this screen nothing new is started,\n"
             "what runs on the targets goes on, and every gate holds.\n\n"
-            f"Later:  canary-tui resume {one_line(rollout)}\n"
+            f"Later:  {resume_command(one_line(rollout))}\n"
         )
         if demo:
             self._text = "The demo's servers end with this screen, and the rollout with them.\n"

@@ -17,6 +17,7 @@ from canary_tui.domain.plan import Plan
 from canary_tui.domain.state import RolloutState
 from canary_tui.engine.control import Ended, Notice, Refused
 from canary_tui.engine.operator import operator
+from canary_tui.store.directory import resume_command
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.gating import GateSummary, summarise
 from canary_tui.tui.screens.log_keys import LogKeys
@@ -171,10 +172,10 @@ class RolloutScreen(LogKeys):
             return ""
         rollout = self.watching.state.rollout or self.watching.directory.name
         if self.ended is not None and self.watching.quiet_for() > _LAST_RECORDS:
-            return f"{self.ended.message or 'the engine gave up'}; `canary-tui resume {rollout}` goes on."
+            return f"{self.ended.message or 'the engine gave up'}; `{resume_command(rollout)}` goes on."
         if not self.link.gone or self.query("Banner"):
             return ""
-        return f"{self.link.gone}. What runs on the targets goes on; `canary-tui resume {rollout}` takes over."
+        return f"{self.link.gone}. What runs on the targets goes on; `{resume_command(rollout)}` takes over."
 
     # panels: one at a time, what is most urgent on top
 
