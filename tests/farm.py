@@ -39,6 +39,7 @@ class FarmTarget:
     home: pathlib.Path
     log: pathlib.Path
     listener: int  # pid of the sshd that serves it
+    shared: bool = False  # that sshd serves other targets, too
 
     def commands(self) -> list[str]:
         """What the server was asked to run, oldest first."""
@@ -52,8 +53,11 @@ class FarmTarget:
 
     def sessions(self) -> list[int]:
         """Pids of the sshd processes that serve open connections to the target's address."""
+        pids = [pid for pid in _children(self.listener) if _name(pid).startswith("sshd")]
+        if not self.shared:  # a frozen session whose client has gone has no connection in the table any more
+            return pids
         served = _connections_to(self.address)
-        return [pid for pid in _children(self.listener) if _name(pid).startswith("sshd") and served & _sockets(pid)]
+        return [pid for pid in pids if served & _sockets(pid)]
 
     def kill_sessions(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Send a signal to the sshd of each open connection; how many there were."""
@@ -186,7 +190,9 @@ class Farm:
         self._processes.append(process)
         for name, address in members:
             self.targets.append(
-                FarmTarget(name, address, self.folder / name, self.folder / f"{name}.commands", process.pid)
+                FarmTarget(
+                    name, address, self.folder / name, self.folder / f"{name}.commands", process.pid, not self.own_sshd
+                )
             )
 
     def _wrapper(self, name: str) -> pathlib.Path:
