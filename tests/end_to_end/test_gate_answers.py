@@ -146,7 +146,7 @@ def test_without_a_terminal_the_gate_holds(any_farm, state):
     ran = headless(state, fleet_file(any_farm, DEPLOY), "--canary", "web-1")
     assert ran.code == 4
     assert "waiting at the gate after canary" in ran.out
-    assert f"canary-tui resume {folded(state).rollout}" in ran.out
+    assert f"canary-tui --state-dir {state} resume {folded(state).rollout}\n" in ran.out
     again = canary_tui(state, "resume", "--headless")
     assert again.code == 4, "asking again does not help"
     assert looked_at_only(any_farm, "web-1")
