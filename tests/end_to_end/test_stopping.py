@@ -169,7 +169,7 @@ async def test_ctrl_c_once_lets_the_step_end_and_twice_stops_it(farm, state, und
     assert gone(farm.targets[0].read("pid"))
     assert b"starting nothing new; Ctrl-C again stops what runs" in err
     assert b"web-1: stopped" in err
-    assert f"canary-tui resume {only_rollout(state).id}".encode() in out
+    assert f"canary-tui --state-dir {state} resume {only_rollout(state).id}".encode() in out
 
 
 async def test_ctrl_c_once_then_resume_goes_on(farm, state, under_way):

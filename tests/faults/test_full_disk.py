@@ -56,7 +56,7 @@ def test_a_full_disk_stops_the_rollout_and_no_byte_is_lost(farm, disk, tmp_path)
         assert "Traceback" not in engine.said(), engine.said()
         assert code == 130, engine.said()
         assert "No space left on device" in engine.said()
-        assert "canary-tui resume" in engine.said()
+        assert f"canary-tui --state-dir {place / 'state'} resume" in engine.said()
         assert controller.rollout().verdict is None
         begun = {r.event.target for r in controller.records if isinstance(r.event, e.StepStarted)}
         assert len(begun) < 4, "more was started on a full disk"
