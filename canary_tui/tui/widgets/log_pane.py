@@ -119,6 +119,7 @@ class LogPane(Vertical):
         source = self._logs.merged(self._watching.roster.longest) if self.merged else self._logs.target(self.target)
         source.clocked = self._clocked
         self.view.show(source)
+        self.view.flush()  # now, not a frame later: whoever moves down the list reads along
         self.restate()
 
     def flush(self) -> None:
