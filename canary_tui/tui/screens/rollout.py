@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -111,6 +112,8 @@ class RolloutScreen(LogKeys):
         # Watching something that had ended before is for reading its logs; the result is one key away.
         self._told_result = self.link is None and self.watching.ended
         self._show_all()
+        gc.collect()
+        gc.freeze()  # a collection that walks the widgets and the folded journal again takes 100 ms, and a key waits
         self.set_interval(1 / _FRAMES, self._tick)
 
     def on_unmount(self) -> None:
