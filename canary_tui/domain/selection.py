@@ -8,6 +8,7 @@ reaches to the next space, so that a `|` inside belongs to it.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
@@ -338,8 +339,10 @@ def _regex(word: Word) -> Callable[[str], re.Match[str] | None]:
     if _NESTED_REPEAT.search(word.value):
         _refuse(word, "a repetition of a repetition can take for ever; write it without")
     try:
-        return re.compile(word.value).search
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # such as "possible nested set": what is meant is not sure
+            return re.compile(word.value).search
+    except (re.error, OverflowError, RecursionError, Warning) as error:
         _refuse(word, f"not a regular expression: {error}")
 
 

@@ -161,3 +161,9 @@ def test_ten_thousand_targets_are_filtered_within_a_frame(text):
         parse_filter(text).select(targets)
         best = min(best, time.thread_time() - started)
     assert best < 0.03
+
+
+@pytest.mark.parametrize("text", ["~[[", "~[a--b]", "~("])
+def test_a_regular_expression_of_unsure_meaning_is_refused_in_words(text):
+    with pytest.raises(SelectionError, match="not a regular expression"):
+        parse_selection(text)
