@@ -7,7 +7,12 @@ import pathlib
 import sys
 from collections.abc import Generator
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("ci", derandomize=True)  # a change is judged by what it changed, not by luck
+if os.environ.get("CANARY_TUI_CI"):
+    hypothesis.settings.load_profile("ci")
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
