@@ -206,11 +206,6 @@ def find_action(action_id: str | None) -> Action | None:
     return _BY_ID.get(action_id or "")
 
 
-def actions_of(pane: str) -> tuple[Action, ...]:
-    """A pane's actions, in the order of the registry."""
-    return tuple(action for action in ACTIONS if action.pane == pane)
-
-
 def bindings(*names: str) -> list[BindingType]:
     """Textual's bindings for whole panes or single ids; none has priority, so a text field keeps its keys."""
     return [

@@ -429,29 +429,6 @@ def test_a_line_without_an_end_is_refused_before_it_grows():
             splitter.feed(b"CTUI1 abc " + b"x" * 100)
 
 
-async def test_what_a_step_costs(line):
-    """Prints figures; the farm's own wrapper around each command is in all three."""
-    await durable.ensure_runner(line)
-    connection = await line.connection()
-
-    async def durable_step() -> None:
-        await durable.execute(line, request(b"true"), Bytes(), Seen())
-
-    async def plain_command() -> None:
-        await durable.plain(line, CommandRequest(b"true", {}, 20), Bytes())
-
-    async def bare_exec() -> None:
-        await connection.run("true", encoding=None)
-
-    for what in (bare_exec, plain_command, durable_step):
-        times = []
-        for _ in range(20):
-            began = time.perf_counter()
-            await what()
-            times.append((time.perf_counter() - began) * 1000)
-        print(f"\n{what.__name__}: median {sorted(times)[10]:.1f} ms, best {min(times):.1f} ms", end="")
-
-
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("sudo") is None, reason="needs root and sudo")
 async def test_under_sudo_all_of_it_belongs_to_the_other_user(line):
     line.sudo = SudoPrefix("nobody")
