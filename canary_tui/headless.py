@@ -16,8 +16,9 @@ from typing import assert_never
 from canary_tui.domain import events as e
 from canary_tui.domain.codec import decode, encode
 from canary_tui.domain.events import Event, Operator, Record
+from canary_tui.domain.fold import apply
 from canary_tui.domain.plan import Phase, Plan
-from canary_tui.domain.state import RolloutState, apply
+from canary_tui.domain.state import RolloutState
 from canary_tui.engine.commands import Decision
 from canary_tui.engine.control import Approve, Tick
 from canary_tui.engine.loop import Rollout

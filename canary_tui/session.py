@@ -12,8 +12,9 @@ from pathlib import Path
 from canary_tui import __version__
 from canary_tui.domain import events as e
 from canary_tui.domain.events import Event, Operator, Pause
+from canary_tui.domain.fold import IllegalEvent, apply, replay
 from canary_tui.domain.plan import Plan
-from canary_tui.domain.state import IllegalEvent, RolloutState, apply, replay
+from canary_tui.domain.state import RolloutState
 from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.remote import Asker, Stream
 from canary_tui.engine.steps import read_artifacts

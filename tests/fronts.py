@@ -16,8 +16,9 @@ from typing import Self, TypeVar
 
 from canary_tui.domain.building import Choices, build_plan
 from canary_tui.domain.events import Event, Operator, Record
+from canary_tui.domain.fold import apply, replay
 from canary_tui.domain.plan import Plan
-from canary_tui.domain.state import RolloutState, apply, replay
+from canary_tui.domain.state import RolloutState
 from canary_tui.engine.control import (
     Abort,
     Approve,

@@ -17,7 +17,8 @@ from farm import FarmTarget
 
 from canary_tui.domain import events as e
 from canary_tui.domain.events import Record
-from canary_tui.domain.state import RolloutState, replay
+from canary_tui.domain.fold import replay
+from canary_tui.domain.state import RolloutState
 from canary_tui.store.journal import read_journal, verify
 from canary_tui.store.log_format import log_path
 

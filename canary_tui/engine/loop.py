@@ -16,9 +16,10 @@ from canary_tui.domain import events as e
 from canary_tui.domain import schedule
 from canary_tui.domain.events import Event, Outcome, Record
 from canary_tui.domain.fleet import RunStep, Step
+from canary_tui.domain.fold import IllegalEvent, apply
 from canary_tui.domain.plan import Phase
 from canary_tui.domain.schedule import Action, Deed, next_actions
-from canary_tui.domain.state import IllegalEvent, RolloutState, Running, apply, is_durable
+from canary_tui.domain.state import RolloutState, Running, is_durable
 from canary_tui.engine.commands import DECISIONS, Decision, RefusedError, to_event
 from canary_tui.engine.remote import (
     AttachRequest,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from canary_tui.domain.events import Outcome
-from canary_tui.domain.state import IllegalEvent, RolloutState, TargetState, replay
+from canary_tui.domain.fold import IllegalEvent, replay
+from canary_tui.domain.state import RolloutState, TargetState
 from canary_tui.store.chain import JournalError
 from canary_tui.store.directory import RolloutDirectory, rollouts, safe_name, write_atomically
 from canary_tui.store.history import when

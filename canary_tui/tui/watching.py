@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from canary_tui.domain.events import CancelFinished, CancelStarted, ConnectionLost, Record, RolloutStarted
+from canary_tui.domain.fold import IllegalEvent, apply
 from canary_tui.domain.plan import Plan
-from canary_tui.domain.state import IllegalEvent, RolloutState, TargetState, apply, unknown_phase
+from canary_tui.domain.state import RolloutState, TargetState, unknown_phase
 from canary_tui.engine.control import Command, Heartbeat, Notice, Progress
 from canary_tui.store.chain import JournalError
 from canary_tui.store.journal import JournalReader

@@ -29,9 +29,10 @@ from targets_apart import TargetsApart
 from canary_tui.domain import events as e
 from canary_tui.domain import schedule
 from canary_tui.domain.fleet import Gate, RunStep, Ssh
+from canary_tui.domain.fold import apply, replay
 from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.schedule import next_actions
-from canary_tui.domain.state import RolloutState, apply, replay
+from canary_tui.domain.state import RolloutState
 
 ME = e.Operator("ann", "here")
 PARALLEL = 50

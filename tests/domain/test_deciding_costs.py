@@ -7,9 +7,10 @@ import pytest
 from canary_tui.domain import events as e
 from canary_tui.domain import schedule
 from canary_tui.domain.fleet import Limits, RunStep, Ssh
+from canary_tui.domain.fold import apply
 from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.schedule import next_actions
-from canary_tui.domain.state import RolloutState, apply
+from canary_tui.domain.state import RolloutState
 from canary_tui.domain.units import Share
 
 FLEET, PARALLEL = 2000, 20

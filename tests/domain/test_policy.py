@@ -15,9 +15,10 @@ from canary_tui.domain import schedule
 from canary_tui.domain.census import Group
 from canary_tui.domain.codec import decode, encode
 from canary_tui.domain.fleet import Gate, HttpStep, Limits, RunStep, Ssh, UploadStep
+from canary_tui.domain.fold import IllegalEvent, apply, replay
 from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.schedule import next_actions
-from canary_tui.domain.state import IllegalEvent, RolloutState, apply, groups, replay
+from canary_tui.domain.state import RolloutState, groups
 from canary_tui.domain.units import Duration, Share
 
 ME = e.Operator("ann", "here")

@@ -30,7 +30,7 @@ from marks import DEPLOY, HOLD, fleet_file, let_go, operations, times, with_mark
 from canary_tui import tui
 from canary_tui.domain import events as e
 from canary_tui.domain.codec import decode
-from canary_tui.domain.state import replay
+from canary_tui.domain.fold import replay
 from canary_tui.engine.control import Opened, Refused, Start
 from canary_tui.errors import ExitCode
 

@@ -20,7 +20,8 @@ from oracle import Case, judge
 
 from canary_tui.domain.codec import decode
 from canary_tui.domain.events import Record
-from canary_tui.domain.state import RolloutState, replay
+from canary_tui.domain.fold import replay
+from canary_tui.domain.state import RolloutState
 from canary_tui.store.chain import JournalError
 from canary_tui.store.journal import read_journal
 

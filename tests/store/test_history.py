@@ -20,8 +20,8 @@ from canary_tui.domain.events import (
     WaveStarted,
 )
 from canary_tui.domain.fleet import RunStep, Ssh
+from canary_tui.domain.fold import replay
 from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.domain.state import replay
 from canary_tui.store.directory import RolloutDirectory, new_rollout, state_directory
 from canary_tui.store.history import history, summarize, write_summary
 from canary_tui.store.journal import JournalWriter, read_journal

@@ -12,9 +12,10 @@ from textual.binding import Binding
 
 from canary_tui.domain import events as e
 from canary_tui.domain.fleet import Gate, Limits, RunStep, Ssh
+from canary_tui.domain.fold import apply
 from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.schedule import evidence
-from canary_tui.domain.state import RolloutState, apply
+from canary_tui.domain.state import RolloutState
 from canary_tui.domain.units import Duration, Share
 from canary_tui.engine.control import Command, Heartbeat, Notice
 from canary_tui.store.directory import make_folder
