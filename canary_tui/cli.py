@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -224,6 +225,7 @@ def _screens(
 
     if reason := refusal(os.environ, (sys.stdin, sys.stdout)):
         raise UsageError(reason)
+    gc.disable()  # the app enables it at its first frame: walking what is just being loaded takes a tenth of the wait
     from canary_tui.domain.building import Choices
     from canary_tui.tui.app import AppOptions, run_app
 
@@ -490,6 +492,8 @@ def _demo(options: argparse.Namespace) -> ExitCode:
         for name in ("headless", "json", "approve_with", "mouse", "theme"):
             setattr(chosen, name, getattr(options, name))
         code = _run(chosen)
+    if not options.folder:
+        sys.stderr.write("the demo's folder is removed, logs and all; `--folder DIR` keeps one\n")
     if options.headless and code in (ExitCode.WAITING, ExitCode.UNKNOWN, ExitCode.INTERRUPTED):
         sys.stderr.write(
             "the demo's servers ended with this command, so there is nothing to resume; leave out --headless\n"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual import events
 from textual.app import App, SystemCommand
@@ -22,17 +24,18 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from canary_tui.domain.building import Choices
-from canary_tui.engine.control import Answered, Asked, Notice, Resume
-from canary_tui.engine.operator import operator
 from canary_tui.errors import ExitCode
 from canary_tui.store.directory import resume_command
 from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keymap import Settings, load_settings
-from canary_tui.tui.link import ENGINE, EngineLink
 from canary_tui.tui.screens.help import ActionCommands, HelpScreen
 from canary_tui.tui.screens.prompts import LeaveScreen, QuestionScreen
 from canary_tui.tui.terminal import SMALLEST, StripControls, colourless, one_line, printable, speak_utf8
 from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered_theme
+
+if TYPE_CHECKING:
+    from canary_tui.engine.control import Asked, Notice
+    from canary_tui.tui.link import EngineLink
 
 _STRIP_CONTROLS = StripControls()
 _GOES_ON = (ExitCode.INTERRUPTED, ExitCode.WAITING, ExitCode.UNKNOWN)
@@ -56,7 +59,7 @@ class AppOptions:
     theme: str = ""
     mouse: bool = False
     colour: bool = True
-    engine: tuple[str, ...] = ENGINE
+    engine: tuple[str, ...] = (sys.executable, "-m", "canary_tui", "_serve")
 
 
 class Banner(Static):
@@ -105,12 +108,21 @@ class CanaryApp(App[ExitCode]):
         self.animation_level = "none"
         self.options = options
         self.settings = settings or Settings()
-        self.link = EngineLink(options.engine, on_gone=self._engine_gone)
         self.crash = ""
         """The traceback of a bug that ended the app; printed when the terminal is given back."""
         self._told_clashes: set[str] = set()
+        self._engine_started = False
         self._register_themes()
         self.set_keymap(self.settings.keys)
+
+    @cached_property
+    def link(self) -> EngineLink:
+        """The engine; all that is said to it and by it is loaded with it, and the first screen needs none of that."""
+        from canary_tui.tui.link import EngineLink
+
+        link = EngineLink(self.options.engine, on_gone=self._engine_gone)
+        link.listen(self._noticed)
+        return link
 
     def _register_themes(self) -> None:
         for theme in THEMES:
@@ -131,7 +143,6 @@ class CanaryApp(App[ExitCode]):
     def on_mount(self) -> None:
         """Show the first screen; what takes time comes after its first frame."""
         self._listen_to_signals()
-        self.link.listen(self._noticed)
         self.push_screen(self._first_screen())
         self.call_after_refresh(self._first_frame_is_out)
 
@@ -146,11 +157,21 @@ class CanaryApp(App[ExitCode]):
         return TargetsScreen(self.options)
 
     async def _first_frame_is_out(self) -> None:
+        gc.freeze()  # what is loaded by now stays: no collection needs to walk it again
+        gc.enable()
         for complaint in self.settings.complaints:
             self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
         if self.options.rollout is not None and self.options.resume:
+            from canary_tui.engine.control import Resume
+            from canary_tui.engine.operator import operator
+
             self.link.send(Resume(str(self.options.rollout), operator()))
-        if self.options.fleet is not None or self.options.resume:
+            await self.start_engine()
+
+    async def start_engine(self) -> None:
+        """Start it, once; not before the picker shows its targets, which would come later by what the engine loads."""
+        if not self._engine_started:
+            self._engine_started = True
             await self.link.start()
 
     def _listen_to_signals(self) -> None:
@@ -253,10 +274,14 @@ class CanaryApp(App[ExitCode]):
     # -- the engine
 
     def _noticed(self, notice: Notice) -> None:
+        from canary_tui.engine.control import Asked
+
         if isinstance(notice, Asked):
             self.push_screen(QuestionScreen(notice.about), lambda answer: self._answer(notice, answer))
 
     def _answer(self, asked: Asked, answer: str | None) -> None:
+        from canary_tui.engine.control import Answered
+
         self.link.send(Answered(asked.question, answer))
 
     def _engine_gone(self) -> None:
@@ -300,6 +325,7 @@ def _print_last_words(app: CanaryApp) -> None:
         sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
     ended = app.link.ended
     if app.link.opened is not None and ended is not None and ended.exit_code not in _GOES_ON:
-        sys.stdout.write(printable(f"{ended.message}\nlogs in {app.link.opened.directory}/logs\n"))
+        logs = "" if app.options.demo else f"logs in {app.link.opened.directory}/logs\n"  # a demo's folder is removed
+        sys.stdout.write(printable(f"{ended.message}\n{logs}"))
     if app.link.opened is not None and not app.options.demo and (ended is None or ended.exit_code in _GOES_ON):
         sys.stderr.write(printable(f"canary-tui: not ended; {resume_command(app.link.opened.rollout)} goes on\n"))

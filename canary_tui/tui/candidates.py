@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from canary_tui.domain.building import Choices, PlanError, picking
 from canary_tui.domain.building import Picking as Offered
 from canary_tui.domain.fleet import Fleet, Target
 from canary_tui.domain.names import count
 from canary_tui.domain.selection import Selection, SelectionError, TargetFacts, parse_selection
-from canary_tui.store.known import LastKnown
 from canary_tui.tui.picking import Picking, Row, Test
+
+if TYPE_CHECKING:
+    from canary_tui.store.known import LastKnown
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -33,8 +32,6 @@ _LAST_WORDS = 4096
 """Bytes of the engine's stderr that are shown when it dies."""
 _LINE_LIMIT = 1 << 24
 
-ENGINE = (sys.executable, "-m", "canary_tui", "_serve")
-
 
 class EngineLink:
     """One engine process and the socket to it. Lives in the front's loop; nothing here blocks or raises.
@@ -43,7 +40,7 @@ class EngineLink:
     in the loop, in the order they came, with every notice; `on_gone` once, when the engine is gone.
     """
 
-    def __init__(self, command: Sequence[str] = ENGINE, on_gone: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, command: Sequence[str], on_gone: Callable[[], None] = lambda: None) -> None:
         self._command = tuple(command)
         self._on_gone = on_gone
         self._listeners: list[Listener] = []

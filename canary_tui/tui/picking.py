@@ -6,8 +6,10 @@ import random
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from canary_tui.domain.events import Outcome
+if TYPE_CHECKING:
+    from canary_tui.domain.events import Outcome
 
 _DIGITS = re.compile(r"([0-9]+)")
 _UNDO_DEPTH = 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
@@ -12,12 +13,14 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from canary_tui.engine.remote import Question
 from canary_tui.store.directory import resume_command
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.widgets.filter_bar import Field
 from canary_tui.tui.widgets.footer import KeyBar
+
+if TYPE_CHECKING:
+    from canary_tui.engine.remote import Question
 
 ARMED_AFTER = 0.8
 """Seconds from the first frame of a question until it listens: keys that were meant for something else are over."""

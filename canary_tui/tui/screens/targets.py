@@ -21,7 +21,6 @@ from canary_tui.domain.plan import Plan
 from canary_tui.domain.selection import SelectionError, parse_filter
 from canary_tui.errors import CanaryError, ExitCode
 from canary_tui.fleetfile.loader import LoadedFleet, load_fleet
-from canary_tui.store.known import last_known
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.candidates import Candidates, candidates_of, learn
 from canary_tui.tui.screens.problems import ProblemsScreen
@@ -33,7 +32,8 @@ from canary_tui.tui.widgets.header import TitleBar
 from canary_tui.tui.widgets.target_table import TableHead, TargetTable
 
 if TYPE_CHECKING:
-    from canary_tui.tui.app import AppOptions
+    from canary_tui.store.known import Known
+    from canary_tui.tui.app import AppOptions, CanaryApp
 
 _ON_TABLE = ("mark", "range", "all", "invert", "extend-down", "extend-up", "sort", "reverse")
 _HERE = (
@@ -46,6 +46,9 @@ class TargetsScreen(Screen[None]):
 
     BINDINGS = bindings(*(f"picker.{name}" for name in _HERE))
     AUTO_FOCUS = "TargetTable"
+
+    if TYPE_CHECKING:
+        app: CanaryApp
 
     def __init__(self, options: AppOptions) -> None:
         super().__init__()
@@ -135,17 +138,26 @@ class TargetsScreen(Screen[None]):
         self.table.load(self._here.picking)
         self._filter_again()
         self._title()
-        self.run_worker(self._learn(), exclusive=True, group="learn")
+        self.call_after_refresh(self._targets_are_out)
         if not self._choices.release:
             self.action_release()
+
+    async def _targets_are_out(self) -> None:
+        self.run_worker(self._learn(), exclusive=True, group="learn")
+        await self.app.start_engine()
 
     async def _learn(self) -> None:
         """Old journals may be long: what they tell comes when it comes."""
         assert self._loaded is not None
-        known = await asyncio.to_thread(last_known, self._options.state, self._loaded.fleet.name)
+        known = await asyncio.to_thread(self._last_known, self._loaded.fleet.name)
         if known and not self._leaving:
             self._here = learn(self._here, known, self._choices.release, time.time())
             self.table.learn()
+
+    def _last_known(self, fleet: str) -> Known:
+        from canary_tui.store.known import last_known  # all that reads journals: not before the targets are shown
+
+        return last_known(self._options.state, fleet)
 
     def _title(self) -> None:
         assert self._loaded is not None
