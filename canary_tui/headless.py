@@ -15,12 +15,11 @@ from typing import assert_never
 
 from canary_tui.domain import events as e
 from canary_tui.domain.codec import decode, encode
-from canary_tui.domain.events import Event, Operator, Record
+from canary_tui.domain.events import Decision, Event, Operator, Record
 from canary_tui.domain.fold import apply
 from canary_tui.domain.plan import Phase, Plan
 from canary_tui.domain.state import RolloutState
-from canary_tui.engine.commands import Decision
-from canary_tui.engine.control import Approve, Tick
+from canary_tui.engine.control import Decide
 from canary_tui.engine.loop import Rollout
 from canary_tui.engine.remote import Network, ProbeRequest
 from canary_tui.errors import CanaryError, ExitCode, UsageError
@@ -115,7 +114,8 @@ class Printer:
 
     def refused(self, decision: Decision, reason: str) -> None:
         """A prepared decision that does not fit."""
-        _say(f"refused: {type(decision).__name__}: {reason}")
+        what = "tick" if isinstance(decision, e.ItemTicked) else "approval"
+        _say(f"the prepared {what} is refused: {reason}")
 
     def interrupt(self) -> None:
         """Ctrl-C: first start nothing new, then stop what runs."""
@@ -128,20 +128,23 @@ class Printer:
         """TERM or HUP: write it down and go; what runs on the targets goes on there."""
         self._submit(e.EngineStopped("terminated"))
 
-    def _submit(self, thing: Event | Decision) -> None:
+    def _submit(self, thing: Event | Decide) -> None:
         if self._rollout is not None:
             self._rollout.submit(thing)
 
     def _approve(self, approval: PreparedApproval, wave: int, evidence: str) -> None:
-        plan, state = self._session.plan, self._session.state
+        plan = self._session.plan
         planned = plan.waves[wave]
         if not plan.hash.startswith(approval.plan):
             _say(f"the prepared approval is for plan {approval.plan[:12]}, this is {plan.hash[:12]}")
         elif approval.gate in ("", planned.name) and planned.gate is not None:
             for item, text in enumerate(planned.gate.checklist):
                 if text in approval.checklist:
-                    self._submit(Tick(state.rollout, wave, item, ticked=True, by=self._by))
-            self._submit(Approve(state.rollout, wave, plan.hash, evidence, self._by, approval.note))
+                    self._decide(e.ItemTicked(wave, item, ticked=True, by=self._by))
+            self._decide(e.GateApproved(wave, plan.hash, evidence, self._by, approval.note))
+
+    def _decide(self, decision: Decision) -> None:
+        self._submit(Decide(self._session.directory.id, decision))
 
 
 def print_journal(records: list[Record], *, as_json: bool) -> RolloutState:

@@ -14,13 +14,13 @@ from typing import assert_never
 
 from canary_tui import __version__
 from canary_tui.domain import events as e
-from canary_tui.domain.events import Record
+from canary_tui.domain.events import Decision, Record
 from canary_tui.domain.plan import Plan
-from canary_tui.engine.commands import DECISIONS, Decision
 from canary_tui.engine.control import (
     Answered,
     Asked,
     Command,
+    Decide,
     Ended,
     Heartbeat,
     Notice,
@@ -127,13 +127,13 @@ class Engine:
                 await self._open(command)
             case Answered(question, answer):
                 self._asker.answered(question, answer)
-            case Quit():
-                pass
-            case _ if isinstance(command, DECISIONS):
+            case Decide(_, decision):
                 if self._rollout is None:
-                    self._tell(Refused(type(command).__name__, "no rollout is under way"))
+                    self.refused(decision, "no rollout is under way")
                 else:
                     self._rollout.submit(command)
+            case Quit():
+                pass
             case _:
                 assert_never(command)
 

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
+from canary_tui.domain import events as e
 from canary_tui.domain.building import Choices, build_plan
-from canary_tui.domain.events import Event, Operator, Record
+from canary_tui.domain.events import Decision, Event, Operator, Record
 from canary_tui.domain.fold import apply, replay
 from canary_tui.domain.plan import Plan
 from canary_tui.domain.state import RolloutState
 from canary_tui.engine.control import (
-    Abort,
-    Approve,
     Command,
+    Decide,
     Ended,
     Notice,
     Opened,
@@ -31,8 +31,6 @@ from canary_tui.engine.control import (
     Refused,
     Resume,
     Start,
-    Stop,
-    Treat,
     read_notice,
     to_line,
 )
@@ -247,21 +245,25 @@ class Front:
 
     # What a person does
 
+    async def decide(self, decision: Decision) -> None:
+        """Anything, about the rollout that is followed here."""
+        await self.send(Decide(self.poll().rollout, decision))
+
     async def approve(self, note: str = "", *, by: Operator = ANN) -> None:
         """Say yes to the open gate as it stands."""
         gate = self.poll().gate
         assert gate is not None
         assert self.state.plan is not None
-        await self.send(Approve(self.state.rollout, gate.wave, self.state.plan.hash, gate.evidence, by, note))
+        await self.decide(e.GateApproved(gate.wave, self.state.plan.hash, gate.evidence, by, note))
 
     async def abort(self, note: str, *, rollback: bool) -> None:
-        await self.send(Abort(self.poll().rollout, ANN, note, rollback))
+        await self.decide(e.Aborted(ANN, note, rollback))
 
     async def treat(self, treatment: str, *targets: str, note: str = "") -> None:
-        await self.send(Treat(self.poll().rollout, targets, treatment, ANN, note))
+        await self.decide(e.FailureTreated(targets, treatment, ANN, note))
 
     async def stop(self, *, running: bool) -> None:
-        await self.send(Stop(self.poll().rollout, running, ANN))
+        await self.decide(e.StopRequested(running, ANN))
 
     async def quit(self) -> None:
         await self.send(Quit())

@@ -334,6 +334,10 @@ Event = (
 )
 
 
+Decision = GateApproved | ItemTicked | Aborted | FailureTreated | UnknownSettled | StopRequested | StopWithdrawn
+"""What a person decides while a rollout is under way."""
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """An event with its place and time: `seq` counts from 0, `at` is seconds since 1970, UTC."""

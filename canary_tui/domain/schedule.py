@@ -14,7 +14,7 @@ from typing import assert_never
 
 from canary_tui.domain import events as e
 from canary_tui.domain.census import Group
-from canary_tui.domain.events import Ending, Event, Verdict
+from canary_tui.domain.events import Decision, Ending, Event, Verdict
 from canary_tui.domain.fleet import HttpStep, UploadStep
 from canary_tui.domain.plan import Phase, Plan, PlannedWave
 from canary_tui.domain.state import (
@@ -302,6 +302,15 @@ def gate_locks(plan: Plan, state: RolloutState) -> tuple[str, ...]:
     if state.stop != "none":
         locks.append("the rollout is stopping")
     return tuple(locks)
+
+
+def refusal(plan: Plan, state: RolloutState, rollout: str, decision: Decision) -> str:
+    """Why a decision is not for what is open here now, in words; "" where the fold has the last word."""
+    if rollout != state.rollout:
+        return f"it is meant for rollout {rollout}, this is {state.rollout}"
+    if not isinstance(decision, e.GateApproved):
+        return ""
+    return "; ".join(gate_locks(plan, state)) if decision.wave == state.wave else "that gate is not the open one"
 
 
 def next_wave_targets(plan: Plan, state: RolloutState) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 
 from canary_tui.domain.codec import decode, encode
-from canary_tui.domain.events import Operator, Settlement, Treatment
+from canary_tui.domain.events import Decision, Operator
 from canary_tui.domain.plan import Plan
 from canary_tui.engine.remote import Question
 
@@ -39,71 +39,11 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
-class Approve:
-    """For exactly this gate: refused when any of the four is not that of the open gate."""
+class Decide:
+    """A person's decision, as the journal will hold it: for this rollout, and an approval for its open gate only."""
 
     rollout: str
-    wave: int
-    plan: str
-    evidence: str
-    by: Operator
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Tick:
-    rollout: str
-    wave: int
-    item: int
-    ticked: bool
-    by: Operator
-
-
-@dataclass(frozen=True, slots=True)
-class Abort:
-    rollout: str
-    by: Operator
-    note: str
-    rollback: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Treat:
-    """Decide about failed targets."""
-
-    rollout: str
-    targets: tuple[str, ...]
-    treatment: Treatment
-    by: Operator
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Settle:
-    """Say what became of a step with an unknown outcome."""
-
-    rollout: str
-    target: str
-    settlement: Settlement
-    by: Operator
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """First stage: start nothing new. With `running`: stop what runs, too."""
-
-    rollout: str
-    running: bool
-    by: Operator
-
-
-@dataclass(frozen=True, slots=True)
-class KeepGoing:
-    """Withdraws a first-stage stop."""
-
-    rollout: str
-    by: Operator
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +59,7 @@ class Quit:
     """The front ends. A live rollout is left as when the front is lost."""
 
 
-Command = Preflight | Start | Resume | Approve | Tick | Abort | Treat | Settle | Stop | KeepGoing | Answered | Quit
+Command = Preflight | Start | Resume | Decide | Answered | Quit
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +92,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A command was not carried out, and why; `command` is its class's name."""
+    """A command was not carried out, and why; `command` is its class's name, or its decision's."""
 
     command: str
     reason: str

@@ -14,13 +14,13 @@ from typing import Protocol, assert_never
 
 from canary_tui.domain import events as e
 from canary_tui.domain import schedule
-from canary_tui.domain.events import Event, Outcome, Record
+from canary_tui.domain.events import Decision, Event, Outcome, Record
 from canary_tui.domain.fleet import RunStep, Step
 from canary_tui.domain.fold import IllegalEvent, apply
 from canary_tui.domain.plan import Phase
 from canary_tui.domain.schedule import Action, Deed, next_actions
 from canary_tui.domain.state import RolloutState, Running, is_durable
-from canary_tui.engine.commands import DECISIONS, Decision, RefusedError, to_event
+from canary_tui.engine.control import Decide
 from canary_tui.engine.remote import (
     AttachRequest,
     CancelReport,
@@ -111,7 +111,7 @@ class Rollout:
         assert state.plan is not None
         self.state, self.plan = state, state.plan
         self._journal, self._logs, self._network, self._listener = journal, logs, network, listener
-        self._inbox: asyncio.Queue[Event | Decision | _Done] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Event | Decide | _Done] = asyncio.Queue()
         self._active: dict[Deed, asyncio.Task[None]] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         """The task that follows each target's step."""
@@ -119,7 +119,7 @@ class Rollout:
         """Ends of steps that are still being stopped, by target."""
         self._remotes: dict[str, Remote] = {}
 
-    def submit(self, thing: Event | Decision) -> None:
+    def submit(self, thing: Event | Decide) -> None:
         """Hand in a person's decision, or an event from outside (`FrontLost`, `EngineStopped`)."""
         self._inbox.put_nowait(thing)
 
@@ -208,18 +208,21 @@ class Rollout:
             await self._logs.sync()
         await self._tell([record for thing in heard for record in self._take_in(thing)])
 
-    def _take_in(self, thing: Event | Decision | _Done) -> list[Record]:
+    def _take_in(self, thing: Event | Decide | _Done) -> list[Record]:
         if isinstance(thing, _Done):
             return self._take_done(thing)
         if self._over:
             return []
-        if not isinstance(thing, DECISIONS):
+        if not isinstance(thing, Decide):
             return [self._take(thing)]
+        reason = schedule.refusal(self.plan, self.state, thing.rollout, thing.decision)
         try:
-            return [self._take(to_event(thing, self.state))]
-        except (RefusedError, IllegalEvent) as error:
-            self._listener.refused(thing, str(error))
-            return []
+            if not reason:
+                return [self._take(thing.decision)]
+        except IllegalEvent as error:
+            reason = str(error)
+        self._listener.refused(thing.decision, reason)
+        return []
 
     def _take_done(self, done: _Done) -> list[Record]:
         deed = done.deed

@@ -22,7 +22,7 @@ from marks import (
 
 from canary_tui.domain import events as e
 from canary_tui.domain.schedule import pending_failures
-from canary_tui.engine.control import Refused, Settle
+from canary_tui.engine.control import Refused
 
 FAILS = """
 [release]
@@ -51,8 +51,9 @@ def spoil(farm, *targets):
 # The budget
 
 
+@pytest.mark.criterion("G4")
 def test_failures_within_the_limit_are_told_and_the_rest_goes_out(any_farm, state):
-    """G4, exit code 5"""
+    """Exit code 5"""
     spoil(any_farm, "web-3")
     count = len(any_farm.targets)
     ran = headless(state, fleet_file(any_farm, FAILS + at_once(2, "failures = 1")))
@@ -61,8 +62,9 @@ def test_failures_within_the_limit_are_told_and_the_rest_goes_out(any_farm, stat
     assert ran.out == f"succeeded: {count - 1} of {count} targets on 2.0; not: web-3 (exit 7)\n"
 
 
+@pytest.mark.criterion("G4")
 def test_failures_over_the_limit_stop_it_and_the_sentence_has_the_numbers(any_farm, state):
-    """G4: one at a time, the second failure is one too many, and nothing is begun after it."""
+    """One at a time, the second failure is one too many, and nothing is begun after it."""
     spoil(any_farm, "web-2", "web-3")
     count = len(any_farm.targets)
     ran = headless(state, fleet_file(any_farm, FAILS + at_once(1, "failures = 1")))
@@ -72,11 +74,13 @@ def test_failures_over_the_limit_stop_it_and_the_sentence_has_the_numbers(any_fa
     assert untouched(any_farm.targets[3:])
 
 
-def test_a_share_is_counted_of_all_targets(farm, state):
-    """G4: half of 4 are 2."""
-    spoil(farm, "web-1", "web-2")
-    assert headless(state, fleet_file(farm, FAILS + at_once(1, 'failures = "50%"'))).code == 5
-    assert with_mark(farm) == {"web-3", "web-4"}
+@pytest.mark.criterion("G4")
+def test_a_share_is_counted_of_all_targets(any_farm, state):
+    """Half of them may fail."""
+    half = len(any_farm.targets) // 2
+    spoil(any_farm, *(target.name for target in any_farm.targets[:half]))
+    assert headless(state, fleet_file(any_farm, FAILS + at_once(half, 'failures = "50%"'))).code == 5
+    assert with_mark(any_farm) == {target.name for target in any_farm.targets[half:]}
 
 
 def test_failures_in_a_row_stop_it(farm, state):
@@ -87,15 +91,15 @@ def test_failures_in_a_row_stop_it(farm, state):
     assert untouched(farm.targets[2:])
 
 
-def test_a_target_that_cannot_be_reached_counts(farm, state):
-    """G4"""
+@pytest.mark.criterion("G4")
+def test_a_target_that_cannot_be_reached_counts(any_farm, state):
     dead = {"dead-1": "ssh = { port = 1 }", "dead-2": "ssh = { port = 2 }"}
-    ran = headless(state, fleet_file(farm, DEPLOY + at_once(8, "failures = 1"), dead))
+    ran = headless(state, fleet_file(any_farm, DEPLOY + at_once(8, "failures = 1"), dead))
     assert ran.code == 1
-    assert f"2 targets of {len(farm.targets) + 2} not ok, limits.failures allows 1" in ran.out
-    assert untouched(farm.targets)
-    assert headless(state, fleet_file(farm, DEPLOY + at_once(8, "failures = 2"), dead)).code == 5
-    assert with_mark(farm) == names(farm)
+    assert f"2 targets of {len(any_farm.targets) + 2} not ok, limits.failures allows 1" in ran.out
+    assert untouched(any_farm.targets)
+    assert headless(state, fleet_file(any_farm, DEPLOY + at_once(8, "failures = 2"), dead)).code == 5
+    assert with_mark(any_farm) == names(any_farm)
 
 
 def test_unavailable_targets_are_left_out_where_the_file_says_so(farm, state):
@@ -147,8 +151,8 @@ async def failing(front, farm, *bad, body=FAILS, parallel=1, canaries=("web-1",)
     return plan
 
 
+@pytest.mark.criterion("G2", "G3")
 async def test_a_retry_runs_only_the_failed_step_on_only_that_target(any_farm, state):
-    """G2, G3"""
     async with Front(state) as front:
         await failing(front, any_farm, "web-2")
         before = with_mark(any_farm, "tried")
@@ -169,8 +173,8 @@ async def test_a_retry_that_fails_asks_again(farm, state):
     assert times(farm, "tried")["web-2"] == 2
 
 
+@pytest.mark.criterion("G2", "G3", "D4")
 async def test_an_excluded_target_gets_nothing_more_and_is_not_called_done(any_farm, state):
-    """G2, G3, D4"""
     clean = '[[finally]]\nname = "clean"\nrun = "echo x >> cleaned"\n'
     count = len(any_farm.targets)
     async with Front(state) as front:
@@ -208,8 +212,8 @@ async def test_a_waived_step_of_the_only_canary_does_not_open_the_gate(farm, sta
     assert untouched(farm.targets[1:])
 
 
+@pytest.mark.criterion("G2", "H1")
 async def test_one_target_is_rolled_back_and_the_others_go_on(any_farm, state):
-    """G2, H1"""
     spoil_late = FAILS.replace("[ ! -e bad ] || exit 7; ", "").replace(
         "echo x >> checked", "echo x >> checked; [ ! -e bad ]"
     )
@@ -223,8 +227,8 @@ async def test_one_target_is_rolled_back_and_the_others_go_on(any_farm, state):
     assert with_mark(any_farm, "checked") == names(any_farm)
 
 
+@pytest.mark.criterion("G2")
 async def test_aborting_at_a_failure_leaves_the_rest_alone(any_farm, state):
-    """G2"""
     async with Front(state) as front:
         await failing(front, any_farm, "web-2")
         await front.abort("enough", rollback=False)
@@ -273,7 +277,7 @@ async def test_a_person_settles_what_no_target_can_tell(farm, state, settlement,
         await front.until(lambda state: state.targets["web-1"].steps.outcome == "unknown")
         await front.treat("retry", "web-1")
         assert "say what became of it first" in (await front.notice(Refused)).reason
-        await front.send(Settle(front.state.rollout, "web-1", settlement, ANN, "looked at it"))
+        await front.decide(e.UnknownSettled("web-1", settlement, ANN, "looked at it"))
         if code is None:
             await front.until(lambda state: state.targets["web-1"].steps.outcome == "failed")
             assert pending_failures(plan, front.state) == ("web-1",)
@@ -300,8 +304,8 @@ def test_an_unknown_outcome_is_asked_about_again_on_resume(farm, state):
 # One slow target
 
 
+@pytest.mark.criterion("G6")
 async def test_a_hung_target_does_not_hold_up_the_others(any_farm, state):
-    """G6"""
     count = len(any_farm.targets)
     for target in any_farm.targets:
         if target.name != "web-2":
@@ -320,26 +324,27 @@ async def test_a_hung_target_does_not_hold_up_the_others(any_farm, state):
     assert set(times(any_farm).values()) == {1}
 
 
-def test_a_step_over_its_time_is_stopped_there_and_the_others_go_on(farm, state):
-    """G6, L18"""
-    for target in farm.targets:
+@pytest.mark.criterion("G6")
+def test_a_step_over_its_time_is_stopped_there_and_the_others_go_on(any_farm, state):
+    for target in any_farm.targets:
         if target.name != "web-2":
             (target.home / "go").touch()
-    body = HOLD.replace("60s", "1s")
-    ran = headless(state, fleet_file(farm, body + at_once(2, "failures = 1")))
+    body = HOLD.replace("60s", "3s")
+    ran = headless(state, fleet_file(any_farm, body + at_once(8, "failures = 1")))
     assert ran.code == 5
     assert "web-2: timed-out" in ran.err
-    assert with_mark(farm, "REVISION") == names(farm)
-    assert {target.name for target in farm.targets if target.read("REVISION") == "1.0\n"} == {"web-2"}
+    assert with_mark(any_farm, "REVISION") == names(any_farm)
+    assert {target.name for target in any_farm.targets if target.read("REVISION") == "1.0\n"} == {"web-2"}
 
 
-def test_a_server_that_answers_nothing_is_given_up_and_named(farm, state):
-    """G6, A8: it accepts the connection and then is silent."""
-    with socket.create_server(("127.9.9.8", farm.port)) as silent:
+@pytest.mark.criterion("G6", "A8")
+def test_a_server_that_answers_nothing_is_given_up_and_named(any_farm, state):
+    """It accepts the connection and then is silent."""
+    with socket.create_server(("127.9.9.8", any_farm.port)) as silent:
         silent.setblocking(False)
-        fleet = fleet_file(farm, DEPLOY + at_once(8, "failures = 1"), {"mute": ""}, ssh='connect-timeout = "2s"')
+        fleet = fleet_file(any_farm, DEPLOY + at_once(8, "failures = 1"), {"mute": ""}, ssh='connect-timeout = "2s"')
         fleet.write_text(fleet.read_text().replace("127.9.9.9", "127.9.9.8"))
         ran = headless(state, fleet)
     assert ran.code == 5
     assert "mute: unreachable" in ran.err
-    assert with_mark(farm) == names(farm)
+    assert with_mark(any_farm) == names(any_farm)

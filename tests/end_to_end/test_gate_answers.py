@@ -11,7 +11,7 @@ from marks import DEPLOY, ROLLBACK, fleet_file, names, untouched, waves, with_ma
 
 from canary_tui.domain import events as e
 from canary_tui.domain.events import Operator
-from canary_tui.engine.control import Approve, Heartbeat, Refused, Tick
+from canary_tui.engine.control import Decide, Heartbeat, Refused
 
 CLEAN = '[[finally]]\nname = "clean"\nrun = "echo x >> cleaned"\n'
 
@@ -28,14 +28,15 @@ async def at_the_gate(front, plan):
 # Asking
 
 
+@pytest.mark.criterion("F1")
 async def test_the_engine_answers_while_the_gate_stands(any_farm, state):
-    """F1: a gate is no pause; ticks, refusals and heartbeats go on, and the canary's log can be read."""
+    """A gate is no pause; ticks, refusals and heartbeats go on, and the canary's log can be read."""
     gate = 'checklist = ["dashboards", "support"]\ninstructions = "Look at $CANARIES for $RELEASE."'
     async with Front(state) as front:
         await at_the_gate(front, plan_of(fleet_file(any_farm, DEPLOY + waves("web-1", gate=gate))))
         assert front.state.plan.waves[0].gate.instructions == "Look at web-1 for 2.0."
         for item in (0, 1, 0):
-            await front.send(Tick(front.state.rollout, 0, item, item != 0 or not front.state.gate.ticked, ANN))
+            await front.decide(e.ItemTicked(0, item, item != 0 or not front.state.gate.ticked, ANN))
             await front.until(lambda _: len(front.events(e.ItemTicked)) > item)
         await front.until(lambda state: state.gate.ticked == {1})
         await front.notice(Heartbeat, 2)
@@ -48,11 +49,11 @@ async def test_an_open_item_of_the_checklist_blocks_the_approval(farm, state):
     gate = 'checklist = ["dashboards", "support"]'
     async with Front(state) as front:
         await at_the_gate(front, plan_of(fleet_file(farm, DEPLOY + waves("web-1", gate=gate))))
-        await front.send(Tick(front.state.rollout, 0, 1, ticked=True, by=ANN))
+        await front.decide(e.ItemTicked(0, 1, ticked=True, by=ANN))
         await front.event(e.ItemTicked)
         await front.approve()
         assert "1 item of the checklist open" in (await front.notice(Refused)).reason
-        await front.send(Tick(front.state.rollout, 0, 0, ticked=True, by=ANN))
+        await front.decide(e.ItemTicked(0, 0, ticked=True, by=ANN))
         await front.event(e.ItemTicked, 2)
         await front.approve()
         assert (await front.ended()).exit_code == 0
@@ -76,8 +77,8 @@ async def test_an_approval_that_is_meant_for_something_else_is_refused(farm, sta
     async with Front(state) as front:
         await at_the_gate(front, plan_of(fleet_file(farm, DEPLOY), canaries=("web-1",)))
         plan, gate = front.state.plan, front.state.gate
-        yes = {"rollout": front.state.rollout, "wave": 0, "plan": plan.hash, "evidence": gate.evidence, "by": ANN}
-        await front.send(Approve(**{**yes, field: value}))
+        yes = {"rollout": front.state.rollout, "wave": 0, "plan": plan.hash, "evidence": gate.evidence, field: value}
+        await front.send(Decide(yes.pop("rollout"), e.GateApproved(**yes, by=ANN)))
         assert said in (await front.notice(Refused)).reason
         assert front.poll().gate.decision == "open"
     assert told(state, e.GateApproved) == []
@@ -89,8 +90,8 @@ async def test_an_approval_before_the_gate_opened_is_refused(farm, state):
     async with Front(state) as front:
         plan = plan_of(fleet_file(farm, DEPLOY), canaries=("web-1",))
         await front.start(plan)
-        await front.send(Approve(front.directory.id, 0, plan.hash, "0" * 64, ANN))
-        await front.send(Approve(front.directory.id, -1, plan.hash, "", ANN))
+        await front.send(Decide(front.directory.id, e.GateApproved(0, plan.hash, "0" * 64, ANN)))
+        await front.send(Decide(front.directory.id, e.GateApproved(-1, plan.hash, "", ANN)))
         await front.notice(Refused, 2)
         await front.event(e.GateOpened)
         await front.notice(Heartbeat, 3)
@@ -98,11 +99,11 @@ async def test_an_approval_before_the_gate_opened_is_refused(farm, state):
     assert looked_at_only(farm, "web-1")
 
 
+@pytest.mark.criterion("F2")
 @pytest.mark.parametrize("ending", ["hang up", "quit", "term", "kill"])
-async def test_the_end_of_the_terminal_or_the_engine_does_not_approve(farm, state, ending):
-    """F2"""
+async def test_the_end_of_the_terminal_or_the_engine_does_not_approve(any_farm, state, ending):
     async with Front(state) as front:
-        await at_the_gate(front, plan_of(fleet_file(farm, DEPLOY), canaries=("web-1",)))
+        await at_the_gate(front, plan_of(fleet_file(any_farm, DEPLOY), canaries=("web-1",)))
         match ending:
             case "hang up":
                 front.hang_up()
@@ -118,16 +119,16 @@ async def test_the_end_of_the_terminal_or_the_engine_does_not_approve(farm, stat
     assert after.verdict is None
     assert after.gate.decision == "open"
     assert after.paused == {"hang up": "detached", "quit": "detached", "term": "terminated", "kill": None}[ending]
-    assert looked_at_only(farm, "web-1")
+    assert looked_at_only(any_farm, "web-1")
     assert canary_tui(state, "resume", "--headless").code == 4, "the gate is demanded again"
-    assert looked_at_only(farm, "web-1")
+    assert looked_at_only(any_farm, "web-1")
 
 
 # What opens it
 
 
+@pytest.mark.criterion("F3")
 async def test_an_approval_names_who_when_and_what_for(any_farm, state):
-    """F3"""
     bob = Operator("bob", "laptop", "/dev/pts/3")
     async with Front(state) as front:
         await at_the_gate(front, plan_of(fleet_file(any_farm, DEPLOY), canaries=("web-1",)))
@@ -141,8 +142,8 @@ async def test_an_approval_names_who_when_and_what_for(any_farm, state):
     assert "bob approved (looks fine)" in canary_tui(state, "replay", "--headless").out
 
 
+@pytest.mark.criterion("F9")
 def test_without_a_terminal_the_gate_holds(any_farm, state):
-    """F9"""
     ran = headless(state, fleet_file(any_farm, DEPLOY), "--canary", "web-1")
     assert ran.code == 4
     assert "waiting at the gate after canary" in ran.out
@@ -152,8 +153,9 @@ def test_without_a_terminal_the_gate_holds(any_farm, state):
     assert looked_at_only(any_farm, "web-1")
 
 
+@pytest.mark.criterion("F9")
 def test_a_prepared_approval_lets_a_rollout_go_through(any_farm, state, tmp_path):
-    """F9: the plan's hash is known before the start, from `plan`."""
+    """The plan's hash is known before the start, from `plan`."""
     fleet = fleet_file(any_farm, DEPLOY)
     shown = canary_tui(state, "plan", fleet, "--release", "2.0", "--canary", "web-1").out
     digits = shown.partition("plan ")[2].split()[0]
@@ -209,8 +211,9 @@ def test_there_is_no_yes_option(farm, state):
 # Aborting
 
 
+@pytest.mark.criterion("F4", "F3")
 async def test_after_an_abort_nothing_reaches_the_rest_and_the_canaries_stay(any_farm, state):
-    """F4, F3: `finally` runs where something was touched, and only there."""
+    """`finally` runs where something was touched, and only there."""
     async with Front(state) as front:
         await at_the_gate(front, plan_of(fleet_file(any_farm, DEPLOY + ROLLBACK + CLEAN), canaries=("web-1",)))
         await front.abort("latency is up", rollback=False)
@@ -226,16 +229,16 @@ async def test_after_an_abort_nothing_reaches_the_rest_and_the_canaries_stay(any
     assert any_farm.targets[0].read("REVISION") == "2.0\n"
 
 
-async def test_an_abort_can_roll_the_canaries_back(farm, state):
-    """F4"""
+@pytest.mark.criterion("F4")
+async def test_an_abort_can_roll_the_canaries_back(any_farm, state):
     async with Front(state) as front:
-        await at_the_gate(front, plan_of(fleet_file(farm, DEPLOY + ROLLBACK + CLEAN), canaries=("web-1", "web-2")))
+        await at_the_gate(front, plan_of(fleet_file(any_farm, DEPLOY + ROLLBACK + CLEAN), canaries=("web-1", "web-2")))
         await front.abort("no", rollback=True)
         assert (await front.ended()).exit_code == 3
         assert front.state.verdict == "rolled-back"
-    assert looked_at_only(farm, "web-1", "web-2")
-    assert with_mark(farm, "back") == with_mark(farm, "cleaned") == {"web-1", "web-2"}
-    assert {target.read("REVISION") for target in farm.targets} == {"1.0\n"}
+    assert looked_at_only(any_farm, "web-1", "web-2")
+    assert with_mark(any_farm, "back") == with_mark(any_farm, "cleaned") == {"web-1", "web-2"}
+    assert {target.read("REVISION") for target in any_farm.targets} == {"1.0\n"}
 
 
 async def test_after_an_abort_no_approval_and_no_resume_goes_on(farm, state):
@@ -258,11 +261,11 @@ def _expiring(farm, on_expire, seconds="1s"):
     return plan_of(fleet_file(farm, DEPLOY + ROLLBACK + waves("web-1", gate=gate)))
 
 
+@pytest.mark.criterion("F7")
 @pytest.mark.parametrize(
     ("on_expire", "verdict", "release"), [("abort", "expired", "2.0\n"), ("rollback", "rolled-back", "1.0\n")]
 )
 async def test_a_gate_that_nobody_answers_ends_the_rollout(any_farm, state, on_expire, verdict, release):
-    """F7"""
     async with Front(state) as front:
         await at_the_gate(front, _expiring(any_farm, on_expire))
         assert (await front.ended()).exit_code == 6
@@ -310,10 +313,11 @@ async def test_a_gate_expires_while_no_engine_is_there(farm, state, tmp_path, re
     assert looked_at_only(farm, "web-1")
 
 
-async def test_a_gate_keeps_its_time_over_a_restart(farm, state):
-    """F7: an engine that takes over does not give the gate its time again."""
+@pytest.mark.criterion("F7")
+async def test_a_gate_keeps_its_time_over_a_restart(any_farm, state):
+    """An engine that takes over does not give the gate its time again."""
     async with Front(state) as front:
-        await at_the_gate(front, _expiring(farm, "abort", "3s"))
+        await at_the_gate(front, _expiring(any_farm, "abort", "3s"))
         front.process.kill()
         await front.exited()
     async with Front(state) as front:
@@ -321,4 +325,4 @@ async def test_a_gate_keeps_its_time_over_a_restart(farm, state):
         assert (await front.ended()).exit_code == 6
         [expired] = [record.at for record in front.records if isinstance(record.event, e.GateExpired)]
         assert 3 <= expired - front.state.gates[0].opened_at < 6
-    assert looked_at_only(farm, "web-1")
+    assert looked_at_only(any_farm, "web-1")

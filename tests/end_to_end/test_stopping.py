@@ -12,7 +12,6 @@ from fronts import ANN, Front, canary_tui, folded, only_rollout, plan_of, starte
 from marks import HOLD, ROLLBACK, fleet_file, gone, let_go, times, untouched, waves, with_mark
 
 from canary_tui.domain import events as e
-from canary_tui.engine.control import KeepGoing
 from canary_tui.store.directory import rollouts
 
 TWO_STEPS = HOLD + '[[steps]]\nname = "after"\nrun = "echo x >> after"\n'
@@ -42,8 +41,8 @@ async def hanging(front, farm, body=FAMILY.format(trap="")):
 # Two stages
 
 
+@pytest.mark.criterion("G5")
 async def test_the_first_stage_starts_nothing_new_and_lets_what_runs_end(any_farm, state):
-    """G5"""
     async with Front(state) as front:
         await front.start(plan_of(fleet_file(any_farm, TWO_STEPS + waves("web-1 | web-2", parallel=1))))
         await until(lambda: with_mark(any_farm, "pid") == {"web-1", "web-2"})
@@ -66,15 +65,15 @@ async def test_a_stop_can_be_taken_back_before_anything_was_stopped(farm, state)
         await until(lambda: farm.targets[0].read("pid"))
         await front.stop(running=False)
         await front.event(e.StopRequested)
-        await front.send(KeepGoing(front.state.rollout, ANN))
+        await front.decide(e.StopWithdrawn(ANN))
         await front.event(e.StopWithdrawn)
         let_go(farm)
         await front.event(e.GateOpened)
     assert with_mark(farm, "after") == {"web-1"}
 
 
+@pytest.mark.criterion("G5")
 async def test_the_second_stage_ends_the_whole_process_group(any_farm, state):
-    """G5"""
     async with Front(state) as front:
         await hanging(front, any_farm)
         assert not any(map(gone, processes(any_farm.targets[0])))
@@ -205,7 +204,9 @@ async def test_ctrl_c_before_anything_runs_ends_at_once(farm, state):
         fleet = fleet_file(farm, HOLD, {"mute": ""}, ssh='connect-timeout = "3s"')
         fleet.write_text(fleet.read_text().replace("127.9.9.9", "127.9.9.7"))
         process = started(state, "run", fleet, "--release", "2.0", "--headless", "--canary", "web-1")
-        await until(lambda: rollouts(state) and len(told(state, e.TargetProbed)) == 4)
+        await until(
+            lambda: any(one.journal.exists() for one in rollouts(state)) and len(told(state, e.TargetProbed)) == 4
+        )
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
     assert process.returncode == 130

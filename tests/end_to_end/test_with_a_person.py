@@ -8,7 +8,7 @@ from marks import DEPLOY, HOLD, fleet_file, let_go, names, times, untouched, wit
 
 from canary_tui.domain import events as e
 from canary_tui.domain.schedule import pending_failures
-from canary_tui.engine.control import Abort, Heartbeat, Preflight, Preflighted, Refused, Start
+from canary_tui.engine.control import Decide, Heartbeat, Preflight, Preflighted, Refused, Start
 
 TWO_STEPS = HOLD + '[[steps]]\nname = "after"\nrun = "echo x >> after"\n'
 
@@ -46,11 +46,11 @@ async def test_a_person_takes_a_rollout_over_from_a_headless_engine(farm, state)
 
 async def test_a_decision_for_another_rollout_is_refused(farm, state):
     async with Front(state) as front:
-        await front.send(Abort("2020-01-01T000000Z-shop-0000", ANN, "no", rollback=False))
+        await front.send(Decide("2020-01-01T000000Z-shop-0000", e.Aborted(ANN, "no", rollback=False)))
         assert "no rollout is under way" in (await front.notice(Refused)).reason
         await front.start(plan_of(fleet_file(farm, DEPLOY), canaries=("web-1",)))
         await front.event(e.GateOpened)
-        await front.send(Abort("2020-01-01T000000Z-shop-0000", ANN, "no", rollback=False))
+        await front.send(Decide("2020-01-01T000000Z-shop-0000", e.Aborted(ANN, "no", rollback=False)))
         assert "it is meant for rollout 2020" in (await front.notice(Refused, 2)).reason
         assert front.poll().aborted == "none"
 

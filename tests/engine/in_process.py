@@ -13,10 +13,9 @@ from farm import Farm
 
 from canary_tui.domain import events as e
 from canary_tui.domain.building import Choices, build_plan
-from canary_tui.domain.events import Operator, Record
+from canary_tui.domain.events import Decision, Operator, Record
 from canary_tui.domain.plan import Plan
-from canary_tui.engine.commands import Decision
-from canary_tui.engine.control import Approve
+from canary_tui.engine.control import Decide
 from canary_tui.engine.loop import Rollout
 from canary_tui.fleetfile.loader import load_fleet
 from canary_tui.session import Session, open_new
@@ -65,7 +64,8 @@ def yes(record: Record, rollout: Rollout, note: str = "") -> None:
     """Approve the gate that this record opened."""
     assert isinstance(record.event, e.GateOpened)
     gate = record.event
-    rollout.submit(Approve(rollout.state.rollout, gate.wave, rollout.plan.hash, gate.evidence, ANN, note))
+    approved = e.GateApproved(gate.wave, rollout.plan.hash, gate.evidence, ANN, note)
+    rollout.submit(Decide(rollout.state.rollout, approved))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.schedule import evidence
 from canary_tui.domain.state import RolloutState
 from canary_tui.domain.units import Duration, Share
-from canary_tui.engine.control import Command, Heartbeat, Notice
+from canary_tui.engine.control import Command, Decide, Heartbeat, Notice
 from canary_tui.store.directory import make_folder
 from canary_tui.store.journal import JournalWriter
 from canary_tui.store.log_writer import LogSet
@@ -38,6 +38,11 @@ class Wire:
 
     def send(self, command: Command) -> None:
         self.sent.append(command)
+
+    @property
+    def decided(self) -> list[e.Decision]:
+        """What a person decided, in order."""
+        return [command.decision for command in self.sent if isinstance(command, Decide)]
 
     def listen(self, listener: Callable[[Notice], None]) -> Callable[[], None]:
         self._listeners.append(listener)

@@ -8,7 +8,6 @@ from test_gate_panel import readable, waiting
 from canary_tui.domain import events as e
 from canary_tui.domain.fleet import Limits
 from canary_tui.domain.units import Share
-from canary_tui.engine.control import Settle, Treat
 from canary_tui.tui.widgets.failure_panel import FailureList, FailurePanel
 from canary_tui.tui.widgets.log_view import LogView
 
@@ -41,8 +40,8 @@ async def test_retry_is_sent_at_once_for_all_listed(tmp_path):
         await panel_of(app)
         await press(pilot, "R")
         await until(lambda: wire.sent)
-        [treat] = wire.sent
-        assert isinstance(treat, Treat)
+        [treat] = wire.decided
+        assert isinstance(treat, e.FailureTreated)
         assert (treat.treatment, treat.targets) == ("retry", ("web-2", "web-3"))
         recorded.add(e.FailureTreated(treat.targets, "retry", BY))
         await until(lambda: "not ok: what" not in screen_text(app))
@@ -69,7 +68,7 @@ async def test_all_but_retry_need_a_note(tmp_path, key: str, treatment: str):
         await type_text(pilot, "known flake")
         await press(pilot, "enter")
         await until(lambda: wire.sent)
-        assert (wire.sent[0].treatment, wire.sent[0].targets, wire.sent[0].note) == (
+        assert (wire.decided[0].treatment, wire.decided[0].targets, wire.decided[0].note) == (
             treatment,
             ("web-2", "web-3"),
             "known flake",
@@ -84,7 +83,7 @@ async def test_a_decision_is_for_the_marked_targets_only(tmp_path):
         await shows(app, "[x] ! web-3", "the keys are for web-3")
         await press(pilot, "R")
         await until(lambda: wire.sent)
-        assert wire.sent[0].targets == ("web-3",)
+        assert wire.decided[0].targets == ("web-3",)
 
 
 async def test_keys_typed_before_the_list_could_be_read_do_not_count(tmp_path):
@@ -118,8 +117,8 @@ async def test_an_unknown_outcome_is_settled_by_a_typed_word_and_a_note(tmp_path
         await type_text(pilot, "done saw it in the log")
         await press(pilot, "enter")
         await until(lambda: wire.sent)
-        [settle] = wire.sent
-        assert isinstance(settle, Settle)
+        [settle] = wire.decided
+        assert isinstance(settle, e.UnknownSettled)
         assert (settle.target, settle.settlement, settle.note) == ("web-2", "ok", "saw it in the log")
 
 

@@ -11,7 +11,7 @@ from textual import events
 from canary_tui.domain import events as e
 from canary_tui.domain.fleet import Gate
 from canary_tui.domain.units import Duration
-from canary_tui.engine.control import Abort, Approve, Refused, Tick
+from canary_tui.engine.control import Refused
 from canary_tui.tui.screens.rollout import RolloutScreen
 from canary_tui.tui.widgets.gate_panel import GatePanel
 from canary_tui.tui.widgets.log_view import LogView
@@ -40,8 +40,8 @@ async def readable(panel: GatePanel) -> None:
     await until(lambda: panel.display and time.monotonic() > panel._painted_at + GUARD)
 
 
-def approvals(wire: Wire) -> list[Approve]:
-    return [command for command in wire.sent if isinstance(command, Approve)]
+def approvals(wire: Wire) -> list[e.GateApproved]:
+    return [one for one in wire.decided if isinstance(one, e.GateApproved)]
 
 
 async def test_the_gate_shows_what_an_approval_is_made_from(tmp_path):
@@ -76,7 +76,7 @@ async def test_the_typed_number_and_enter_approve_for_exactly_this_gate(tmp_path
         await until(lambda: approvals(wire))
         [approval] = approvals(wire)
         gate = recorded.state.gate
-        assert (approval.rollout, approval.wave) == (recorded.state.rollout, 0)
+        assert (wire.sent[0].rollout, approval.wave) == (recorded.state.rollout, 0)
         assert (approval.plan, approval.evidence) == (recorded.plan.hash, gate.evidence)
         await shows(app, "approval sent")
         recorded.add(e.GateApproved(0, approval.plan, approval.evidence, approval.by))
@@ -200,14 +200,14 @@ async def test_digits_tick_the_checklist_and_all_ticked_unlocks(tmp_path):
         assert not panel.asking, "an open item locks the gate"
         await press(pilot, "2")
         await until(lambda: wire.sent)
-        assert [(one.wave, one.item, one.ticked) for one in wire.sent if isinstance(one, Tick)] == [(0, 1, True)]
+        assert [(one.wave, one.item, one.ticked) for one in wire.decided] == [(0, 1, True)]
         recorded.add(e.ItemTicked(0, 1, True, BY))
         await shows(app, "[x] 2 Two", "1 item of the checklist open")
         recorded.add(e.ItemTicked(0, 0, True, BY))
         await until(lambda: "locked" not in screen_text(app))
         await press(pilot, "1")
         await until(lambda: len(wire.sent) == 2)
-        assert not wire.sent[1].ticked, "a ticked item is opened again"
+        assert not wire.decided[1].ticked, "a ticked item is opened again"
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ async def test_a_refusal_is_shown_and_the_gate_can_be_answered_again(tmp_path):
         await readable(panel)
         await press(pilot, "A", "3", "enter")
         await until(lambda: approvals(wire))
-        wire.say(Refused("Approve", "the canaries changed"))
+        wire.say(Refused("GateApproved", "the canaries changed"))
         await shows(app, "refused: the canaries changed")
         await press(pilot, "A", "3", "enter")
         await until(lambda: len(approvals(wire)) == 2)
@@ -302,9 +302,10 @@ async def test_abort_asks_for_a_note_names_what_will_run_and_then_offers_both_wa
         await until(lambda: app.screen.query_one("#abort")._painted_at + GUARD < time.monotonic())
         await press(pilot, "B")
         await until(lambda: wire.sent)
-        [abort] = wire.sent
-        assert isinstance(abort, Abort)
-        assert (abort.note, abort.rollback, abort.rollout) == ("500s on web-1", True, recorded.state.rollout)
+        [command] = wire.sent
+        assert (command.rollout, command.decision.note) == (recorded.state.rollout, "500s on web-1")
+        assert isinstance(command.decision, e.Aborted)
+        assert command.decision.rollback
 
 
 async def test_leaving_the_abort_aborts_nothing_and_shows_the_gate_again(tmp_path):

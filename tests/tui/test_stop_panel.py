@@ -5,7 +5,6 @@ from recorded import BY, Recorded, make_plan
 from test_gate_panel import readable, waiting
 
 from canary_tui.domain import events as e
-from canary_tui.engine.control import Abort, KeepGoing, Stop
 from canary_tui.tui.widgets.stop_panel import StopPanel
 
 
@@ -33,13 +32,13 @@ async def test_stop_starting_can_be_withdrawn(tmp_path):
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, "down", "enter")
         await until(lambda: wire.sent)
-        assert isinstance(wire.sent[0], Stop)
-        assert not wire.sent[0].running
+        assert isinstance(wire.decided[0], e.StopRequested)
+        assert not wire.decided[0].running
         recorded.add(e.StopRequested(False, BY))
         await shows(app, "STOPPING: nothing new is started")
         await press(pilot, "enter")
         await until(lambda: len(wire.sent) == 2)
-        assert isinstance(wire.sent[1], KeepGoing)
+        assert isinstance(wire.decided[1], e.StopWithdrawn)
 
 
 async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_showed(tmp_path):
@@ -49,7 +48,7 @@ async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_show
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, "ctrl+c")
         await until(lambda: wire.sent)
-        assert wire.sent[0].running
+        assert wire.decided[0].running
         recorded.add(e.StopRequested(True, BY))
         executions = {name: recorded.state.targets[name].running.execution for name in ("web-1", "web-2", "web-3")}
         for name, execution in executions.items():
@@ -96,5 +95,5 @@ async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path):
         await readable(app.screen.query_one("#abort"))
         await press(pilot, "L")
         await until(lambda: wire.sent)
-        assert isinstance(wire.sent[0], Abort)
-        assert not wire.sent[0].rollback
+        assert isinstance(wire.decided[0], e.Aborted)
+        assert not wire.decided[0].rollback

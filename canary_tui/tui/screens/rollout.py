@@ -137,7 +137,7 @@ class RolloutScreen(LogKeys):
         reason = one_line(refused.reason)
         self.gate.refused(reason)
         self.failures.refused(reason)
-        self.notify(reason, title=f"{refused.command} was refused", severity="warning", markup=False)
+        self.notify(reason, title="Refused", severity="warning", markup=False)
 
     def _tick(self) -> None:
         records = self.watching.poll()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from canary_tui.domain.events import Operator
+from canary_tui.domain.events import Aborted, Operator
 from canary_tui.domain.names import count
 from canary_tui.domain.plan import Plan
 from canary_tui.domain.state import RolloutState, TargetState, applicable, can_roll_back
-from canary_tui.engine.control import Abort
+from canary_tui.engine.control import Decide
 from canary_tui.tui.phrases import in_short
 from canary_tui.tui.standing import current_step, step_name
 from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, TypedField, keyed, line
@@ -58,7 +58,7 @@ class AbortPanel(Panel):
     def decide(self, *, rollback: bool) -> None:
         """`B` or `L`."""
         if self.deliberate() and (self.can_roll_back() if rollback else self.can_leave()):
-            self.post_message(Decided(Abort(self._state.rollout, self._by, self._note, rollback)))
+            self.post_message(Decided(Decide(self._state.rollout, Aborted(self._by, self._note, rollback))))
             self.close()
 
     def _noted(self, text: str) -> None:

@@ -11,12 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.strip import Strip
 
-from canary_tui.domain.events import Operator, Settlement, Treatment
+from canary_tui.domain.events import FailureTreated, Operator, Settlement, Treatment, UnknownSettled
 from canary_tui.domain.names import count
 from canary_tui.domain.plan import Plan
 from canary_tui.domain.schedule import blocked, pending_failures, settleable
 from canary_tui.domain.state import RolloutState, TargetState, can_roll_back, unknown_phase
-from canary_tui.engine.control import Settle, Treat
+from canary_tui.engine.control import Decide
 from canary_tui.tui.phrases import in_short
 from canary_tui.tui.standing import current_step, standing, step_name
 from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, TypedField, keyed, line
@@ -207,7 +207,8 @@ class FailurePanel(Panel):
             return
         self.stop_asking()
         self._note = ""
-        self.post_message(Decided(Settle(self._state.rollout, target, settlement, self._by, note.strip())))
+        said = UnknownSettled(target, settlement, self._by, note.strip())
+        self.post_message(Decided(Decide(self._state.rollout, said)))
 
     def _noted(self, treatment: Treatment, targets: tuple[str, ...], text: str) -> None:
         note = " ".join(text.split())
@@ -219,7 +220,8 @@ class FailurePanel(Panel):
 
     def _send(self, treatment: Treatment, targets: tuple[str, ...], note: str) -> None:
         self._note = ""
-        self.post_message(Decided(Treat(self._state.rollout, targets, treatment, self._by, note)))
+        treated = FailureTreated(targets, treatment, self._by, note)
+        self.post_message(Decided(Decide(self._state.rollout, treated)))
 
     def _draw(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> None:
         them = "it" if len(names) == 1 else "them"

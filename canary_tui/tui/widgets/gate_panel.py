@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual.content import Content
 
-from canary_tui.domain.events import Operator
+from canary_tui.domain.events import GateApproved, ItemTicked, Operator
 from canary_tui.domain.names import count
-from canary_tui.engine.control import Approve, Tick
+from canary_tui.engine.control import Decide
 from canary_tui.tui.gating import GateSummary, Member, changes
 from canary_tui.tui.phrases import ago, clock, in_short, short_time
 from canary_tui.tui.standing import SYMBOLS
@@ -96,7 +96,7 @@ class GatePanel(Panel):
         if summary is None or self._read_only or not self.deliberate() or item >= len(summary.checklist):
             return
         ticked = item not in summary.ticked
-        self.post_message(Decided(Tick(summary.rollout, summary.wave, item, ticked, self._by)))
+        self.post_message(Decided(Decide(summary.rollout, ItemTicked(summary.wave, item, ticked, self._by))))
 
     def tick_next(self) -> None:
         """Tick the first open item."""
@@ -121,8 +121,8 @@ class GatePanel(Panel):
     def _approve(self, summary: GateSummary) -> None:
         self.stop_asking()
         self._armed, self._sent, self._note = False, True, ""
-        command = Approve(summary.rollout, summary.wave, summary.plan_hash, summary.evidence, self._by)
-        self.post_message(Decided(command))
+        approved = GateApproved(summary.wave, summary.plan_hash, summary.evidence, self._by)
+        self.post_message(Decided(Decide(summary.rollout, approved)))
 
     def _changed(self, said: list[str]) -> None:
         if not said:

@@ -10,10 +10,10 @@ from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 
-from canary_tui.domain.events import CancelFinished, Operator
+from canary_tui.domain.events import CancelFinished, Operator, StopRequested, StopWithdrawn
 from canary_tui.domain.names import count
 from canary_tui.domain.state import RolloutState, TargetState
-from canary_tui.engine.control import KeepGoing, Stop
+from canary_tui.engine.control import Decide
 from canary_tui.tui.watching import Watching
 from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, line
 from canary_tui.tui.widgets.status_bar import waiting_words
@@ -146,7 +146,7 @@ class StopPanel(Panel):
                 self.close()
             case "keep":
                 if self._watching.state.stop == "starting":
-                    self.post_message(Decided(KeepGoing(self._watching.state.rollout, self._by)))
+                    self.post_message(Decided(Decide(self._watching.state.rollout, StopWithdrawn(self._by))))
                 self.close()
             case "starting":
                 self._stop(running=False)
@@ -160,7 +160,7 @@ class StopPanel(Panel):
         assert self._watching is not None
         state = self._watching.state
         if state.stop != "running" and not (state.stop == "starting" and not running):
-            self.post_message(Decided(Stop(state.rollout, running, self._by)))
+            self.post_message(Decided(Decide(state.rollout, StopRequested(running, self._by))))
 
     def _details(self, watching: Watching) -> list[Content]:
         running = watching.running()
