@@ -34,6 +34,13 @@ name = "back"
 run = "date +%s.%N > back-at; echo $RELEASE >> back; echo $RELEASE > REVISION"
 """
 
+COUNTS = """
+[[steps]]
+name = "count"
+run = "{ printf '%0200d far right\\\\n' 0; i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo part $i of $TARGET; done; } | tee said"
+"""
+"""A long line and sixty short ones, which each target keeps a copy of."""
+
 _OPERATION = re.compile(r'(?:runner-\w+\.sh|"\$r") (\w+) [0-9a-f]{24}')
 
 
@@ -83,14 +90,19 @@ def times(farm: Farm, file: str = "deployed") -> dict[str, int]:
 
 
 def operations(target: FarmTarget) -> list[str]:
-    """What the server was asked to do, a word a command; `hello` and `plain` are how it is looked at."""
+    """What the server was asked to do, a word a command.
+
+    `hello` and `plain` are how it is looked at, and locked; `unlock` is the end of that.
+    """
     found = (_OPERATION.findall(command) for command in target.commands())
     return [words[-1] if words else "other" for words in found]
 
 
 def untouched(targets: Sequence[FarmTarget]) -> bool:
     """Servers that were looked at, once, and never asked to do anything."""
-    return all(operations(target) in (["hello"], ["hello", "plain"]) for target in targets)
+    looks = (["hello"], ["hello", "plain"])
+    ends = ([], ["unlock"], ["hello", "unlock"])
+    return all(operations(target) in [[*look, *end] for look in looks for end in ends] for target in targets)
 
 
 def asked_at(target: FarmTarget) -> list[float]:

@@ -62,8 +62,8 @@ def planned(state, fleet, *arguments):
 # Subsets
 
 
+@pytest.mark.criterion("D1")
 def test_only_names_exactly_who_is_deployed(any_farm, state):
-    """D1"""
     ran = headless(state, fleet_file(any_farm, DEPLOY), "--only", "web-2 | web-4")
     assert ran.code == 0, ran.text
     assert with_mark(any_farm) == {"web-2", "web-4"}
@@ -71,8 +71,9 @@ def test_only_names_exactly_who_is_deployed(any_farm, state):
     assert all(target.commands() == [] for target in others)
 
 
+@pytest.mark.criterion("D3", "D4")
 def test_exclude_leaves_targets_alone_in_both_waves(any_farm, state, tmp_path):
-    """D3, D4: repeatable; what is left out is not even connected to, and is listed with the reason."""
+    """Repeatable; what is left out is not even connected to, and is listed with the reason."""
     fleet = fleet_file(any_farm, DEPLOY)
     words = ("--canary", "web-1 | web-2", "--exclude", "web-2", "--exclude", "web-4")
     refused = headless(state, fleet, *words)
@@ -87,12 +88,13 @@ def test_exclude_leaves_targets_alone_in_both_waves(any_farm, state, tmp_path):
     assert operations(any_farm.targets[1]) == operations(any_farm.targets[3]) == []
 
 
-def test_exclude_works_with_only(farm, state):
-    """D3"""
-    assert headless(state, fleet_file(farm, DEPLOY), "--only", "web-[1-3]", "--exclude", "web-2").code == 0
-    assert with_mark(farm) == {"web-1", "web-3"}
+@pytest.mark.criterion("D3")
+def test_exclude_works_with_only(any_farm, state):
+    assert headless(state, fleet_file(any_farm, DEPLOY), "--only", "web-[1-3]", "--exclude", "web-2").code == 0
+    assert with_mark(any_farm) == {"web-1", "web-3"}
 
 
+@pytest.mark.criterion("D3")
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -105,19 +107,19 @@ def test_exclude_works_with_only(farm, state):
         pytest.param(["--canary", "web-1", "--env", "prod"], "unknown environment", id="unknown environment"),
     ],
 )
-def test_a_choice_of_nobody_is_an_error(farm, state, words, said):
-    """D3: never exit code 0 without having done anything."""
-    ran = headless(state, fleet_file(farm, DEPLOY), *words)
+def test_a_choice_of_nobody_is_an_error(any_farm, state, words, said):
+    """Never exit code 0 without having done anything."""
+    ran = headless(state, fleet_file(any_farm, DEPLOY), *words)
     assert ran.code == 2
     assert said in ran.err
-    assert all(target.commands() == [] for target in farm.targets)
+    assert all(target.commands() == [] for target in any_farm.targets)
 
 
 # Roles
 
 
+@pytest.mark.criterion("E1")
 def test_steps_go_to_the_union_of_their_roles(any_farm, state, tmp_path):
-    """E1"""
     fleet = fleet_file(any_farm, BY_ROLE, roles_of(any_farm))
     yes = approval(tmp_path, plan_of(fleet, attended=False).hash)
     assert headless(state, fleet, "--approve-with", yes).code == 0
@@ -126,17 +128,17 @@ def test_steps_go_to_the_union_of_their_roles(any_farm, state, tmp_path):
     assert with_mark(any_farm, "both") == names(any_farm)
 
 
-def test_an_unknown_role_is_a_load_error(farm, state):
-    """E1"""
-    fleet = fleet_file(farm, BY_ROLE.replace('roles = ["web-server"]', 'roles = ["web-sever"]'), ROLES)
+@pytest.mark.criterion("E1")
+def test_an_unknown_role_is_a_load_error(any_farm, state):
+    fleet = fleet_file(any_farm, BY_ROLE.replace('roles = ["web-server"]', 'roles = ["web-sever"]'), roles_of(any_farm))
     ran = headless(state, fleet, "--canary", "web-1")
     assert ran.code == 2
     assert "did you mean 'web-server'" in ran.err
     assert f"{fleet}:5:" in ran.err
 
 
+@pytest.mark.criterion("E2", "E3")
 def test_canaries_come_from_their_role_and_a_target_with_both_goes_once(any_farm, state):
-    """E2, E3"""
     fleet = fleet_file(any_farm, BY_ROLE, roles_of(any_farm))
     shown = planned(state, fleet).out
     assert "wave 1 canary: 1 target (from role 'canary')" in shown
@@ -145,20 +147,21 @@ def test_canaries_come_from_their_role_and_a_target_with_both_goes_once(any_farm
     assert folded(state).plan.waves[1].targets == tuple(target.name for target in any_farm.targets[1:])
 
 
-def test_the_plan_says_that_the_operator_changed_the_canaries(farm, state):
-    """E2"""
-    fleet = fleet_file(farm, BY_ROLE, ROLES)
+@pytest.mark.criterion("E2")
+def test_the_plan_says_that_the_operator_changed_the_canaries(any_farm, state):
+    fleet = fleet_file(any_farm, BY_ROLE, roles_of(any_farm))
     assert "from role 'canary', changed by operator (+1 -1)" in planned(state, fleet, "--canary", "web-2").out
     assert headless(state, fleet, "--canary", "web-2").code == 4
-    assert with_mark(farm, "web") == {"web-2"}
+    assert with_mark(any_farm, "web") == {"web-2"}
     assert "changed by operator" in folded(state).plan.waves[0].origin
 
 
 # What is there already
 
 
+@pytest.mark.criterion("E3")
 def test_a_target_that_says_it_has_the_release_is_skipped(any_farm, state, tmp_path):
-    """E3: what the target says counts, and not what was written down about it."""
+    """What the target says counts, and not what was written down about it."""
     fleet = fleet_file(any_farm, DEPLOY)
     yes = approval(tmp_path, plan_of(fleet, canary_selection="web-1", attended=False).hash)
     (any_farm.targets[2].home / "REVISION").write_text("2.0\n")
@@ -192,8 +195,8 @@ def test_redeploy_overrides(farm, state):
 # Environments
 
 
+@pytest.mark.criterion("E4")
 def test_in_staging_the_same_file_deploys_to_all_at_once(any_farm, state):
-    """E4"""
     fleet = fleet_file(any_farm, DEPLOY + PLACES.format(protected=""))
     shown = planned(state, fleet, "--env", "staging").out
     assert "wave 'canary' and its gate do not exist in staging" in shown
@@ -203,11 +206,11 @@ def test_in_staging_the_same_file_deploys_to_all_at_once(any_farm, state):
     assert told(state, e.GateOpened) == []
 
 
-def test_in_production_it_has_its_gate(farm, state):
-    """E4"""
-    fleet = fleet_file(farm, DEPLOY + PLACES.format(protected="protected = true"))
+@pytest.mark.criterion("E4")
+def test_in_production_it_has_its_gate(any_farm, state):
+    fleet = fleet_file(any_farm, DEPLOY + PLACES.format(protected="protected = true"))
     assert headless(state, fleet, "--env", "production").code == 4
-    assert with_mark(farm) == {"web-1"}
+    assert with_mark(any_farm) == {"web-1"}
 
 
 def test_which_environment_must_be_said(farm, state):
@@ -216,8 +219,8 @@ def test_which_environment_must_be_said(farm, state):
     assert "say --env and one of production, staging" in ran.err
 
 
+@pytest.mark.criterion("E5")
 def test_a_misspelt_environment_cannot_disable_a_gate(any_farm, state):
-    """E5"""
     body = DEPLOY + PLACES.format(protected="").replace('["production"]', '["prodution"]')
     ran = headless(state, fleet_file(any_farm, body), "--env", "production")
     assert ran.code == 2
@@ -225,6 +228,7 @@ def test_a_misspelt_environment_cannot_disable_a_gate(any_farm, state):
     assert all(target.commands() == [] for target in any_farm.targets)
 
 
+@pytest.mark.criterion("E5")
 @pytest.mark.parametrize(
     "no_gate",
     [
@@ -242,9 +246,8 @@ def test_a_misspelt_environment_cannot_disable_a_gate(any_farm, state):
         ),
     ],
 )
-def test_a_protected_environment_has_a_gate_in_any_case(farm, state, no_gate):
-    """E5"""
-    ran = headless(state, fleet_file(farm, no_gate), "--env", "production", "--canary", "web-1")
+def test_a_protected_environment_has_a_gate_in_any_case(any_farm, state, no_gate):
+    ran = headless(state, fleet_file(any_farm, no_gate), "--env", "production", "--canary", "web-1")
     assert ran.code == 4, ran.text
     assert "production is protected: a person must approve" in ran.err
-    assert with_mark(farm) == {"web-1"}
+    assert with_mark(any_farm) == {"web-1"}

@@ -6,6 +6,7 @@ import re
 import subprocess
 import tomllib
 
+import pytest
 from fronts import Front, canary_tui, headless, only_rollout, plan_of, until
 from marks import DEPLOY, fleet_file, let_go, names
 
@@ -21,8 +22,8 @@ def log_of(state, target):
     return (only_rollout(state).logs / f"{target}.log").read_text()
 
 
+@pytest.mark.criterion("J3")
 def test_every_line_has_time_step_and_stream(any_farm, state):
-    """J3"""
     body = '[[steps]]\nname = "say"\nrun = "echo to out; echo to err >&2"\ndurable = false\n' + DEPLOY + ALL
     assert headless(state, fleet_file(any_farm, body)).code == 0
     logs = only_rollout(state).logs
@@ -38,8 +39,8 @@ def test_every_line_has_time_step_and_stream(any_farm, state):
     assert len(found.splitlines()) >= len(any_farm.targets)
 
 
+@pytest.mark.criterion("J2")
 def test_every_line_of_a_long_output_is_there_once_and_in_order(any_farm, state):
-    """J2"""
     count = 120_000 // len(any_farm.targets)
     body = (
         f"[[steps]]\nname = \"count\"\nrun = '''i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo line $i; done'''\n"
@@ -52,8 +53,9 @@ def test_every_line_of_a_long_output_is_there_once_and_in_order(any_farm, state)
         assert texts == [f"line {number}" for number in range(1, count + 1)]
 
 
+@pytest.mark.criterion("J1")
 def test_the_logs_read_as_one_have_every_line_of_each_target_in_its_order(any_farm, state):
-    """J1: merged in the order in which they came; what all targets printed first is before what any printed last."""
+    """Merged in the order in which they came; what all targets printed first is before what any printed last."""
     body = """[[steps]]
 name = "count"
 run = "for i in 1 2 3 4 5 6 7 8 9; do echo $TARGET $i; done"
@@ -92,17 +94,17 @@ run = '''printf 'a\\033]52;c;AAAA\\007b\\233c\\377\\n'; echo '{forged}'; printf 
     assert any(line.endswith("no end") for line in text.splitlines())
 
 
-async def test_output_is_in_the_log_while_the_step_still_runs(farm, state):
-    """J1"""
+@pytest.mark.criterion("J1")
+async def test_output_is_in_the_log_while_the_step_still_runs(any_farm, state):
     body = '[[steps]]\nname = "talk"\nrun = "echo here I am; until [ -e go ]; do sleep 0.1; done"\n'
     async with Front(state) as front:
-        await front.start(plan_of(fleet_file(farm, body), canaries=("web-1",)))
+        await front.start(plan_of(fleet_file(any_farm, body), canaries=("web-1",)))
         log = front.directory.logs / "web-1.log"
         await until(lambda: log.exists() and "out| here I am\n" in log.read_text(), 10)
         assert front.poll().targets["web-1"].running
         assert (await front.notice(Progress)).target == "web-1"
         await until(lambda: any(isinstance(one, Heartbeat) and one.lines >= 1 for one in front.notices))
-        let_go(farm)
+        let_go(any_farm)
         await front.until(lambda state: state.gate)
 
 

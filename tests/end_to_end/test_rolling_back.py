@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from fronts import Front, folded, only_rollout, plan_of
 from links import write_config
 from marks import DEPLOY, ROLLBACK, another_host_key, fleet_file, untouched, with_mark
@@ -30,8 +31,8 @@ async def at_the_second_gate(front, plan):
     await front.event(e.GateOpened, 2)
 
 
+@pytest.mark.criterion("H1", "H3")
 async def test_exactly_what_changed_goes_back_to_what_it_had_newest_first(any_farm, state):
-    """H1, H3"""
     (any_farm.targets[1].home / "REVISION").write_text("0.9\n")
     async with Front(state) as front:
         await at_the_second_gate(front, plan_of(fleet_file(any_farm, DEPLOY + ROLLBACK + THREE_WAVES)))
@@ -65,8 +66,8 @@ async def test_a_rollback_step_knows_both_releases(farm, state):
     assert farm.targets[0].read("told") == "2.0 to 1.0\n"
 
 
+@pytest.mark.criterion("H2")
 async def test_a_target_without_a_former_release_is_named_and_not_guessed(any_farm, state):
-    """H2"""
     (any_farm.targets[1].home / "REVISION").unlink()
     async with Front(state) as front:
         await front.start(plan_of(fleet_file(any_farm, DEPLOY + ROLLBACK), canaries=("web-1", "web-2")))
@@ -80,8 +81,9 @@ async def test_a_target_without_a_former_release_is_named_and_not_guessed(any_fa
     assert any_farm.targets[1].read("REVISION") == "2.0\n"
 
 
+@pytest.mark.criterion("H2")
 async def test_an_unreachable_target_does_not_fail_the_rollback_of_the_others(any_farm, state, tmp_path):
-    """H2, L6: between the deploying and the rollback the server of web-2 shows another host key."""
+    """L6: between the deploying and the rollback the server of web-2 shows another host key."""
     two, known = any_farm.targets[1], tmp_path / "known_hosts"
     known.write_text(any_farm.known_hosts.read_text())
     config = write_config(any_farm, tmp_path / "config", "Host *", f" UserKnownHostsFile {known}")
@@ -103,8 +105,8 @@ async def test_an_unreachable_target_does_not_fail_the_rollback_of_the_others(an
     assert untouched(any_farm.targets[3:])
 
 
+@pytest.mark.criterion("H1", "H2")
 async def test_a_rollback_that_fails_on_one_goes_on_with_the_others(any_farm, state):
-    """H1, H2"""
     body = DEPLOY + ROLLBACK.replace('run = "', 'run = "[ ! -e stuck ] || exit 9; ')
     (any_farm.targets[0].home / "stuck").touch()
     async with Front(state) as front:

@@ -1,0 +1,105 @@
+"""The logs as a person reads them: the whole program in a real terminal, driven by keys, on real servers."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+
+import pytest
+from fronts import only_rollout
+from marks import COUNTS, fleet_file, let_go, names, with_mark
+from on_screen import ENTER, ESCAPE, run, start
+
+ALL = '[[waves]]\nname = "all"\nparallel = {count}\n'
+SPEAKS = """
+[[steps]]
+name = "speak"
+run = '''
+pause=2; [ $TARGET != web-1 ] || pause=0.1
+echo x > begun
+until [ -e go ]; do echo "at $TARGET $(date +%s.%N)"; sleep $pause; done
+'''
+"""
+"""Lines that say when they were written, by the target's clock; ten a second on web-1, one in two seconds on the others."""
+SPOKEN = re.compile(r"at web-\d+ \d{10}\.\d{9}")
+LATEST = 0.2
+"""Seconds from a target's write to the screen."""
+
+
+def ages(screen, seconds=3.0):
+    """For each line that comes within so many seconds, by what it says: how old it was when it stood on the screen."""
+    began = time.time()
+    shown = screen.moments(screen.pump(seconds), lambda text: set(SPOKEN.findall(text)))
+    written = {text: float(text.split()[-1]) for text in shown}
+    return {text: shown[text] - at for text, at in written.items() if at >= began}
+
+
+@pytest.mark.criterion("J1", by_keys=True)
+@pytest.mark.parametrize("view", ["one", "merged"])
+def test_a_line_is_on_the_screen_200_ms_after_its_target_wrote_it(any_farm, state, view):
+    """By the target's own clock, in the middle of many lines; a machine that is busy otherwise gets five chances."""
+    count = len(any_farm.targets)
+    with run(state, fleet_file(any_farm, SPEAKS + ALL.format(count=count))) as screen:
+        start(screen)
+        screen.until(lambda: with_mark(any_farm, "begun") == names(any_farm))
+        screen.press("g")
+        screen.shows("at web-1 ")
+        if view == "merged":
+            screen.press("l")
+            screen.shows("merged", "at web-2 ")
+        for _ in range(5):
+            took = ages(screen)
+            middle = statistics.median(took.values())
+            figures = f"median {1000 * middle:.0f} ms, slowest {1000 * max(took.values()):.0f} ms"
+            print(f"{count} servers, {view}: {len(took)} lines, {figures}")
+            if middle < LATEST:
+                break
+        let_go(any_farm)
+    assert {text.split()[1] for text in took} == (names(any_farm) if view == "merged" else {"web-1"})
+    assert len(took) >= (10 if view == "one" else 10 + count)
+    assert min(took.values()) > 0, "the clocks agree"
+    assert middle < LATEST
+
+
+@pytest.mark.criterion("J2", by_keys=True)
+def test_logs_are_searched_filtered_wrapped_copied_and_opened_by_keys(any_farm, state, tmp_path):
+    count = len(any_farm.targets)
+    paged = tmp_path / "paged"
+    paged.mkdir()
+    with run(state, fleet_file(any_farm, COUNTS + ALL.format(count=count)), PAGER=f"cp -t {paged}") as screen:
+        start(screen)
+        screen.shows("SUCCEEDED")
+        screen.read()
+        screen.press(ESCAPE)
+        screen.shows("part 60 of web-1", "FOLLOW")
+        screen.press("/", *"part 7 ", ENTER)
+        screen.shows("/ part 7 : 1 of 1", "PAUSED", "part 7 of web-1")
+        screen.press("y")
+        screen.until((only_rollout(state).path / "copied.txt").exists)
+        screen.press("g")
+        screen.shows("00000000")
+        assert "far right" not in screen.text
+        screen.press("w")
+        screen.shows("far right")
+        assert re.search(r"\d\d:\d\d:\d\d part 1 of web-1$", screen.text, re.MULTILINE)
+        screen.press("t")
+        screen.until(lambda: re.search(r"│ ?part 1 of web-1$", screen.text, re.MULTILINE))
+        screen.press("l", "/", *"part 7 ", ENTER)
+        screen.shows("merged", f"/ part 7 : {count} of {count}")
+        screen.press("N")
+        screen.shows(f"/ part 7 : {count - 1} of {count}")
+        screen.press("n")
+        screen.shows(f"/ part 7 : {count} of {count}")
+        screen.press("&", *f"of web-{count}", ENTER)
+        screen.shows(f"& of web-{count}: 60")
+        screen.press("G")
+        screen.shows(f"part 60 of web-{count}", "FOLLOW")
+        screen.press("e")
+        screen.until(lambda: len(list(paged.glob("*.log"))) == count)
+        screen.shows("FOLLOW")
+    assert "part 7 of web-1" in (only_rollout(state).path / "copied.txt").read_text()
+    for target in any_farm.targets:
+        out = [line.partition("out| ")[2] for line in (paged / f"{target.name}.log").read_text().splitlines()]
+        assert [line for line in out if line] == target.read("said").splitlines()
+        assert len(target.read("said").splitlines()) == 61
