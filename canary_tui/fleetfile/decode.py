@@ -31,12 +31,26 @@ class Fault:
     hint: str = ""
 
 
+MOST_FAULTS = 1000
+"""Faults after which a file is not looked at any further: nobody mends more at once."""
+
+
+class TooManyFaultsError(Exception):
+    """The file is no fleet file, or as good as none."""
+
+
 class Faults(list[Fault]):
     """The faults so far, and the paths of array items that were refused and so are missing from their tuple."""
 
     def __init__(self) -> None:
         super().__init__()
         self.dropped: set[KeyPath] = set()
+
+    def append(self, fault: Fault) -> None:
+        """Note one more; TooManyFaultsError when there are enough."""
+        super().append(fault)
+        if len(self) > MOST_FAULTS:
+            raise TooManyFaultsError
 
 
 class _Refused:

@@ -19,6 +19,9 @@ LARGEST = 4 * 2**20
 """Bytes. 10,000 targets, each in a table of its own with all its keys, take about 2 MiB."""
 _DEEPEST_KEY = 8
 """Parts of a dotted key. The format needs four; tomllib's time grows with the square."""
+MOST_MARKS = 400_000
+"""Of what parts keys and values from one another: 40 for each of 10,000 targets. tomllib takes 1 to 3 s a million."""
+_MARKS = "=,.[{"
 
 _PART = r"""(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')"""
 _LONG_KEY = re.compile(  # possessive throughout: linear in whatever text it meets
@@ -86,6 +89,8 @@ def _decoded(path: Path, data: bytes) -> str:
 
 
 def _refuse_early(path: Path, text: str) -> None:
+    if sum(map(text.count, _MARKS)) > MOST_MARKS:
+        raise _refused(path, f"has more than {MOST_MARKS:,} keys and values", "no fleet file needs that")
     if text.startswith("\ufeff"):
         raise _at(path, text, 0, "begins with a byte order mark", "save the file as UTF-8 without one")
     if found := _LONE_RETURN.search(text):

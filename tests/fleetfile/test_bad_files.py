@@ -9,7 +9,7 @@ import pytest
 from canary_tui.errors import FleetFileError, Problem
 from canary_tui.fleetfile.loader import load_fleet
 from canary_tui.fleetfile.report import problem_lines, render
-from canary_tui.fleetfile.source import LARGEST
+from canary_tui.fleetfile.source import LARGEST, MOST_MARKS
 
 BAD = Path(__file__).parent / "bad"
 HEAD = 'name = "shop"\n'
@@ -74,6 +74,79 @@ def test_a_bomb_gets_a_clear_message_within_two_seconds(text, expected, tmp_path
     assert time.process_time() - started < 2
     assert message.startswith(f"{path}:") and expected in message
     assert max(map(len, message.splitlines())) < 400 + len(str(path))
+
+
+def cpu_of(load, path) -> float:
+    started = time.process_time()
+    load(path)
+    return time.process_time() - started
+
+
+@pytest.fixture(scope="module")
+def cpu_of_a_big_fleet(tmp_path_factory):
+    """Seconds for 10,000 targets, each in a table with all that one usually has."""
+    path = tmp_path_factory.mktemp("big") / "fleet.toml"
+    entry = (
+        '[[targets]]\nname = "web-{0}"\nhost = "10.{1}.{2}.1"\nroles = ["web-server", "canary"]\n'
+        'tags = {{ zone = "eu-west-1a", rack = "r12", tier = "front" }}\nvars = {{ APP_HOME = "/srv", HEAP = "4g" }}\n'
+        'ssh = {{ user = "deploy", port = 2222, jump = "bastion" }}\nenvironments = ["production"]\n\n'
+    )
+    entries = "".join(entry.format(i, i // 256, i % 256) for i in range(10_000))
+    path.write_text(f'{HEAD}{entries}[environments.production]\n[[steps]]\nrun = "true"\n')
+    assert len(load_fleet(path).fleet.targets) == 10_000
+    return cpu_of(load_fleet, path)
+
+
+SHAPES = [
+    pytest.param("", "a{0:x}=1\n", "", id="keys"),
+    pytest.param("[x.x.x.x.x.x.x.x]\n", "a{0:x}=1\n", "", id="keys-below-a-long-header"),
+    pytest.param("[x.x.x.x.x.x.x.x]\n", "a{0:x}.b.c.d.e.f.g.h=1\n", "", id="dotted-keys-below-a-long-header"),
+    pytest.param("", '"\\u0041{0:x}"=1\n', "", id="escaped-keys"),
+    pytest.param("", "[a{0:x}]\n", "", id="tables"),
+    pytest.param("", "[a{0:x}.b.c]\n", "", id="tables-in-tables"),
+    pytest.param("", "[[a]]\n[[a.b]]\n[[a.b.c]]\n", "", id="arrays-of-tables"),
+    pytest.param(HEAD, '[[targets]]\nname="w{0}"\n', "", id="targets"),
+    pytest.param("a = [", "{{a.b.c.d.e.f.g.h=1}},", "]\n", id="inline-tables"),
+    pytest.param("a = {", "a{0:x}.b=1,", "b=1}\n", id="one-inline-table"),
+    pytest.param("a = [", "[[[[[[[[]]]]]]]],", "]\n", id="arrays-in-arrays"),
+    pytest.param("a = [", "1979-05-27T07:32:00Z,", "]\n", id="times"),
+    pytest.param('a = "', "\\n", '"\n', id="escapes"),
+    pytest.param('a = """', '\\\n"x', '"""\n', id="long-strings"),
+    pytest.param("", "#\n", "", id="comments"),
+    pytest.param("a = [", "#\n", "]\n", id="comments-in-an-array"),
+]
+
+
+def filled(piece: str, room: int, marks: int) -> str:
+    """The piece, with its number in it, as often as there is room for and as it may be parted."""
+    marks_of_one = max(1, sum(map(piece.format(0).count, "=,.[{")))
+    count = min(room // len(piece.format(2**19)), marks // marks_of_one)
+    return "".join(map(piece.format, range(count)))
+
+
+@pytest.mark.parametrize(("before", "piece", "after"), SHAPES)
+def test_no_file_costs_much_more_than_the_biggest_fleet(before, piece, after, tmp_path, cpu_of_a_big_fleet):
+    path = tmp_path / "fleet.toml"
+    path.write_text(before + filled(piece, LARGEST - 100, MOST_MARKS - 100) + after)
+    assert cpu_of(message_of, path) < 4 * cpu_of_a_big_fleet
+    path.write_text(before + filled(piece, LARGEST - 100, LARGEST) + after)
+    assert cpu_of(message_of, path) < 4 * cpu_of_a_big_fleet
+
+
+def test_more_keys_than_any_fleet_has_are_refused_before_they_are_read(tmp_path):
+    path = tmp_path / "fleet.toml"
+    path.write_text(HEAD + "".join(f"a{i}=1\n" for i in range(MOST_MARKS)))
+    assert message_of(path) == f"{path}: has more than 400,000 keys and values; no fleet file needs that\n"
+
+
+def test_a_file_of_other_things_is_left_after_a_thousand_problems(tmp_path):
+    path = tmp_path / "fleet.toml"
+    path.write_text("".join(f"a{i}=1\n" for i in range(5000)))
+    with pytest.raises(FleetFileError) as caught:
+        load_fleet(path)
+    *listed, last = caught.value.problems
+    assert len(listed) == 1000 and listed[-1].line == 1000
+    assert last.message == "has more than 1,000 problems; the rest was left"
 
 
 def test_a_file_of_100_mb_is_refused_without_being_read(tmp_path):

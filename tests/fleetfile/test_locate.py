@@ -85,6 +85,18 @@ def test_locate_finds_exactly_the_keys_that_tomllib_finds(text):
     assert set(locate(text)) == set(paths_of(table))
 
 
+@settings(max_examples=300, deadline=None)
+@given(documents(), st.data())
+def test_what_is_wanted_stands_where_all_was_located(text, data):
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return
+    places = locate(text)
+    wanted = data.draw(st.sets(st.sampled_from(sorted(places, key=repr)), max_size=3))
+    assert locate(text, wanted) == {path: places[path] for path in wanted | {()}}
+
+
 def test_positions_are_those_of_the_keys():
     text = 'a = 1\n\n[[t]]\n  n = { x = 1, y = [ 2,\n 3] }\n[[t]]\n"q.u" = 1\n[t.s.u]\n'
     places = locate(text)
