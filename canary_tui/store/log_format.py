@@ -21,6 +21,8 @@ LONGEST = 1 << 16
 OURS = "--"
 PREFIX = re.compile(rb"(\S{20,28}) ([^\s|]+) (out|err|--)([|+]) ")
 _MARK_DIGITS = 12
+MARK_NUMBER = re.compile(rb"( --\| (?:begin|end) )[0-9a-f]{1,%d}" % _MARK_DIGITS)
+"""What is different in each execution where its output begins and ends."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from canary_tui.store.log_folded import FoldedReader
 from canary_tui.store.log_format import OURS, LogLine, log_path, parse_line
 from canary_tui.store.log_merged import MergedReader
 from canary_tui.store.log_reader import LogReader
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.widgets.log_view import Span
-from canary_tui.tui.widgets.toned import fit
+from canary_tui.tui.widgets.toned import Piece, fit
 
 _NAME = 16
 """At most so many columns of a target's name among the lines of others."""
@@ -25,9 +26,9 @@ _TAIL_LINES = 16
 class ShownLog:
     """The log of one target, or of all of them merged, as the log view wants it."""
 
-    def __init__(self, reader: LogReader | MergedReader, *, named: bool) -> None:
+    def __init__(self, reader: LogReader | MergedReader | FoldedReader, *, named: bool) -> None:
         self.clocked = True
-        self.reader: LogReader | MergedReader = reader
+        self.reader: LogReader | MergedReader | FoldedReader = reader
         self.name_width = _NAME if named else 0
         """Columns of the target's name before each line; 0 where all lines are of one."""
 
@@ -35,19 +36,26 @@ class ShownLog:
     def lines(self) -> int:
         return self.reader.lines
 
+    @property
+    def edition(self) -> int:
+        return 0
+
+    def moved(self, line: int) -> int:
+        return line
+
     def poll(self) -> None:
         self.reader.poll()
 
     def displayed(self, start: int, stop: int) -> Sequence[str]:
-        return [self._shape(line)[0] for line in self.reader.read(start, stop)]
+        return [self._shape(number, line)[0] for number, line in enumerate(self.reader.read(start, stop), start)]
 
     def shape(self, line: int) -> tuple[str, Sequence[Span]]:
         found = self.reader.read(line, line + 1)
-        return self._shape(found[0]) if found else ("", [])
+        return self._shape(line, found[0]) if found else ("", [])
 
     def text_column(self, line: int) -> int:
         found = self.reader.read(line, line + 1)
-        return sum(len(piece) for piece, _ in self._before(found[0])) if found else 0
+        return sum(len(piece) for piece, _ in self._before(line, found[0])) if found else 0
 
     def whole(self, line: int) -> str:
         """All of a line's text, however long."""
@@ -58,8 +66,8 @@ class ShownLog:
         """Let go of the file; it is opened again when it is looked at again."""
         self.reader.close()
 
-    def _before(self, line: LogLine) -> list[tuple[str, str]]:
-        before: list[tuple[str, str]] = []
+    def _before(self, number: int, line: LogLine) -> list[Piece]:  # noqa: ARG002  where lines are told apart by it
+        before: list[Piece] = []
         if self.clocked:
             before.append((f"{_clock(int(line.at))} " if line.at and not line.continued else " " * 9, "time"))
         if self.name_width:
@@ -68,9 +76,17 @@ class ShownLog:
             before.append((f"-- {line.step}: ", "note"))
         return before
 
-    def _shape(self, line: LogLine) -> tuple[str, list[Span]]:
+    def _body(self, number: int, line: LogLine) -> Piece:  # noqa: ARG002  as above
+        text = one_line(line.text.expandtabs(8))
+        if line.hidden:
+            text += f" … {line.hidden:,} bytes more"
+        if line.stream == OURS:
+            return text, "note"
+        return text, "stderr" if line.stream == "err" else "plain"
+
+    def _shape(self, number: int, line: LogLine) -> tuple[str, list[Span]]:
         drawn, spans = "", list[Span]()
-        for piece, tone in (*self._before(line), _body(line)):
+        for piece, tone in (*self._before(number, line), self._body(number, line)):
             if tone != "plain":
                 spans.append((len(drawn), len(drawn) + len(piece), tone))
             drawn += piece
@@ -106,15 +122,6 @@ class ShownLogs:
         if len(self._kept) > _KEPT:
             self._kept.popitem(last=False)[1].close()
         return log
-
-
-def _body(line: LogLine) -> tuple[str, str]:
-    text = one_line(line.text.expandtabs(8))
-    if line.hidden:
-        text += f" … {line.hidden:,} bytes more"
-    if line.stream == OURS:
-        return text, "note"
-    return text, "stderr" if line.stream == "err" else "plain"
 
 
 @lru_cache(1024)

@@ -21,16 +21,22 @@ class LogKeys(Screen[None]):
     watching: Watching
 
     def action_follow(self) -> None:
-        self.logs.view.follow()
+        self.logs.follow()
 
     def action_search(self) -> None:
         self.logs.ask_search()
 
     def action_filter(self) -> None:
-        self.logs.ask_filter()
+        if self.logs.shown == "folded":
+            self.notify("no filter here: it would hide which lines differ; / searches", markup=False)
+        else:
+            self.logs.ask_filter()
 
     def action_merged(self) -> None:
         self.logs.toggle_merged()
+
+    def action_folded(self) -> None:
+        self.logs.toggle_folded()
 
     def action_wrap(self) -> None:
         view = self.logs.view
@@ -59,7 +65,7 @@ class LogKeys(Screen[None]):
         """Open the log's file, or all of them, in $PAGER."""
         pane = self.logs
         folder = self.watching.logs
-        paths = sorted(folder.glob("*.log")) if pane.merged else [log_path(folder, pane.target)]
+        paths = sorted(folder.glob("*.log")) if pane.shown != "one" else [log_path(folder, pane.target)]
         paths = [path for path in paths if path.exists()]
         if not paths:
             self.notify("no log yet", markup=False)

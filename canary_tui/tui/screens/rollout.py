@@ -253,7 +253,7 @@ class RolloutScreen(LogKeys):
 
     def on_target_list_chosen(self, event: TargetList.Chosen) -> None:
         pane = self.logs
-        if not pane.merged:
+        if pane.shown == "one":
             pane.show_target(event.target)
         else:
             pane.target = event.target
@@ -415,6 +415,6 @@ _CONDITIONS: dict[str, Callable[[RolloutScreen], bool]] = {
     "scroll_up": _some_panel,
     "scroll_down": _some_panel,
     "result": lambda screen: screen.watching.ended,
-    "folded": lambda _screen: False,
+    "folded": lambda screen: screen.watching.plan is not None,
 }
 """Actions that are not always possible, and when they are."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,13 +14,17 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.logs import ShownLogs
+from canary_tui.tui.folded import FoldedLog, folded_log
+from canary_tui.tui.logs import ShownLog, ShownLogs
 from canary_tui.tui.phrases import short_size, short_time
 from canary_tui.tui.watching import Watching
 from canary_tui.tui.widgets.log_view import LogView
 from canary_tui.tui.widgets.status_bar import waiting_words
 from canary_tui.tui.widgets.target_list import upload_words
 from canary_tui.tui.widgets.toned import Piece, Toned, fit, pieces_width
+
+Shown = Literal["one", "merged", "folded"]
+"""One target's log, or those of all in the order of their lines, or with what is equal once."""
 
 
 class LogTitle(Toned):
@@ -71,19 +75,22 @@ class QueryField(Input):
 
 
 class LogPane(Vertical):
-    """One log at a time: the target's under the cursor, or all of them merged."""
+    """One log at a time: the target's under the cursor, or all of them, merged or folded."""
 
     def __init__(self, watching: Watching) -> None:
         super().__init__(id="log-pane")
         self._watching = watching
         self.target = ""
-        """Whose log is shown, or will be when the merged one is left."""
-        self.merged = False
+        """Whose log is shown, or will be when those of all targets are left."""
+        self.shown: Shown = "one"
         self._logs = ShownLogs(watching.logs)
         self._clocked = True
         self._filtering = False
         self._stands: list[Piece] = []
         self._before: Widget | None = None
+        self._folded: FoldedLog | None = None
+        self._opening = False
+        """What differs is to be shown as soon as something does, unless somebody has gone elsewhere before."""
 
     def compose(self) -> ComposeResult:
         yield LogTitle()
@@ -94,6 +101,8 @@ class LogPane(Vertical):
 
     def on_unmount(self) -> None:
         self._logs.close()
+        if self._folded is not None:
+            self._folded.close()
 
     @property
     def view(self) -> LogView:
@@ -101,12 +110,18 @@ class LogPane(Vertical):
 
     def show_target(self, target: str) -> None:
         """The log of one target; it need not exist yet."""
-        self.target, self.merged = target, False
+        self.target, self.shown = target, "one"
         self._show()
 
     def toggle_merged(self) -> None:
         """All targets' lines with their names, or back to one."""
-        self.merged = not self.merged
+        self.shown = "one" if self.shown == "merged" else "merged"
+        self._show()
+
+    def toggle_folded(self) -> None:
+        """All targets' output, what is equal once, or back to one."""
+        self.shown = "one" if self.shown == "folded" else "folded"
+        self._opening = self.shown == "folded"
         self._show()
 
     def toggle_time(self) -> None:
@@ -114,18 +129,45 @@ class LogPane(Vertical):
         self.view.set_clocked(self._clocked)
 
     def _show(self) -> None:
-        if not self.merged and not self.target:
+        source = self._source()
+        if source is None:
             return
-        source = self._logs.merged(self._watching.roster.longest) if self.merged else self._logs.target(self.target)
         source.clocked = self._clocked
+        if self.shown == "folded":
+            self.view.filter("")
         self.view.show(source)
         self.view.flush()  # now, not a frame later: whoever moves down the list reads along
         self.restate()
 
+    def _source(self) -> ShownLog | None:
+        plan = self._watching.plan
+        match self.shown:
+            case "merged":
+                return self._logs.merged(self._watching.roster.longest)
+            case "folded" if plan is not None:
+                self._folded = self._folded or folded_log(self._watching, plan)
+                return self._folded
+        return self._logs.target(self.target) if self.target else None
+
     def flush(self) -> None:
         """Take in what was written since."""
         self.view.flush()
+        if self.shown == "folded" and self._folded is not None:
+            self._open(self._folded)
+            self._stands = self._whose()
         self.title()
+
+    def follow(self) -> None:
+        """Stay with the newest line."""
+        self._opening = False
+        self.view.follow()
+
+    def _open(self, folded: FoldedLog) -> None:
+        """Go to the top, where what differs stands."""
+        self._opening = self._opening and self.view.window.follow
+        if self._opening and folded.folded.progress == 1.0 and folded.folded.tally.differ:
+            self._opening = False
+            self.view.action_top()
 
     def on_log_view_moved(self) -> None:
         self.title()
@@ -145,8 +187,10 @@ class LogPane(Vertical):
         self.query_one(LogTitle).show(self._stands, right)
 
     def _whose(self) -> list[Piece]:
-        if self.merged:
+        if self.shown == "merged":
             return [(" merged", "strong")]
+        if self.shown == "folded" and self._folded is not None:
+            return [(" folded  ", "strong"), *self._folded.words()]
         target = self._watching.state.targets.get(self.target)
         if target is None:
             return []

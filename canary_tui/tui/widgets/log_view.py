@@ -39,6 +39,15 @@ class LogSource(Drawn, Protocol):
     @property
     def reader(self) -> Lines: ...
 
+    @property
+    def edition(self) -> int:
+        """Moves when lines have got other numbers or another look; 0 for ever where lines are only added."""
+        ...
+
+    def moved(self, line: int) -> int:
+        """The number that a line of the last edition has in this one."""
+        ...
+
     def poll(self) -> None:
         """Look for more lines; costs what came since."""
         ...
@@ -162,7 +171,7 @@ class LogView(Toned, can_focus=True):
         source = self.source
         if source is None:
             return
-        source.poll()
+        self._poll(source)
         self._work()
         window = self.window
         found = len(self.searching.found) if self.searching else 0
@@ -176,6 +185,17 @@ class LogView(Toned, can_focus=True):
             self.redraw()
         else:
             self.post_message(self.Moved())
+
+    def _poll(self, source: LogSource) -> None:
+        edition = source.edition
+        if edition and self._looking is not None:
+            return  # a search would lose its place
+        source.poll()
+        if source.edition != edition:
+            self.window.renumber(source.moved)
+            if self.searching is not None:
+                self.searching = Matching(source.reader, self.searching.query, _MOST_FOUND)
+            self.redraw()
 
     def redraw(self) -> None:
         """Work out the visible rows and paint them."""
@@ -202,7 +222,8 @@ class LogView(Toned, can_focus=True):
         self._strips.clear()
 
     def _look_of(self) -> tuple[object, ...]:
-        return (id(self.source), self.source is not None and self.source.clocked, self.rich_style)
+        source = self.source
+        return (id(source), source is not None and (source.clocked, source.edition), self.rich_style)
 
     def _paint(self, row: Row, number: int, over: str) -> Strip:
         assert self.source is not None

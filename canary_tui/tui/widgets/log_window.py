@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -133,6 +133,12 @@ class LogWindow:
         if not self.follow:
             self.cursor = self.top = self.position(line)
             self.skipped, self.seen = 0, self.count
+
+    def renumber(self, moved: Callable[[int], int]) -> None:
+        """Lines have got other numbers: `moved` says which. What is visible stays, as far as it is still there."""
+        if not self.follow:
+            self.top, self.cursor, self.seen = moved(self.top), moved(self.cursor), min(self.seen, self.count)
+            self._clamp()
 
     def rows(self) -> list[Row]:
         """The visible rows, top down; fewer than `height` where the log is short."""
