@@ -23,6 +23,8 @@ _NAME_LINES = 4
 """Lines of names before the rest is only counted."""
 _SINGLE_ROWS = 200
 """Targets up to which a good preflight has a row of its own."""
+_GROWING_ROWS = 30
+"""The same while others are still looked at: painting 200 rows ten times a second keeps a key waiting for 100 ms."""
 _CLOCK_OFF = 5.0
 """Seconds that a target's clock may differ before it is told in colour."""
 
@@ -202,7 +204,7 @@ def preflight_pieces(total: int, looked: Sequence[Preflighted], reading: Reading
         symbol = "~" if one.outcome == "unreachable" else "!"
         yield (f"  {symbol} {one_line(one.target):20}  {one.outcome:12}", "bold $error")
         yield (f" {_hanging(one_line(one.detail), reading.width, 37)}\n", "")
-    if len(good) > _SINGLE_ROWS:
+    if len(good) > (_SINGLE_ROWS if len(looked) == total else _GROWING_ROWS):
         yield (f"  + {len(good):,} ok\n", "bold $success")
         yield from reading.names([one.target for one in good], 4)
         return

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
@@ -132,14 +134,15 @@ class TargetList(Toned, can_focus=True):
         return self._cursor
 
     def flush(self) -> None:
-        """Look at the visible targets again; repaint if one of them reads differently."""
+        """Look at the visible targets again; repaint the rows that read differently."""
         roster = self._watching.roster
         if len(roster) and not self._steered:
             self._drift()
         rows = [self._header(), *(self._row(roster.at(row)) for row in self._visible())]
-        if rows != self._rows:
-            self._rows = rows
-            self.refresh()
+        before, self._rows = self._rows, rows
+        changed = [y for y, (row, old) in enumerate(zip_longest(rows, before)) if row != old]
+        if changed:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -60,12 +61,41 @@ class Toned(Widget):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"tone--{tone}" for tone in TONES}
     ALLOW_SELECT = False
+    _looks: dict[str, Style] | None = None
+    """The widget's own style (as "") and the tones, as far as they were asked for since the last refresh."""
+
+    @property
+    def rich_style(self) -> Style:
+        """The widget's own style. Textual works it out from all ancestors anew for each row: a third of a paint."""
+        style = self._kept.get("")
+        if style is None:
+            style = self._kept[""] = super().rich_style
+        return style
 
     def tone(self, name: str) -> Style:
         """A tone's style, to be laid over the widget's own."""
-        # A partial style has no background to blend a translucent colour with; a whole one would hide the row's own.
-        blended = self.get_component_rich_style(f"tone--{name}")
-        return self.get_component_rich_style(f"tone--{name}", partial=True) + Style(color=blended.color)
+        style = self._kept.get(name)
+        if style is None:
+            # A partial style has no background to blend a translucent colour with; a whole one would hide the row's.
+            blended = self.get_component_rich_style(f"tone--{name}")
+            partial = self.get_component_rich_style(f"tone--{name}", partial=True)
+            style = self._kept[name] = partial + Style(color=blended.color)
+        return style
+
+    def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
+        """Paint again; whatever changes a style, of this widget or above it, comes through here."""
+        self._looks = None
+        return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._looks = None
+
+    @property
+    def _kept(self) -> dict[str, Style]:
+        if self._looks is None:
+            self._looks = {}
+        return self._looks
 
     def strip(self, pieces: Iterable[Piece], width: int, over: str = "") -> Strip:
         """One row of exactly `width` cells; `over` is a tone laid over all of it."""
