@@ -27,8 +27,8 @@ BEFORE = 2
 """Equal lines that are shown before the first that differs."""
 _PORTION = 1 << 20
 """Bytes that are compared at once; longer than any line."""
-_EVERY = 0.15
-"""Seconds between two looks at what has grown."""
+_EVERY, _AT_REST = 0.1, 10
+"""Seconds between two looks at what has grown; more where working out the rows takes more than a tenth of that."""
 _MOST_OPEN = 16
 _MOST_RECORDS = 50_000
 """New records of the order that are read one by one; with more of them, every log is looked at."""
@@ -92,7 +92,7 @@ class FoldedReader(Lines):
         self._caught_up = False
         self._records = 0
         self._changed = False
-        self._looked_at = self._laid_out_at = float("-inf")
+        self._next_look = self._next_rows = 0.0
         self._readers: OrderedDict[str, LogReader] = OrderedDict()
         self._names: dict[tuple[str, ...], str] = {}
 
@@ -107,8 +107,8 @@ class FoldedReader(Lines):
 
     def poll(self) -> bool:
         now = time.monotonic()
-        if not self._grown and now - self._looked_at >= _EVERY:
-            self._looked_at = now
+        if not self._grown and now >= self._next_look:
+            self._next_look = now + _EVERY
             self._grown = {name: None for name in self._look() if name in self._own and name not in self._done}
             self._growing = len(self._grown)
         while self._grown:
@@ -116,10 +116,13 @@ class FoldedReader(Lines):
             if time.monotonic() >= now + self._budget:
                 break
         self._caught_up = self._caught_up or not self._grown
-        if not self._changed or (self._grown and now - self._laid_out_at < _EVERY):
+        if not self._changed or (self._grown and now < self._next_rows):
             return False
-        self._changed, self._laid_out_at = False, now
-        return self._lay_out()
+        self._changed = False
+        before = time.monotonic()
+        changed = self._lay_out()
+        self._next_rows = self._next_look = max(now + _EVERY, before + _AT_REST * (time.monotonic() - before))
+        return changed
 
     def _look(self) -> list[str]:
         """Whose logs have grown: the order of all lines says it, without a look at each."""
@@ -158,10 +161,12 @@ class FoldedReader(Lines):
         if not groups:
             return False
         reference, *others = groups
+        # A long one must not hide the others; by its order of magnitude, so that growing seldom changes the order.
+        others.sort(key=lambda group: _opened(group).bit_length())
         self.tally = Tally(len(reference.targets), reference.behind, sum(len(group.targets) for group in others))
         parts = [Part("heading", None, self._reference_words(reference))]
         for group in others:
-            start = max(0, (group.differs or 0) - BEFORE)
+            start = group.lines - _opened(group)
             parts.append(Part("heading", group.branch, self._other_words(group)))
             parts.append(Part("lines", group.branch, "", group.furthest, start, group.lines, group.differs))
         if others:
@@ -256,6 +261,11 @@ class FoldedReader(Lines):
         for reader in self._readers.values():
             reader.close()
         self._readers.clear()
+
+
+def _opened(group: Group) -> int:
+    """How many lines of what differs are shown."""
+    return group.lines - max(0, (group.differs or 0) - BEFORE)
 
 
 def _caption(group: Group) -> str:

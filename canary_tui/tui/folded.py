@@ -34,12 +34,9 @@ class FoldedLog(ShownLog):
             return [(f"comparing {progress:.0%}", "dim")]
         if not tally.same:
             return [("no output yet", "dim")]
-        pieces = [(f"{tally.same:,} same", "ok")]
-        if tally.differ:
-            pieces.append((f"  {tally.differ:,} {'differs' if tally.differ == 1 else 'differ'}", "failed"))
-        if tally.behind:
-            pieces.append((f"  {tally.behind:,} behind", "dim"))
-        return pieces
+        differ = f"{tally.differ:,} {'differs' if tally.differ == 1 else 'differ'}  " if tally.differ else ""
+        behind = f"  {tally.behind:,} behind" if tally.behind else ""
+        return [(differ, "failed"), (f"{tally.same:,} same", "ok"), (behind, "dim")]
 
     def _before(self, number: int, line: LogLine) -> list[Piece]:
         part, here = self.folded.part_of(number)

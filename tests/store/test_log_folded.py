@@ -168,3 +168,15 @@ def test_logs_that_are_too_long_say_up_to_where_they_are_compared(tmp_path):
         assert reader.line(0).text.startswith("2 targets with the same output, compared up to line 100,000 ")
         assert reader.lines == 1 + MOST_LINES
         reader.close()
+
+
+def test_a_long_text_that_differs_does_not_hide_the_short_ones(tmp_path):
+    with logs_of(tmp_path / "logs", *NAMES[:5]) as logs:
+        say(logs, "a,b", *NAMES[:3])
+        say(logs, ",".join(f"noise {n}" for n in range(500)), "web-4")
+        say(logs, "boom", "web-5")
+        reader = FoldedReader(tmp_path / "logs", OWN)
+        poll_until(reader, lambda: reader.tally.differ == 2)
+        headings = [row for row in rows(reader) if "differs" in row]
+        assert headings == ["1 target differs from line 2 on: web-5", "1 target differs from line 2 on: web-4"]
+        reader.close()

@@ -43,7 +43,7 @@ async def test_forty_targets_are_one_text_and_the_one_that_differs_is_open_at_it
         recorded.end(name)
     async with watched(recorded, (120, 30)) as (app, pilot, pane):
         await press(pilot, "d")
-        await shows(app, " folded  39 same  1 differs")
+        await shows(app, " folded  1 differs  39 same")
         await until(lambda: log_rows(app)[0] == "== 39 targets same as canary: web-[1-6,8-40]")
         found = log_rows(app)
         assert found[1] == "!= 1 target differs from line 4 on: web-7"
@@ -67,7 +67,7 @@ async def test_output_that_comes_is_folded_in_and_who_is_behind_does_not_differ(
         recorded.end("web-3")
         await until(lambda: " behind" in screen_text(app) and "differ" not in screen_text(app))
         recorded.print("web-4", "something else")
-        await shows(app, "folded  5 same  1 differs  3 behind", "!= 1 target differs from line 3 on: web-4")
+        await shows(app, "folded  1 differs  5 same  3 behind", "!= 1 target differs from line 3 on: web-4")
         assert any(row.startswith("!> ") and row.endswith("something else") for row in log_rows(app))
         recorded.print("web-4", "and more of it")
         await shows(app, "and more of it")
@@ -163,7 +163,7 @@ async def test_a_rollout_that_has_ended_is_folded_as_a_live_one_is(tmp_path):
     async with app.run_test(size=(100, 30)) as pilot:
         await shows(app, "read only")
         await press(pilot, "d")
-        await shows(app, "folded  5 same  1 differs", "!= 1 target differs from line 3 on: web-5", "oh")
+        await shows(app, "folded  1 differs  5 same", "!= 1 target differs from line 3 on: web-5", "oh")
     recorded.writer.close()
 
 
@@ -207,7 +207,7 @@ async def test_a_thousand_targets_are_compared_in_slices_between_which_keys_are_
             slices.append(time.process_time() - before)
             await pilot.pause()
         assert max(slices, default=0.0) < 0.2
-        await shows(app, "folded  999 same  1 differs", "differs from line 701 on: web-501")
+        await shows(app, "folded  1 differs  999 same", "differs from line 701 on: web-501")
         assert any(row.startswith("!> ") and row.endswith("number 7OO into /srv/shop/current") for row in log_rows(app))
         await press(pilot, "d")
         await shows(app, " web-1  ")

@@ -140,6 +140,19 @@ def test_showing_a_line_puts_it_inside_the_window():
     assert visible(window) == at, "a visible line needs no scrolling"
 
 
+def test_lines_that_get_other_numbers_stay_where_they_are_on_the_screen():
+    window = window_on(numbered(1000), height=10)
+    window.show(500)
+    before = visible(window)
+    window.source = Listed(*(f"above {n}" for n in range(7)), *numbered(1000).all)
+    window.renumber(lambda line: line + 7)
+    assert visible(window) == before
+    assert (window.cursor, window.unseen) == (507, 0)
+    window.end()
+    window.renumber(lambda line: 0)
+    assert window.follow, "the newest line stays the newest"
+
+
 def log_file(path: Path, texts: list[str]) -> LogReader:
     path.write_text("".join(f"2026-11-23T10:15:02.123Z switch out| {text}\n" for text in texts))
     reader = LogReader(path)

@@ -137,7 +137,7 @@ class LogWindow:
     def renumber(self, moved: Callable[[int], int]) -> None:
         """Lines have got other numbers: `moved` says which. What is visible stays, as far as it is still there."""
         if not self.follow:
-            self.top, self.cursor, self.seen = moved(self.top), moved(self.cursor), min(self.seen, self.count)
+            self.top, self.cursor, self.seen = moved(self.top), moved(self.cursor), self.count
             self._clamp()
 
     def rows(self) -> list[Row]:
