@@ -15,7 +15,7 @@ from typing import assert_never
 
 from canary_tui.domain import events as e
 from canary_tui.domain.codec import decode, encode
-from canary_tui.domain.events import Decision, Event, Operator, Record
+from canary_tui.domain.events import Decision, Event, Operator, Record, StopStage
 from canary_tui.domain.fold import apply
 from canary_tui.domain.plan import Phase, Plan
 from canary_tui.domain.state import RolloutState
@@ -28,6 +28,11 @@ from canary_tui.ssh.output import make_safe
 from canary_tui.store.directory import resume_command
 
 _PINGS = 64
+_STOPPING: dict[StopStage, str] = {
+    "hold": "starting nothing new while a person is asked what to stop",
+    "starting": "starting nothing new",
+    "running": "stopping what runs",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,7 @@ class Printer:
         self._interrupts += 1
         again = self._interrupts > 1
         _say("stopping what runs" if again else "starting nothing new; Ctrl-C again stops what runs")
-        self._submit(e.StopRequested(again, self._by))
+        self._submit(e.StopRequested("running" if again else "starting", self._by))
 
     def terminate(self) -> None:
         """TERM or HUP: write it down and go; what runs on the targets goes on there."""
@@ -233,8 +238,8 @@ def narrate(event: Event, state: RolloutState) -> str:
         case e.Aborted(by, note, rollback):
             what = "rolled back" if rollback else "left as they are"
             return f"{by.user} aborted{_noted(note)}: changed targets are {what}"
-        case e.StopRequested(running):
-            return "stopping what runs" if running else "starting nothing new"
+        case e.StopRequested(stage):
+            return _STOPPING[stage]
         case e.StopWithdrawn():
             return "going on"
         case e.CancelFinished(target, _, confirmed, detail):

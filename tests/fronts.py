@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 
 from canary_tui.domain import events as e
 from canary_tui.domain.building import Choices, build_plan
-from canary_tui.domain.events import Decision, Event, Operator, Record
+from canary_tui.domain.events import Decision, Event, Operator, Record, StopStage
 from canary_tui.domain.fold import apply, replay
 from canary_tui.domain.plan import Plan
 from canary_tui.domain.state import RolloutState
@@ -262,8 +262,8 @@ class Front:
     async def treat(self, treatment: str, *targets: str, note: str = "") -> None:
         await self.decide(e.FailureTreated(targets, treatment, ANN, note))
 
-    async def stop(self, *, running: bool) -> None:
-        await self.decide(e.StopRequested(running, ANN))
+    async def stop(self, stage: StopStage) -> None:
+        await self.decide(e.StopRequested(stage, ANN))
 
     async def quit(self) -> None:
         await self.send(Quit())

@@ -20,6 +20,9 @@ Ending = Literal["completed", "aborted", "expired", "failed"]
 """What brought the deploying part of a rollout to its end."""
 Settlement = Literal["retry", "ok", "failed"]
 """What a person says became of a step whose outcome no target can tell."""
+StopStage = Literal["hold", "starting", "running"]
+"""Start nothing new while a person is asked whether to stop; start nothing new, and end when what runs has ended;
+stop what runs, too."""
 Pause = Literal["waiting", "unknown", "detached", "interrupted", "terminated"]
 """Why an engine ended before its rollout did: nobody to ask at a gate, or about an unknown outcome; a lost front;
 Ctrl-C; a signal."""
@@ -234,15 +237,15 @@ class Aborted:
 
 @dataclass(frozen=True, slots=True)
 class StopRequested:
-    """Start nothing new; with `running`, also stop what runs. The rollout stays resumable."""
+    """Start nothing new; see `StopStage`. The rollout stays resumable."""
 
-    running: bool
+    stage: StopStage
     by: Operator
 
 
 @dataclass(frozen=True, slots=True)
 class StopWithdrawn:
-    """Keep going after all: only before anything was stopped."""
+    """Keep going after all: only before anything that runs was stopped."""
 
     by: Operator
 

@@ -28,6 +28,9 @@ from canary_tui.domain.state import (
     unknown_phase,
 )
 
+_STOPS = ("none", "hold", "starting", "running")
+"""Each of these is more of a stop than those before it."""
+
 
 class IllegalEvent(ValueError):
     """The event cannot happen in this state."""
@@ -119,10 +122,13 @@ def _fold(state: RolloutState, event: Event, at: float) -> None:  # noqa: PLR091
             _require(not event.rollback or bool(_plan(state).rollback), "the fleet file has no [[rollback]] steps")
             state.aborted = "rollback" if event.rollback else "leave"
             state.aborted_by, state.abort_note = event.by, event.note
+            state.stop = "none" if state.stop == "hold" else state.stop  # the question is answered
         case e.StopRequested():
-            state.stop = "running" if event.running or state.stop == "running" else "starting"
+            if _STOPS.index(event.stage) > _STOPS.index(state.stop):
+                state.stop = event.stage
         case e.StopWithdrawn():
-            _require(state.stop == "starting", "what runs is being stopped already")
+            _require(state.stop != "none", "nothing is stopped")
+            _require(state.stop != "running", "what runs is being stopped already")
             state.stop = "none"
         case e.CancelStarted():
             target, running = _running(state, event.target, event.execution)

@@ -91,6 +91,8 @@ def next_actions(plan: Plan, state: RolloutState) -> Sequence[Action]:
         return []
     if orphans := list(_orphans(plan, state)):
         return orphans
+    if state.stop == "hold" and state.attended:
+        return []  # whoever asked is there to say what comes of it
     if state.stop != "none" or state.front_lost:
         return _stop(state)
     if state.stage == "rolling-back":
@@ -300,7 +302,7 @@ def gate_locks(plan: Plan, state: RolloutState) -> tuple[str, ...]:
     if items := len(planned.checklist) - len(gate.ticked):
         locks.append(f"{items} item{'s' if items > 1 else ''} of the checklist open")
     if state.stop != "none":
-        locks.append("the rollout is stopping")
+        locks.append("the rollout is held" if state.stop == "hold" else "the rollout is stopping")
     return tuple(locks)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from canary_tui.domain.census import Census, Group
-from canary_tui.domain.events import Ending, Operator, Outcome, Pause, Verdict
+from canary_tui.domain.events import Ending, Operator, Outcome, Pause, StopStage, Verdict
 from canary_tui.domain.fleet import RunStep, ScriptStep, Step
 from canary_tui.domain.plan import Phase, Plan
 
@@ -138,7 +138,7 @@ class RolloutState:
     rollback_order: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
     """Changed targets that could not be rolled back, for want of a former release."""
-    stop: Literal["none", "starting", "running"] = "none"
+    stop: Literal["none"] | StopStage = "none"
     paused: Pause | None = None
     front_lost: bool = False
     aborted: Literal["none", "leave", "rollback"] = "none"

@@ -64,7 +64,12 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("app.next-pane", "tab", "Next pane", "Moves to the next pane.", "next_pane"),
     Action("app.quit", "ctrl+q", "Quit", "Leaves; asks first while a rollout is live.", "quit"),
-    Action("app.interrupt", "ctrl+c", "Stop", "Leaves; while a rollout is live it asks what to stop."),
+    Action(
+        "app.interrupt",
+        "ctrl+c",
+        "Stop",
+        "Leaves; while a rollout is live it starts nothing new and asks what to stop.",
+    ),
     # -- lists
     Action("move.up", "up,k", "Up", "One line up."),
     Action("move.down", "down,j", "Down", "One line down."),
@@ -132,7 +137,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("plan.back", "escape,q", "Back", "Goes back; nothing was started.", footer=5),
     # -- rollout
     Action(
-        "rollout.stop", "X", "Stop", "Asks what to stop: nothing new, or what runs too.", "ask_stop", 8, dangerous=True
+        "rollout.stop", "X", "Stop", "Starts nothing new while it asks what to stop.", "ask_stop", 8, dangerous=True
     ),
     Action("rollout.next-failed", "n", "Next failed", "Goes to the next target that is not ok."),
     Action("rollout.result", "v", "Result", "How it ended, once it has.", footer=1),

@@ -241,16 +241,17 @@ class Rollouts(RuleBasedStateMachine):
         self.attempt(e.UnknownSettled(name, settlement, ME))
 
     @precondition(lambda self: self.state.wave >= 0)
-    @rule(running=st.booleans(), meant=st.integers(0, 3))
-    def a_person_stops(self, running: bool, meant: int) -> None:
+    @rule(stage=st.sampled_from(["hold", "hold", "starting", "running"]), meant=st.integers(0, 3))
+    def a_person_stops(self, stage: e.StopStage, meant: int) -> None:
         if meant:
             return
-        self.attempt(e.StopRequested(running, ME))
+        at_work = self.state.paused is None and self.state.verdict is None
+        assert self.attempt(e.StopRequested(stage, ME)) == at_work
 
     @precondition(lambda self: self.state.stop != "none")
     @rule()
     def a_person_keeps_going(self) -> None:
-        self.attempt(e.StopWithdrawn(ME))
+        assert self.attempt(e.StopWithdrawn(ME)) == (self.state.stop == "none")
 
     @precondition(lambda self: self.state.wave >= 0)
     @rule(meant=st.integers(0, 5))
@@ -320,17 +321,23 @@ class Rollouts(RuleBasedStateMachine):
 
     @invariant()
     def after_abort_or_stop_no_new_step_starts(self) -> None:
-        aborted = stopped = False
+        aborted = stopped = held = False
         for record in self.records:
             match record.event:
                 case e.Aborted():
-                    aborted = True
-                case e.StopRequested() | e.FrontLost():
-                    stopped = True
+                    # An abort is an answer to what a hold asks: what it calls for is not held back.
+                    aborted, stopped = True, stopped and not held
+                case e.StopRequested(stage):
+                    held, stopped = stage == "hold" and (held or not stopped), True
+                case e.FrontLost():
+                    held, stopped = False, True
                 case e.StopWithdrawn():
                     stopped = any(isinstance(r.event, e.FrontLost) for r in self.since_resumed(record.seq))
+                    held = False
                 case e.EngineResumed():
-                    stopped = False
+                    held = stopped = False
+                case e.WaveStarted() | e.ProbeStarted():
+                    assert not stopped
                 case e.StepStarted(_, phase):
                     assert not stopped
                     assert not (aborted and phase == "steps")
@@ -365,8 +372,17 @@ class Rollouts(RuleBasedStateMachine):
             schedule.pending_failures(self.plan, state)
             or schedule.settleable(state)
             or (gate and gate.decision == "open")
+            or state.stop == "hold"
         )
         assert asked, "nothing runs, nobody is asked, and it has not ended"
+
+    @invariant()
+    def a_hold_ends_no_engine_and_holds_nobody_who_cannot_be_asked(self) -> None:
+        if self.state.stop == "hold" and self.state.attended:
+            assert self.state.paused is None
+            assert list(next_actions(self.plan, self.state)) == []
+        if self.state.stop == "hold" and not self.state.attended and not self.deeds:
+            assert self.state.paused in ("interrupted", "detached")
 
     @invariant()
     def no_rollout_ends_while_an_outcome_is_unknown(self) -> None:

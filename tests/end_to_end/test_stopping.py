@@ -46,7 +46,7 @@ async def test_the_first_stage_starts_nothing_new_and_lets_what_runs_end(any_far
     async with Front(state) as front:
         await front.start(plan_of(fleet_file(any_farm, TWO_STEPS + waves("web-1 | web-2", parallel=1))))
         await until(lambda: with_mark(any_farm, "pid") == {"web-1", "web-2"})
-        await front.stop(running=False)
+        await front.stop("starting")
         await front.event(e.StopRequested)
         assert all(one.running for name, one in front.state.targets.items() if name in ("web-1", "web-2"))
         let_go(any_farm)
@@ -63,7 +63,7 @@ async def test_a_stop_can_be_taken_back_before_anything_was_stopped(farm, state)
     async with Front(state) as front:
         await front.start(plan_of(fleet_file(farm, TWO_STEPS), canaries=("web-1",)))
         await until(lambda: farm.targets[0].read("pid"))
-        await front.stop(running=False)
+        await front.stop("starting")
         await front.event(e.StopRequested)
         await front.decide(e.StopWithdrawn(ANN))
         await front.event(e.StopWithdrawn)
@@ -77,7 +77,7 @@ async def test_the_second_stage_ends_the_whole_process_group(any_farm, state):
     async with Front(state) as front:
         await hanging(front, any_farm)
         assert not any(map(gone, processes(any_farm.targets[0])))
-        await front.stop(running=True)
+        await front.stop("running")
         finished = await front.event(e.CancelFinished)
         assert all(map(gone, processes(any_farm.targets[0])))
         assert finished.confirmed
@@ -91,7 +91,7 @@ async def test_a_step_that_ignores_term_is_killed(farm, state):
     """G5"""
     async with Front(state) as front:
         await hanging(front, farm, FAMILY.format(trap="trap '' TERM HUP INT"))
-        await front.stop(running=True)
+        await front.stop("running")
         finished = await front.event(e.CancelFinished)
         assert finished.confirmed
         assert all(map(gone, processes(farm.targets[0])))
@@ -106,7 +106,7 @@ async def test_a_stop_that_nobody_saw_is_unconfirmed(tmp_path, state, four_serve
             (farm.folder / "authorized_keys").write_text("")
             farm.targets[0].kill_sessions()
             await front.event(e.ConnectionLost)
-            await front.stop(running=True)
+            await front.stop("running")
             finished = await front.event(e.CancelFinished)
             assert not finished.confirmed
             assert finished.detail
@@ -124,7 +124,7 @@ async def test_a_stop_that_nobody_saw_is_unconfirmed(tmp_path, state, four_serve
 async def test_a_stopped_step_is_asked_about_on_resume_and_not_run_again(farm, state):
     async with Front(state) as front:
         await hanging(front, farm)
-        await front.stop(running=True)
+        await front.stop("running")
         await front.ended()
     ran = canary_tui(state, "resume", "--headless")
     assert ran.code == 1, ran.text

@@ -86,7 +86,7 @@ async def test_a_paused_rollout_says_how_to_go_on(tmp_path):
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded, (100, 30)) as (app, _, wire, _gate):
         await shows(app, "GATE")
-        recorded.add(e.StopRequested(False, BY))
+        recorded.add(e.StopRequested("starting", BY))
         recorded.add(e.EngineStopped("interrupted"))
         wire.say(Ended(130, "interrupted"))
         await shows(app, "PAUSED: it was stopped by the operator", f"canary-tui resume {recorded.state.rollout}")

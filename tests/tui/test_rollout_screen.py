@@ -215,7 +215,7 @@ async def test_a_target_in_the_middle_of_its_steps_is_never_called_pending_nor_n
     recorded.end("web-1", "failed", 1, "exit 1")
     async with waiting(recorded) as (app, _, _wire, _gate):
         await shows(app, "! web-1", "· web-2  half done", "· web-3  pending")
-        recorded.add(e.StopRequested(False, BY))
+        recorded.add(e.StopRequested("starting", BY))
         await shows(app, "# web-2  half done", "# web-3  held")
         assert [row.split()[1] for row in listed(app)[:2]] == ["web-1", "web-2"]
 
@@ -250,7 +250,7 @@ async def test_a_stop_that_was_asked_for_stays_in_sight_without_its_panel(tmp_pa
     async with waiting(recorded) as (app, _, _wire, _gate):
         await shows(app, "wave 2 of 2")
         assert "STOPPING" not in screen_text(app)
-        recorded.add(e.StopRequested(False, BY))
+        recorded.add(e.StopRequested("starting", BY))
         await shows(app, "STOPPING · shop 1.4.2")
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from driving import press, screen_text, shows, type_text, until
 from recorded import BY, Recorded, make_plan
 from test_gate_panel import readable, waiting
@@ -15,30 +16,60 @@ def at_work(tmp_path) -> Recorded:
     return recorded
 
 
-async def test_ctrl_c_asks_with_keep_going_chosen_and_sends_nothing(tmp_path):
-    async with waiting(at_work(tmp_path)) as (app, pilot, wire, _):
-        await press(pilot, "ctrl+c")
-        await shows(app, "STOP? nothing is stopped yet", "> Keep going", "3 steps running", "web-1: unpack")
+def stages(wire) -> list[str]:
+    """What was asked of the engine: the stages of stopping, and "go on"."""
+    assert all(isinstance(one, e.StopRequested | e.StopWithdrawn) for one in wire.decided)
+    return [one.stage if isinstance(one, e.StopRequested) else "go on" for one in wire.decided]
+
+
+@pytest.mark.parametrize("key", ["ctrl+c", "X"])
+@pytest.mark.parametrize("way_out", ["enter", "escape"])
+async def test_asking_holds_the_rollout_until_it_is_to_keep_going(tmp_path, key, way_out):
+    recorded = at_work(tmp_path)
+    async with waiting(recorded) as (app, pilot, wire, _):
+        await press(pilot, key)
+        await shows(app, "STOP? the engine is told", "> Keep going", "3 steps running", "web-1: unpack")
+        assert stages(wire) == ["hold"]
+        recorded.add(e.StopRequested("hold", BY))
+        await shows(app, "STOP? nothing new is started while this asks", "HELD · shop 1.4.2")
         await readable(app.screen.query_one(StopPanel))
-        await press(pilot, "enter")
+        await press(pilot, way_out)
         await until(lambda: "STOP?" not in screen_text(app))
-        assert wire.sent == []
+        assert stages(wire) == ["hold", "go on"]
+        recorded.add(e.StopWithdrawn(BY))
+        await until(lambda: "HELD" not in screen_text(app))
+
+
+async def test_keep_going_withdraws_a_hold_that_the_journal_does_not_show_yet(tmp_path):
+    async with waiting(at_work(tmp_path)) as (_, pilot, wire, _):
+        await press(pilot, "ctrl+c", "escape", "ctrl+c", "escape")
+        assert stages(wire) == ["hold", "go on", "hold", "go on"]
 
 
 async def test_stop_starting_can_be_withdrawn(tmp_path):
     recorded = at_work(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c")
+        recorded.add(e.StopRequested("hold", BY))
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, "down", "enter")
-        await until(lambda: wire.sent)
-        assert isinstance(wire.decided[0], e.StopRequested)
-        assert not wire.decided[0].running
-        recorded.add(e.StopRequested(False, BY))
+        await until(lambda: stages(wire) == ["hold", "starting"])
+        recorded.add(e.StopRequested("starting", BY))
         await shows(app, "STOPPING: nothing new is started")
         await press(pilot, "enter")
-        await until(lambda: len(wire.sent) == 2)
-        assert isinstance(wire.decided[1], e.StopWithdrawn)
+        await until(lambda: stages(wire) == ["hold", "starting", "go on"])
+
+
+async def test_leaving_the_question_leaves_a_stop_that_was_chosen(tmp_path):
+    recorded = at_work(tmp_path)
+    async with waiting(recorded) as (app, pilot, wire, _):
+        recorded.add(e.StopRequested("starting", BY))
+        await shows(app, "STOPPING · shop")
+        await press(pilot, "ctrl+c")
+        await shows(app, "STOPPING: nothing new is started")
+        await press(pilot, "escape")
+        await until(lambda: not app.screen.query_one(StopPanel).display)
+        assert wire.sent == []
 
 
 async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_showed(tmp_path):
@@ -47,9 +78,8 @@ async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_show
         await press(pilot, "ctrl+c")
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, "ctrl+c")
-        await until(lambda: wire.sent)
-        assert wire.decided[0].running
-        recorded.add(e.StopRequested(True, BY))
+        await until(lambda: stages(wire) == ["hold", "running"])
+        recorded.add(e.StopRequested("running", BY))
         executions = {name: recorded.state.targets[name].running.execution for name in ("web-1", "web-2", "web-3")}
         for name, execution in executions.items():
             recorded.add(e.CancelStarted(name, execution))
@@ -74,14 +104,14 @@ async def test_ctrl_c_twice_in_a_hurry_only_asks(tmp_path):
     async with waiting(at_work(tmp_path)) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c", "ctrl+c")
         await shows(app, "STOP?")
-        assert wire.sent == []
+        assert stages(wire) == ["hold"]
 
 
 async def test_enter_typed_before_the_question_could_be_read_stops_nothing(tmp_path):
     async with waiting(at_work(tmp_path)) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c", "down", "enter")
         await shows(app, "STOP?")
-        assert wire.sent == []
+        assert stages(wire) == ["hold"]
 
 
 async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path):
@@ -94,6 +124,23 @@ async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path):
         await press(pilot, "enter")
         await readable(app.screen.query_one("#abort"))
         await press(pilot, "L")
-        await until(lambda: wire.sent)
-        assert isinstance(wire.decided[0], e.Aborted)
-        assert not wire.decided[0].rollback
+        await until(lambda: len(wire.decided) == 2)
+        held, aborted = wire.decided
+        assert held == e.StopRequested("hold", held.by)
+        assert isinstance(aborted, e.Aborted), "the abort is the answer: nothing is to be withdrawn"
+        assert not aborted.rollback
+
+
+@pytest.mark.parametrize("keys", [["escape"], ["w", "h", "y", "enter", "escape"]], ids=["in the note", "after it"])
+async def test_a_hold_lasts_while_an_abort_is_thought_about_and_ends_when_it_is_not_made(tmp_path, keys):
+    recorded = at_work(tmp_path)
+    async with waiting(recorded) as (app, pilot, wire, _):
+        await press(pilot, "ctrl+c")
+        recorded.add(e.StopRequested("hold", BY))
+        await readable(app.screen.query_one(StopPanel))
+        await press(pilot, "up", "down", "down", "down", "enter")
+        await shows(app, "ABORT shop", "HELD")
+        assert stages(wire) == ["hold"]
+        await press(pilot, *keys)
+        await until(lambda: "ABORT" not in screen_text(app))
+        await until(lambda: stages(wire) == ["hold", "go on"])

@@ -264,6 +264,10 @@ class RolloutScreen(LogKeys):
     def on_stop_panel_abort_wanted(self) -> None:
         self.action_abort()
 
+    def on_abort_panel_left(self) -> None:
+        self.stopping.release()
+        self._show_panels()
+
     # which keys do something now
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's
@@ -278,11 +282,11 @@ class RolloutScreen(LogKeys):
     # keys
 
     async def action_stop(self) -> None:
-        """Ctrl-C: ask; the second time, stop what runs."""
+        """Ctrl-C: hold and ask; the second time, stop what runs."""
         self.action_stop_panel()
 
     def action_stop_panel(self) -> None:
-        """Ask what to stop; a second time, stop what runs."""
+        """Start nothing new and ask what to stop; a second time, stop what runs."""
         if not _can_stop(self) or self.watching.plan is None:
             return
         self.abort.close()
@@ -321,8 +325,7 @@ class RolloutScreen(LogKeys):
         self.abort.decide(rollback=False)
 
     def action_abort_cancel(self) -> None:
-        self.abort.close()
-        self._show_panels()
+        self.abort.leave()
 
     def action_retry(self) -> None:
         self.failures.treat("retry")

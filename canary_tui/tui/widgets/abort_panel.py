@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from textual.content import Content
+from textual.message import Message
 
 from canary_tui.domain.events import Aborted, Operator
 from canary_tui.domain.names import count
@@ -16,6 +17,9 @@ from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel, TypedField, k
 
 class AbortPanel(Panel):
     """First the note, then `B` or `L`; `esc` at any time: nothing has happened."""
+
+    class Left(Message):
+        """Nothing is aborted."""
 
     def __init__(self, guard: KeyGuard, by: Operator) -> None:
         super().__init__(guard, id="abort")
@@ -44,10 +48,13 @@ class AbortPanel(Panel):
         self.keys(*self._choices(plan))
 
     def on_typed_field_left(self, event: TypedField.Left) -> None:
-        """`esc` in the note: nothing is aborted, and nothing of the question stays."""
+        """`esc` in the note: nothing of the question stays."""
         event.stop()
+        self.leave()
+
+    def leave(self) -> None:
         self.close()
-        self.post_message(self.Asks())
+        self.post_message(self.Left())
 
     def can_roll_back(self) -> bool:
         return bool(self._note) and self._plan is not None and bool(_able(self._plan, self._state))

@@ -1,4 +1,4 @@
-"""Ctrl-C: what can be stopped, and what each target showed of having been stopped."""
+"""Ctrl-C: what can be stopped, what is held back while that is asked, and what each target showed of having stopped."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 
-from canary_tui.domain.events import CancelFinished, Operator, StopRequested, StopWithdrawn
+from canary_tui.domain.events import CancelFinished, Operator, StopRequested, StopStage, StopWithdrawn
 from canary_tui.domain.names import count
 from canary_tui.domain.state import RolloutState, TargetState
 from canary_tui.engine.control import Decide
@@ -22,7 +22,7 @@ from canary_tui.tui.widgets.toned import Toned
 Choice = Literal["keep", "starting", "running", "abort"]
 
 _LABELS: dict[Choice, str] = {
-    "keep": "Keep going       nothing is stopped",
+    "keep": "Keep going       what is held back is started, and nothing is stopped",
     "starting": "Stop starting    what runs ends, nothing new begins; resume goes on later",
     "running": "Stop what runs   its processes are ended on the targets, and that is verified",
     "abort": "Abort ...        no more targets for good; then roll back or leave",
@@ -90,7 +90,10 @@ class Choices(Toned, can_focus=True):
 
 
 class StopPanel(Panel):
-    """Opens with Keep going chosen. Once something is stopped, it says what each target showed."""
+    """Holds the rollout as soon as it opens, with Keep going chosen: nothing new is started while a person thinks.
+
+    Once something is stopped, it says what each target showed.
+    """
 
     class AbortWanted(Message):
         """The person would rather abort."""
@@ -99,6 +102,8 @@ class StopPanel(Panel):
         super().__init__(guard, id="stop")
         self._by = by
         self._watching: Watching | None = None
+        self._holding = False
+        """We asked for the hold, and it was neither withdrawn nor made a stop since."""
 
     def compose_choice(self) -> ComposeResult:
         yield Choices()
@@ -107,12 +112,15 @@ class StopPanel(Panel):
         return len(self.query_one(Choices).choices)
 
     def begin(self, watching: Watching) -> None:
-        """Come up; the second time, once it can have been read, stop what runs."""
+        """Come up and hold; the second time, once it can have been read, stop what runs."""
         self._watching = watching
         if self.display:
             if self.readable():
-                self._stop(running=True)
+                self._stop("running")
             return
+        self._holding = watching.state.stop in ("none", "hold")
+        if self._holding:
+            self._decide(StopRequested("hold", self._by))  # again, too: one that was withdrawn is perhaps still shown
         self.open()
         choices = self.query_one(Choices)
         choices.reset()
@@ -143,24 +151,33 @@ class StopPanel(Panel):
             return
         match event.choice:
             case None:
+                self.release()
                 self.close()
             case "keep":
-                if self._watching.state.stop == "starting":
-                    self.post_message(Decided(Decide(self._watching.state.rollout, StopWithdrawn(self._by))))
+                self._holding = self._holding or self._watching.state.stop in ("hold", "starting")
+                self.release()
                 self.close()
-            case "starting":
-                self._stop(running=False)
-            case "running":
-                self._stop(running=True)
+            case "starting" | "running":
+                self._stop(event.choice)
             case "abort":
                 self.close()
                 self.post_message(self.AbortWanted())
 
-    def _stop(self, *, running: bool) -> None:
+    def release(self) -> None:
+        """What is held back for the question's sake goes on."""
+        if self._holding:
+            self._holding = False
+            self._decide(StopWithdrawn(self._by))
+
+    def _stop(self, stage: StopStage) -> None:
         assert self._watching is not None
-        state = self._watching.state
-        if state.stop != "running" and not (state.stop == "starting" and not running):
-            self.post_message(Decided(Decide(state.rollout, StopRequested(running, self._by))))
+        if self._watching.state.stop not in (stage, "running"):
+            self._holding = False
+            self._decide(StopRequested(stage, self._by))
+
+    def _decide(self, decision: StopRequested | StopWithdrawn) -> None:
+        assert self._watching is not None
+        self.post_message(Decided(Decide(self._watching.state.rollout, decision)))
 
     def _details(self, watching: Watching) -> list[Content]:
         running = watching.running()
@@ -178,7 +195,7 @@ def _choices(state: RolloutState) -> tuple[Choice, ...]:
     can_abort = state.stage in ("preflight", "waves") and state.aborted == "none"
     abort: tuple[Choice, ...] = ("abort",) if can_abort else ()
     match state.stop:
-        case "none":
+        case "none" | "hold":
             return ("keep", "starting", "running", *abort)
         case "starting":
             return ("keep", "running", *abort)
@@ -188,8 +205,8 @@ def _choices(state: RolloutState) -> tuple[Choice, ...]:
 
 def _keys(state: RolloutState) -> str:
     match state.stop:
-        case "none":
-            return " ↑ ↓ enter choose, esc closes this; ctrl+c once more stops what runs"
+        case "none" | "hold":
+            return " ↑ ↓ enter choose, esc keeps going; ctrl+c once more stops what runs"
         case "starting":
             return " esc closes this, and the stop stays; ctrl+c once more stops what runs"
         case "running":
@@ -200,7 +217,9 @@ def _title(state: RolloutState, running: int) -> tuple[str, str]:
     steps = count(running, "step")
     match state.stop:
         case "none":
-            return "STOP? nothing is stopped yet", f"{steps} running"
+            return "STOP? the engine is told to start nothing new", f"{steps} running"
+        case "hold":
+            return "STOP? nothing new is started while this asks", f"{steps} running"
         case "starting":
             return "STOPPING: nothing new is started", f"{steps} running"
         case "running":
