@@ -131,6 +131,27 @@ def _add_choices(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--redeploy", action="store_true", help="also targets that report the release already")
 
 
+def _add_break_lock(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--break-lock",
+        action="append",
+        default=[],
+        metavar="ROLLOUT",
+        type=_rollout_id,
+        help="take targets over from exactly this rollout; may be repeated",
+    )
+
+
+def _rollout_id(text: str) -> str:
+    from canary_tui.domain.rules import ROLLOUT
+
+    try:
+        ROLLOUT.check(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
 def _add_headless(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--headless", action="store_true", help="no screens: plain lines on stderr, the result on stdout"
@@ -150,6 +171,7 @@ def _add_screens(parser: argparse.ArgumentParser) -> None:
 def _add_run(subparsers: _Subparsers[argparse.ArgumentParser]) -> None:
     parser = _add(subparsers, "run", "Pick canaries, read the plan, roll out.", _run)
     _add_choices(parser)
+    _add_break_lock(parser)
     _add_headless(parser)
     _add_screens(parser)
 
@@ -166,7 +188,8 @@ def _run(options: argparse.Namespace) -> ExitCode:
     for warning in plan.warnings:
         sys.stderr.write(f"warning: {_printable(warning)}\n")
     by = operator()
-    return run_headless(open_new(_state(), plan, by, attended=False), by, approval, as_json=options.json)
+    session = open_new(_state(), plan, by, attended=False, breaks=tuple(options.break_lock))
+    return run_headless(session, by, approval, as_json=options.json)
 
 
 def _choices(options: argparse.Namespace, *, attended: bool) -> Choices:
@@ -233,6 +256,7 @@ def _screens(
         AppOptions(
             state=_state(), fleet=fleet, rollout=rollout, resume=resume, choices=choices or Choices(""),
             theme=options.theme, mouse=options.mouse, demo=getattr(options, "demo", False),
+            breaks=tuple(getattr(options, "break_lock", ())),
         )
     )  # fmt: skip
 
@@ -388,6 +412,7 @@ def _add_resume(subparsers: _Subparsers[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "rollout", nargs="?", metavar="ROLLOUT", help="its id, or the end of it; the newest open one if left out"
     )
+    _add_break_lock(parser)
     _add_headless(parser)
     _add_screens(parser)
 
@@ -402,7 +427,8 @@ def _resume(options: argparse.Namespace) -> ExitCode:
 
     approval = read_approval(Path(options.approve_with)) if options.approve_with else None
     by = operator()
-    return run_headless(open_again(_state(), directory, by, attended=False), by, approval, as_json=options.json)
+    session = open_again(_state(), directory, by, attended=False, breaks=tuple(options.break_lock))
+    return run_headless(session, by, approval, as_json=options.json)
 
 
 def _open_rollout(options: argparse.Namespace) -> RolloutDirectory:

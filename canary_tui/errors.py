@@ -21,7 +21,7 @@ class ExitCode(IntEnum):
     """Done, but some targets are not on the release; within the failure budget or excluded."""
     EXPIRED = 6
     LOCKED = 7
-    """Somebody else is at work on this fleet or rollout."""
+    """Somebody else is at work on this fleet or rollout, or holds the lock of a target; nothing was changed."""
     UNKNOWN = 8
     """How a step ended could not be learned; `resume` asks the target again."""
     INTERRUPTED = 130

@@ -19,6 +19,7 @@ from canary_tui.domain.events import Decision, Event, Operator, Record, StopStag
 from canary_tui.domain.fold import apply
 from canary_tui.domain.plan import Phase, Plan
 from canary_tui.domain.state import RolloutState
+from canary_tui.domain.tools import tools_of
 from canary_tui.engine.control import Decide
 from canary_tui.engine.loop import Rollout
 from canary_tui.engine.remote import Network, ProbeRequest
@@ -192,11 +193,10 @@ def narrate(event: Event, state: RolloutState) -> str:
     match event:
         case e.RolloutStarted(rollout, plan, by):
             where = f" in {plan.environment}" if plan.environment else ""
-            return (
-                f"{by.user}@{by.host} starts {plan.fleet} {plan.release}{where}: {len(plan.targets)} targets, {rollout}"
-            )
+            who, breaks = f"{by.user}@{by.host}", _taking_over(event.breaks)
+            return f"{who} starts {plan.fleet} {plan.release}{where}: {len(plan.targets)} targets, {rollout}{breaks}"
         case e.EngineResumed(by):
-            return f"{by.user}@{by.host} goes on"
+            return f"{by.user}@{by.host} goes on{_taking_over(event.breaks)}"
         case e.EngineStopped(reason):
             return f"this engine ends: {reason}"
         case e.FrontLost():
@@ -251,12 +251,18 @@ def narrate(event: Event, state: RolloutState) -> str:
             return f"finally, on {len(targets)} targets" if targets else ""
         case e.ReleaseRead(target, release, detail):
             return f"{target}: reports {release or f'nothing ({detail})'}"
+        case e.TargetUnlocked(target, released, detail):
+            return "" if released else f"{target}: its lock was left ({detail})"
         case e.RolloutFinished(verdict, reason):
             return f"{verdict}: {reason}"
         case e.ProbeStarted() | e.CancelStarted():
             return ""
         case _:
             assert_never(event)
+
+
+def _taking_over(breaks: tuple[str, ...]) -> str:
+    return f", taking over what {' and '.join(breaks)} has locked" if breaks else ""
 
 
 def _plan(state: RolloutState) -> Plan:
@@ -292,14 +298,15 @@ async def _ping(plan: Plan, network: Network) -> ExitCode:
     async def look(name: str) -> bool:
         async with places:
             remote = network.remote(plan.targets[name])
-            found = await remote.probe(ProbeRequest(plan.current, plan.targets[name].variables))
+            request = ProbeRequest(plan.current, plan.targets[name].variables, tools=tools_of(plan, name))
+            found = await remote.probe(request)
             await remote.close()
         if found.outcome != "ok":
             print(f"{name}: {found.outcome}: {found.detail}", flush=True)
             return False
         runs = f", runs {found.release}" if found.release else ""
         free = f"{found.free_bytes / 2**30:.1f} GiB free"
-        print(f"{name}: ok{runs}, clock {found.clock_offset:+.1f} s, {free}{_noted(found.detail)}", flush=True)
+        print(f"{name}: ok{runs}, clock {found.clock_offset:+.1f} s, {free}{_noted(found.note)}", flush=True)
         return True
 
     try:

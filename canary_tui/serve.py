@@ -16,6 +16,7 @@ from canary_tui import __version__
 from canary_tui.domain import events as e
 from canary_tui.domain.events import Decision, Record
 from canary_tui.domain.plan import Plan
+from canary_tui.domain.tools import tools_of
 from canary_tui.engine.control import (
     Answered,
     Asked,
@@ -85,7 +86,7 @@ class Engine:
         """Read commands until the front is gone, then see the work to its end."""
         self._reader = reader
         self._tell(Ready(os.getpid(), __version__))
-        ticking = asyncio.create_task(self._tick())
+        beating = asyncio.create_task(self._beat())
         try:
             with contextlib.suppress(ConnectionError):
                 while line := await reader.readline():
@@ -95,7 +96,7 @@ class Engine:
                     await self._obey(command)
         finally:
             await self._leave()
-            ticking.cancel()
+            beating.cancel()
             self._writer.close()
         return self._code
 
@@ -151,10 +152,11 @@ class Engine:
         async def look(name: str) -> None:
             async with places:
                 remote = network.remote(plan.targets[name])
-                found = await remote.probe(ProbeRequest(plan.current, plan.targets[name].variables))
+                tools = tools_of(plan, name)
+                found = await remote.probe(ProbeRequest(plan.current, plan.targets[name].variables, tools=tools))
                 await remote.close()
             clock, free = found.clock_offset, found.free_bytes
-            self._tell(Preflighted(name, found.outcome, found.release, clock, free, found.detail))
+            self._tell(Preflighted(name, found.outcome, found.release, clock, free, found.note))
 
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -177,10 +179,11 @@ class Engine:
 
     def _session_for(self, command: Start | Resume) -> Session:
         match command:
-            case Start(plan, by):
-                return open_new(self._state_dir, plan, by, attended=True)
-            case Resume(directory, by):
-                return open_again(self._state_dir, RolloutDirectory(Path(directory)), by, attended=True)
+            case Start(plan, by, breaks):
+                return open_new(self._state_dir, plan, by, attended=True, breaks=breaks)
+            case Resume(directory, by, breaks):
+                rollout = RolloutDirectory(Path(directory))
+                return open_again(self._state_dir, rollout, by, attended=True, breaks=breaks)
 
     async def _run(self, session: Session) -> None:
         self._progress.clear()
@@ -213,6 +216,8 @@ class Engine:
 
     def progress(self, target: str, size: int, total: int) -> None:
         """Kept, and told ten times a second."""
+        if not self._progress:
+            asyncio.get_running_loop().call_later(_PROGRESS_EVERY, self._tell_progress)
         self._progress[target] = Progress(target, size, total)
         if not total:
             before = self._sizes.get(target, 0)
@@ -223,18 +228,16 @@ class Engine:
         """A stale or impossible decision."""
         self._tell(Refused(type(decision).__name__, reason))
 
-    async def _tick(self) -> None:
-        beats = 0.0
-        while True:
-            await asyncio.sleep(_PROGRESS_EVERY)
-            waiting, self._progress = self._progress, {}
-            if self._backlog > _BACKLOG:
-                continue
+    def _tell_progress(self) -> None:
+        waiting, self._progress = self._progress, {}
+        if self._backlog <= _BACKLOG:
             for notice in waiting.values():
                 self._tell(notice)
-            beats += _PROGRESS_EVERY
-            if beats >= _HEARTBEAT_EVERY:
-                beats = 0.0
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_EVERY)
+            if self._backlog <= _BACKLOG:
                 self._tell(Heartbeat(self._session.lines if self._session else 0, self._size, _memory()))
 
     @property

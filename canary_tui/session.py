@@ -21,8 +21,8 @@ from canary_tui.engine.steps import read_artifacts
 from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.ssh.output import Redactor, SafeSink, one_line
-from canary_tui.store.directory import RolloutDirectory, new_rollout, resume_command
-from canary_tui.store.history import write_summary
+from canary_tui.store.directory import RolloutDirectory, new_rollout, resume_command, rollouts
+from canary_tui.store.history import summarize, write_summary
 from canary_tui.store.journal import JournalWriter, read_journal
 from canary_tui.store.known import remember
 from canary_tui.store.lock import Lock, fleet_lock, hold
@@ -72,7 +72,7 @@ class Session:
         """Go on until the rollout or this engine ends; `ready` is given the loop, to hand decisions to."""
         async with self._working(asker) as (logs, network):
             self._logs = logs
-            rollout = Rollout(self.state, self._journal, logs, network, listener)
+            rollout = Rollout(self.state, self._journal, logs, network, listener, self._has_ended)
             ready(rollout)
             for record in self.begun:
                 listener.recorded(record)
@@ -80,6 +80,11 @@ class Session:
             await rollout.run()
         self._conclude()
         return self.state
+
+    def _has_ended(self, rollout: str) -> bool:
+        """Whether a rollout of this state directory has ended, so that a lock in its name was only not let go of."""
+        known = (summarize(one) for one in rollouts(self._state_dir) if one.id == rollout)
+        return any(one is not None and one.verdict is not None for one in known)
 
     @asynccontextmanager
     async def _working(self, asker: Asker | None) -> AsyncIterator[tuple[_Logs, SshNetwork]]:
@@ -107,8 +112,10 @@ class Session:
             lock.release()
 
 
-def open_new(state_dir: Path, plan: Plan, by: Operator, *, attended: bool) -> Session:
+def open_new(state_dir: Path, plan: Plan, by: Operator, *, attended: bool, breaks: tuple[str, ...] = ()) -> Session:
     """Begin a rollout: everything that can be refused is refused before its journal exists.
+
+    `breaks` are rollouts that may lose their targets' locks to it.
 
     Raises:
         Locked: somebody is at work on the fleet.
@@ -121,14 +128,16 @@ def open_new(state_dir: Path, plan: Plan, by: Operator, *, attended: bool) -> Se
         directory = new_rollout(state_dir, plan.fleet, time.time())
         locks.append(hold(directory.lock, _who(by)))
         session = Session(state_dir, directory, JournalWriter.create(directory.journal), locks)
-        session.record(e.RolloutStarted(directory.id, plan, by, attended, __version__))
+        session.record(e.RolloutStarted(directory.id, plan, by, attended, __version__, breaks=breaks))
         for artifact in artifacts:
             session.record(artifact)
         return session
 
 
-def open_again(state_dir: Path, directory: RolloutDirectory, by: Operator, *, attended: bool) -> Session:
-    """Take over a rollout that has not ended.
+def open_again(
+    state_dir: Path, directory: RolloutDirectory, by: Operator, *, attended: bool, breaks: tuple[str, ...] = ()
+) -> Session:
+    """Take over a rollout that has not ended; `breaks` as for a new one.
 
     Raises:
         Locked: an engine is still at work on it, or on its fleet.
@@ -144,7 +153,7 @@ def open_again(state_dir: Path, directory: RolloutDirectory, by: Operator, *, at
             raise UsageError(f"{directory.id}: has ended ({state.verdict}: {state.reason}); begin a new rollout")
         locks.append(hold(fleet_lock(state_dir, state.plan.fleet), _who(by)))
         session = Session(state_dir, directory, JournalWriter.reopen(directory.journal), locks)
-        session.record(e.EngineResumed(by, attended))
+        session.record(e.EngineResumed(by, attended, breaks))
         return session
 
 

@@ -12,7 +12,7 @@ from canary_tui.domain.plan import PlannedWave
 
 Group = Literal[
     "unprobed", "probing", "orphaned", "running", "holding", "unfinished", "failing", "failing canary", "unknown",
-    "rolling back", "undoing", "cleaning", "tidying", "unread",
+    "rolling back", "undoing", "cleaning", "tidying", "unread", "locked",
 ]  # fmt: skip
 
 

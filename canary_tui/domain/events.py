@@ -39,7 +39,10 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class RolloutStarted:
-    """Always the first record. `attended`: a person can be asked. `format` is the journal's format."""
+    """Always the first record. `attended`: a person can be asked. `format` is the journal's format.
+
+    `breaks` are rollouts that a person named to lose their targets' locks to this one.
+    """
 
     rollout: str
     plan: Plan
@@ -47,14 +50,16 @@ class RolloutStarted:
     attended: bool
     version: str
     format: int = 1
+    breaks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class EngineResumed:
-    """Another engine took over a rollout that had not ended."""
+    """Another engine took over a rollout that had not ended; `breaks` as in `RolloutStarted`, for this engine only."""
 
     by: Operator
     attended: bool
+    breaks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,7 @@ class ArtifactRead:
 
 @dataclass(frozen=True, slots=True)
 class ProbeStarted:
-    """Preflight of one target begins; it changes nothing there but the runner's own folder."""
+    """Preflight of one target begins; it changes nothing there but the runner's own folder, and takes the lock."""
 
     target: str
 
@@ -91,6 +96,7 @@ class TargetProbed:
 
     `boot` names the boot that the target is in, `release` is what it says it runs ("" unknown),
     `clock_offset` is its clock minus ours in seconds, `free_bytes` the space beside its runner.
+    `locked`: although it is not ok, the target's lock is this rollout's, or may be. `held_by`: the rollout in its way.
     """
 
     target: str
@@ -100,6 +106,8 @@ class TargetProbed:
     clock_offset: float = 0.0
     free_bytes: int = 0
     detail: str = ""
+    locked: bool = False
+    held_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +165,7 @@ class StepFinished:
     """How one execution ended. `exit_code` is None unless the target's own exit record says it.
 
     `size` counts the raw bytes of output that arrived and agree with the target's digest.
+    `fenced`: the target refused to run it, because its lock is not this rollout's any more.
     """
 
     target: str
@@ -165,6 +174,7 @@ class StepFinished:
     exit_code: int | None = None
     size: int = 0
     detail: str = ""
+    fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +305,15 @@ class ReleaseRead:
 
 
 @dataclass(frozen=True, slots=True)
+class TargetUnlocked:
+    """The rollout let go of a target's lock, or could not: then `detail` says why it was left."""
+
+    target: str
+    released: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutFinished:
     """Always the last record. `reason` is one sentence with numbers."""
 
@@ -333,6 +352,7 @@ Event = (
     | RollbackStarted
     | FinallyStarted
     | ReleaseRead
+    | TargetUnlocked
     | RolloutFinished
 )
 

@@ -20,6 +20,7 @@ from canary_tui.domain.rules import (
     OCTAL,
     PATH,
     TAG_VALUE,
+    TOOL,
     URL,
     USER,
     WORD,
@@ -114,6 +115,9 @@ class RunStep:
         int, "How often it is run again after it failed; never after an unknown outcome.", Between(0, 10)
     ] = 0
     durable: Annotated[bool, "false: a plain command that dies with its connection."] = True
+    tools: Annotated[
+        tuple[Annotated[str, TOOL], ...], "Commands that it needs; looked for on each target before the first change."
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +131,10 @@ class ScriptStep:
     retries: Annotated[
         int, "How often it is run again after it failed; never after an unknown outcome.", Between(0, 10)
     ] = 0
+    tools: Annotated[
+        tuple[Annotated[str, TOOL], ...],
+        "Commands that it needs, as its #! line's does; looked for on each target before the first change.",
+    ] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,6 +144,10 @@ def _fold(state: RolloutState, event: Event, at: float) -> None:  # noqa: PLR091
                 _put(state, replace(_idle(state, name), finally_=Track()))
         case e.ReleaseRead():
             _put(state, replace(_target(state, event.target), reported=event.release))
+        case e.TargetUnlocked():
+            _require(state.stage == "finishing", "it is not ending yet")
+            left = "" if event.released else event.detail or "nobody knows why"
+            _put(state, replace(_idle(state, event.target), locked=False, left_locked=left))
         case e.RolloutFinished():
             _require(all(target.running is None for target in state.targets.values()), "a step is running")
             state.stage, state.ended_at = "finished", at
@@ -154,7 +158,7 @@ def _fold(state: RolloutState, event: Event, at: float) -> None:  # noqa: PLR091
 
 def _start(state: RolloutState, event: e.RolloutStarted, at: float) -> None:
     state.rollout, state.plan, state.attended = event.rollout, event.plan, event.attended
-    state.started_at, state.started_by = at, event.by
+    state.started_at, state.started_by, state.breaks = at, event.by, event.breaks
     state.targets = {name: TargetState(name, event.plan.wave_of(name)) for name in event.plan.targets}
     state.census = Census.of(event.plan.waves)
     for target in state.targets.values():
@@ -163,6 +167,7 @@ def _start(state: RolloutState, event: e.RolloutStarted, at: float) -> None:
 
 def _resume(state: RolloutState, event: e.EngineResumed) -> None:
     state.attended, state.paused, state.front_lost, state.stop = event.attended, None, False, "none"
+    state.breaks = event.breaks
     for target in state.targets.values():
         probe = "none" if target.probe == "running" else target.probe
         _put(state, _orphan(_plan(state), replace(target, probe=probe)))
@@ -188,15 +193,17 @@ def _probe(state: RolloutState, event: e.ProbeStarted | e.TargetProbed, at: floa
     target = _target(state, event.target)
     if isinstance(event, e.ProbeStarted):
         _require(target.probe == "none", "it was probed already")
-        _put(state, replace(target, probe="running"))
+        _put(state, replace(target, probe="running", locked=True, held_by=""))
         return
     _require(target.probe == "running", "no probe is running")
-    if event.outcome == "ok":
-        _put(state, replace(target, probe="ok", boot=event.boot, previous=event.release))
+    if event.outcome == "ok":  # asked again for its lock it says what it has become, not what it was
+        previous = target.previous if target.changed else event.release
+        _put(state, replace(target, probe="ok", boot=event.boot, previous=previous))
         return
     lenient = _plan(state).limits.on_unavailable == "skip" and _plan(state).waves[target.wave].gate is None
-    outcome: Outcome = "skipped" if lenient else event.outcome
-    _put(state, replace(target, probe="failed", steps=Track(outcome=outcome, detail=event.detail), ended_at=at))
+    outcome: Outcome = "skipped" if lenient and not event.held_by and not target.changed else event.outcome
+    target = replace(target, probe="failed", locked=event.locked, held_by=event.held_by, ended_at=at)
+    _put(state, replace(target, steps=replace(target.steps, outcome=outcome, detail=event.detail, exit_code=None)))
 
 
 def _start_wave(state: RolloutState, wave: int, at: float) -> None:
@@ -240,7 +247,8 @@ def _finish_step(state: RolloutState, event: e.StepFinished, at: float) -> None:
         case "not-started":
             track = replace(track, attempts=track.attempts - 1, execution="", outcome=None)
         case "failed" | "timed-out":
-            again = track.attempts <= plan.phase_steps(phase)[running.step].retries and not running.cancelling
+            again = track.attempts <= plan.phase_steps(phase)[running.step].retries
+            again = again and not running.cancelling and not event.fenced
             track = replace(track, detail=event.detail, outcome=None) if again else ended
         case "unreachable" | "unknown" | "cancelled":
             track = ended
@@ -250,6 +258,8 @@ def _finish_step(state: RolloutState, event: e.StepFinished, at: float) -> None:
             assert_never(event.outcome)
     ended_at = at if phase == "steps" and track.outcome is not None else target.ended_at
     target = replace(target.with_track(phase, track), running=None, ended_at=ended_at)
+    if event.fenced:  # what was learned of it before is void: its lock must be taken again first
+        target = replace(target, probe="failed", locked=False)
     _put(state, replace(target, holding=target.holding and target.steps.outcome is None))
 
 
@@ -282,7 +292,7 @@ def _treated(state: RolloutState, target: TargetState, event: e.FailureTreated) 
             probe = "none" if target.probe == "failed" else target.probe
             return replace(target, probe=probe, steps=replace(track, attempts=0, outcome=None, detail=""))
         case "skip":
-            _require(target.probe == "ok", f"{target.name} was never reached")
+            _require(target.probe == "ok", f"{target.name} must be reached, and its lock be had: retry")
             return replace(target, steps=_advance(_plan(state), target, "steps", track, waived=True))
         case "exclude":
             return replace(target, steps=replace(track, outcome="excluded", detail=_said(track.detail, event.note)))

@@ -186,6 +186,11 @@ JUMP = Matches(rf"none|{_HOP}(?:,{_HOP})*", "jump hosts such as 'bastion' or 'us
 TAG_VALUE = Matches(r"[A-Za-z0-9._:/@+-]+", "a word of letters, digits and . _ : / @ + -")
 OCTAL = Matches(r"0?[0-7]{3}|[0-7]{4}", "permissions in octal such as '0644'", longest=16)
 URL = Matches(r"https?://[!-~]+", "a URL that begins with http:// or https:// and has no spaces", longest=2048)
+TOOL = Matches(
+    r"[A-Za-z0-9_/][A-Za-z0-9_./+-]*", "the name or path of a command: letters, digits and _ . / + -", longest=128
+)
+ROLLOUT = Matches(r"[A-Za-z0-9][A-Za-z0-9._~-]*", "a rollout's id", longest=160)
+"""Also a word that no shell reads anything into."""
 LABEL = Printable(80)
 PATH = Printable(1024)
 COMMAND = Prose(2**20)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import assert_never
 
@@ -31,6 +31,8 @@ PROBES = 64
 """Preflights at once; the handshakes among them are limited further by the connections themselves."""
 CLEANING = 8
 """Targets at once in `finally` steps and when releases are read back."""
+UNLOCKING = 64
+"""Locks let go of at once."""
 
 _UNSEEN: tuple[Group, ...] = ("unprobed", "probing")
 _UNDER_WAY: tuple[Group, ...] = ("unfinished", "rolling back")
@@ -72,6 +74,13 @@ class ReadRelease:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlock:
+    """Let go of the target's lock: nothing more is started there."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
 class Expire:
     """The gate after `wave` expires at this time, unless something happens before; seconds since 1970."""
 
@@ -79,8 +88,8 @@ class Expire:
     at: float
 
 
-Deed = Probe | StartStep | Attach | Cancel | ReadRelease | Expire
-DEEDS = (Probe, StartStep, Attach, Cancel, ReadRelease, Expire)
+Deed = Probe | StartStep | Attach | Cancel | ReadRelease | Unlock | Expire
+DEEDS = (Probe, StartStep, Attach, Cancel, ReadRelease, Unlock, Expire)
 Action = Deed | Event
 """Something to do, or an event to be recorded as it stands."""
 
@@ -429,7 +438,21 @@ def _finish(plan: Plan, state: RolloutState) -> Sequence[Action]:
         return _settle_first(state)
     if plan.current and state.census.count("unread"):
         return [ReadRelease(name) for name in islice(state.census.among("unread"), CLEANING)]
-    return [_conclusion(plan, state)]
+    if state.census.count("locked"):
+        return [Unlock(name) for name in islice(state.census.among("locked"), UNLOCKING)]
+    end = _conclusion(plan, state)
+    left = [target for target in state.targets.values() if target.left_locked]
+    return [replace(end, reason=f"{end.reason}; lock left on {_left(left)}") if left else end]
+
+
+def _left(targets: Sequence[TargetState]) -> str:
+    shown = ", ".join(f"{target.name} ({target.left_locked})" for target in targets[:5])
+    return shown if len(targets) <= 5 else f"{shown} and {len(targets) - 5} more"
+
+
+def _locked_out(state: RolloutState) -> bool:
+    """Nothing was changed anywhere, for another rollout is at work on some of the targets."""
+    return state.wave < 0 and any(target.held_by for target in failed_targets(state))
 
 
 def _conclusion(plan: Plan, state: RolloutState) -> e.RolloutFinished:
@@ -451,7 +474,8 @@ def _conclusion(plan: Plan, state: RolloutState) -> e.RolloutFinished:
             )
         case "failed":
             reason = blocked(plan, state) or _unproven(plan, state)
-            return e.RolloutFinished("rolled-back" if undone else "failed", f"{reason}; {done}", ExitCode.FAILED)
+            code = ExitCode.LOCKED if _locked_out(state) else ExitCode.FAILED
+            return e.RolloutFinished("rolled-back" if undone else "failed", f"{reason}; {done}", code)
         case "completed" | None:
             return e.RolloutFinished("succeeded", done, _completed_code(plan, state))
         case _:

@@ -61,6 +61,12 @@ class TargetState:
     changed: bool = False
     holding: bool = False
     """It has one of its wave's parallel places: from its first step until its deployment ends, well or badly."""
+    locked: bool = False
+    """Its lock is this rollout's, or may be."""
+    held_by: str = ""
+    """The other rollout that kept this one from having its lock."""
+    left_locked: str = ""
+    """Why its lock could not be let go of at the end."""
     unconfirmed: bool = False
     """A stop was asked for, and the target did not show the process group gone."""
     running: Running | None = None
@@ -124,6 +130,8 @@ class RolloutState:
     started_at: float = 0.0
     started_by: Operator | None = None
     attended: bool = False
+    breaks: tuple[str, ...] = ()
+    """Rollouts that a person named to lose their locks to this one."""
     stage: Stage = "preflight"
     wave: int = -1
     """Index of the current wave; -1 before the first."""
@@ -203,6 +211,7 @@ def groups(plan: Plan, target: TargetState) -> tuple[Group, ...]:
         "cleaning": cleans,
         "tidying": cleans and _begun(target, target.finally_),
         "unread": target.changed and target.reported is None,
+        "locked": target.locked,
     }
     return tuple(group for group, there in places.items() if there)
 

@@ -24,18 +24,20 @@ class Preflight:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Begin a rollout of this plan; answered by `Opened`."""
+    """Begin a rollout of this plan; answered by `Opened`. `breaks`: rollouts that may lose their locks to it."""
 
     plan: Plan
     by: Operator
+    breaks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Go on with a rollout, by its directory; answered by `Opened`."""
+    """Go on with a rollout, by its directory; answered by `Opened`. `breaks` as in `Start`."""
 
     directory: str
     by: Operator
+    breaks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, assert_never
 
 from canary_tui.domain import events as e
@@ -20,12 +20,15 @@ from canary_tui.domain.fold import IllegalEvent, apply
 from canary_tui.domain.plan import Phase
 from canary_tui.domain.schedule import Action, Deed, next_actions
 from canary_tui.domain.state import RolloutState, Running, is_durable
+from canary_tui.domain.tools import tools_of
 from canary_tui.engine.control import Decide
 from canary_tui.engine.remote import (
     AttachRequest,
     CancelReport,
+    Claim,
     ExecuteReport,
     Network,
+    ProbeReport,
     ProbeRequest,
     Remote,
     Sink,
@@ -40,7 +43,9 @@ _AFTER_CANCEL = 15.0
 """Seconds that a stopped step has to report its end before we stop listening."""
 _READ_BACK = 60.0
 """Seconds that reading a target's release may take."""
-_FOLLOWING = (schedule.Probe, schedule.StartStep, schedule.Attach, schedule.Cancel, schedule.ReadRelease)
+_FOLLOWING = (
+    schedule.Probe, schedule.StartStep, schedule.Attach, schedule.Cancel, schedule.ReadRelease, schedule.Unlock
+)  # fmt: skip
 """Deeds that end by themselves; an `Expire` only waits."""
 
 
@@ -107,7 +112,15 @@ class _Done:
 class Rollout:
     """One rollout under way in this process, from its first record to the last that this engine writes."""
 
-    def __init__(self, state: RolloutState, journal: Journal, logs: Logs, network: Network, listener: Listener) -> None:
+    def __init__(
+        self,
+        state: RolloutState,
+        journal: Journal,
+        logs: Logs,
+        network: Network,
+        listener: Listener,
+        has_ended: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         assert state.plan is not None
         self.state, self.plan = state, state.plan
         self._journal, self._logs, self._network, self._listener = journal, logs, network, listener
@@ -118,6 +131,10 @@ class Rollout:
         self._held: dict[str, _Done] = {}
         """Ends of steps that are still being stopped, by target."""
         self._remotes: dict[str, Remote] = {}
+        self._has_ended = has_ended
+        """Whether a rollout, by its id, is known here to have ended."""
+        self._claimed: set[str] = set()
+        """Targets whose lock this engine has asked for."""
 
     def submit(self, thing: Event | Decide) -> None:
         """Hand in a person's decision, or an event from outside (`FrontLost`, `EngineStopped`)."""
@@ -192,7 +209,7 @@ class Rollout:
                 return [e.StepAttached(target, self._running(target).execution)]
             case schedule.Cancel(target):
                 return [e.CancelStarted(target, self._running(target).execution)]
-            case schedule.ReadRelease() | schedule.Expire():
+            case schedule.ReadRelease() | schedule.Unlock() | schedule.Expire():
                 return []
             case _:
                 assert_never(deed)
@@ -258,14 +275,6 @@ class Rollout:
         await self._journal.commit()
         for record in records:
             self._listener.recorded(record)
-            if isinstance(record.event, e.WaveStarted):
-                await self._close_waves_before(record.event.wave)
-
-    async def _close_waves_before(self, wave: int) -> None:
-        """Canaries keep their connection until the gate has let the next wave go."""
-        idle = [t.name for t in self.state.targets.values() if t.wave < wave and t.running is None]
-        remotes = [self._remotes.pop(name) for name in idle if name in self._remotes]
-        await asyncio.gather(*(remote.close() for remote in remotes))
 
     # Deeds: each ends with the events that say how it ended
 
@@ -288,6 +297,8 @@ class Rollout:
                 return await self._cancel(target)
             case schedule.ReadRelease(target):
                 return (await self._read_release(target),)
+            case schedule.Unlock(target):
+                return (await self._unlock(target),)
             case schedule.Expire(wave, at):
                 # Counted from the last record where the clock has been set back since.
                 await asyncio.sleep(at - max(time.time(), self.state.at))
@@ -297,18 +308,50 @@ class Rollout:
 
     async def _probe(self, target: str) -> Event:
         environment = variables(self.plan, self.state, target, "steps")
-        report = await self._remote(target).probe(ProbeRequest(self.plan.current, environment))
+        tools = tools_of(self.plan, target)
+        report = await self._claim(target, ProbeRequest(self.plan.current, environment, tools=tools))
         return e.TargetProbed(
-            target, report.outcome, report.boot, report.release, report.clock_offset, report.free_bytes, report.detail
+            target,
+            report.outcome,
+            report.boot,
+            report.release,
+            report.clock_offset,
+            report.free_bytes,
+            report.detail,
+            report.locked,
+            report.holder.rollout if report.holder else "",
         )
+
+    async def _claim(self, target: str, request: ProbeRequest) -> ProbeReport:
+        """Probe, and take the lock: also from who was named to lose it, or has ended and could not let go of it."""
+        by = self.state.started_by
+        claim = Claim(self.state.rollout, f"{by.user}@{by.host}" if by else "", self.state.started_at)
+        self._claimed.add(target)
+        report = await self._remote(target).probe(replace(request, claim=claim))
+        holder = report.holder.rollout if report.holder else ""
+        if holder and (holder in self.state.breaks or await asyncio.to_thread(self._has_ended, holder)):
+            return await self._remote(target).probe(replace(request, claim=replace(claim, take_from=holder)))
+        return report
 
     async def _start(self, target: str, phase: Phase, index: int, execution: str) -> Event:
         step = self.plan.phase_steps(phase)[index]
         known = variables(self.plan, self.state, target, phase)
-        task = Task(self.plan, step, target, execution, known, self.state.targets[target].boot, self.state.artifacts)
+        rollout, boot = self.state.rollout, self.state.targets[target].boot
+        task = Task(rollout, self.plan, step, target, execution, known, boot, self.state.artifacts)
         output = self._logs.begin(target, step.name, execution, resume=False)
         follower = _Follower(self, target, output)
-        return self._finished(target, execution, output, await perform(task, self._remote(target), follower, follower))
+        report = await self._retake(target) or await perform(task, self._remote(target), follower, follower)
+        return self._finished(target, execution, output, report)
+
+    async def _retake(self, target: str) -> ExecuteReport | None:
+        """Have the lock again that others were named to lose when this engine began; why it is not had, else None."""
+        if not self.state.breaks or target in self._claimed:
+            return None
+        probe = await self._claim(target, ProbeRequest())
+        if probe.outcome == "ok":
+            return None
+        self._claimed.discard(target)
+        return ExecuteReport(probe.outcome, detail=probe.detail, fenced=probe.holder is not None and not probe.locked)
 
     async def _attach(self, target: str) -> Event:
         running = self._running(target)
@@ -322,7 +365,8 @@ class Rollout:
 
     def _finished(self, target: str, execution: str, output: Output, report: ExecuteReport) -> Event:
         output.finish(f"{report.outcome}: {report.detail}" if report.detail else report.outcome)
-        return e.StepFinished(target, execution, report.outcome, report.exit_code, report.size, report.detail)
+        code, size, detail = report.exit_code, report.size, report.detail
+        return e.StepFinished(target, execution, report.outcome, code, size, detail, report.fenced)
 
     async def _cancel(self, target: str) -> tuple[Event, ...]:
         running, job = self._running(target), self._jobs[target]
@@ -354,6 +398,13 @@ class Rollout:
         environment = variables(self.plan, self.state, target, "steps")
         report = await self._remote(target).probe(ProbeRequest(self.plan.current, environment, _READ_BACK))
         return e.ReleaseRead(target, report.release, report.detail)
+
+    async def _unlock(self, target: str) -> Event:
+        """Its connection was kept for this: to make one anew would cost more than all the rest of letting go."""
+        remote = self._remote(target)
+        report = await remote.unlock(self.state.rollout)
+        await remote.close()
+        return e.TargetUnlocked(target, report.released, report.detail)
 
     def _remote(self, target: str) -> Remote:
         if target not in self._remotes:

@@ -5,6 +5,7 @@ Implemented by `canary_tui.ssh`. Every method returns a report; none raises for 
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -31,22 +32,62 @@ class Collected:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A rollout that wants the lock of a target, for itself alone until it lets go: there is one a login user.
+
+    `who` and `since` (seconds since 1970) are for people to read. `take_from` is the one rollout that may lose it.
+    """
+
+    rollout: str
+    who: str
+    since: float
+    take_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The rollout that holds a target's lock, in the target's words, made safe; `since` is 0 where that is no time."""
+
+    rollout: str
+    who: str
+    since: float
+
+    def __str__(self) -> str:
+        at = time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(self.since))
+        return f"locked since {at} by {self.who}, rollout {self.rollout}"
+
+
+@dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """Preflight: log in, look at clock, disk and the runner's folder. `current` is the fleet's `release.current`."""
+    """Preflight: log in, look at clock, disk and the runner's folder. `current` is the fleet's `release.current`.
+
+    With `claim` the lock is taken, or the probe fails. `tools` are commands that must be found there.
+    """
 
     current: str | None = None
     environment: dict[str, str] = field(default_factory=dict)
     timeout: float = 60.0
+    claim: Claim | None = None
+    tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
+    """`locked`: the claim has, or may have, the lock, however the probe ended. `holder`: who else has it."""
+
     outcome: Outcome
     boot: str = ""
     release: str = ""
     clock_offset: float = 0.0
     free_bytes: int = 0
     detail: str = ""
+    locked: bool = False
+    holder: Holder | None = None
+
+    @property
+    def note(self) -> str:
+        """What a person should know who only looks: the detail, and who holds the lock."""
+        return "; ".join(filter(None, (self.detail, str(self.holder or "") if self.outcome == "ok" else "")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +96,7 @@ class ExecuteRequest:
 
     `script` is the text for sh (or with its own #! line); `environment` is data and reaches the step only in its
     environment. `timeout` (seconds) and `output_cap` (bytes) are held on the target. `boot` is what the probe saw.
+    Nothing is run unless `rollout` holds the target's lock at that moment; "" needs none.
     """
 
     execution: str
@@ -63,6 +105,7 @@ class ExecuteRequest:
     timeout: float
     output_cap: int
     boot: str
+    rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +126,14 @@ class ExecuteReport:
     """How an execution ended. `ok` only where the target's exit record says 0 and size and digest agree.
 
     `not-started` is proof that the command was not and will not be run under this id.
+    `fenced`: it was refused there, because its rollout does not hold the lock any more.
     """
 
     outcome: Outcome
     exit_code: int | None = None
     size: int = 0
     detail: str = ""
+    fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +146,24 @@ class CancelReport:
 
 @dataclass(frozen=True, slots=True)
 class CommandRequest:
-    """A plain command (checks, probes, `durable = false`): it dies with its connection. `script` is text for sh."""
+    """A plain command (checks, probes, `durable = false`): it dies with its connection. `script` is text for sh.
+
+    `rollout` as in `ExecuteRequest`.
+    """
 
     script: bytes
     environment: dict[str, str]
     timeout: float
     output_cap: int = 1 << 20
+    rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadRequest:
-    """A local file to a path on the target. `size` and `sha256` were read once, before the first change."""
+    """A local file to a path on the target. `size` and `sha256` were read once, before the first change.
+
+    `rollout` as in `ExecuteRequest`.
+    """
 
     source: str
     size: int
@@ -119,14 +171,24 @@ class UploadRequest:
     to: str
     mode: int
     timeout: float
+    rollout: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadReport:
-    """`skipped` with outcome ok: the same bytes were there already."""
+    """`skipped` with outcome ok: the same bytes were there already. `fenced` as in `ExecuteReport`."""
 
     outcome: Outcome
     skipped: bool = False
+    detail: str = ""
+    fenced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnlockReport:
+    """`released`: the target's lock is not this rollout's any more; otherwise `detail` says why it was left."""
+
+    released: bool
     detail: str = ""
 
 
@@ -156,6 +218,10 @@ class Remote(Protocol):
     async def command(self, request: CommandRequest, sink: Sink) -> ExecuteReport: ...
 
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport: ...
+
+    async def unlock(self, rollout: str) -> UnlockReport:
+        """Let go of the lock, unless something of this rollout still runs there; tried for a bounded time."""
+        ...
 
     async def close(self) -> None: ...
 

@@ -24,6 +24,7 @@ from canary_tui.errors import UsageError
 class Task:
     """One execution of a step on a target: everything that it needs, none of it to be looked up later."""
 
+    rollout: str
     plan: Plan
     step: Step
     target: str
@@ -51,7 +52,7 @@ async def perform(task: Task, remote: Remote, sink: Sink, watch: Watch) -> Execu
         case RunStep(durable=True):
             return await remote.execute(_durable(task, b"set -e\n" + step.run.encode()), sink, watch)
         case RunStep():
-            command = CommandRequest(b"set -e\n" + step.run.encode(), task.variables, step.timeout, cap)
+            command = CommandRequest(b"set -e\n" + step.run.encode(), task.variables, step.timeout, cap, task.rollout)
             return await remote.command(command, sink)
         case ScriptStep():
             return await remote.execute(_durable(task, task.plan.scripts[step.script].encode()), sink, watch)
@@ -69,7 +70,8 @@ async def perform(task: Task, remote: Remote, sink: Sink, watch: Watch) -> Execu
 
 def _durable(task: Task, script: bytes) -> ExecuteRequest:
     step = task.step
-    return ExecuteRequest(task.execution, script, task.variables, step.timeout, task.plan.limits.output, task.boot)
+    cap = task.plan.limits.output
+    return ExecuteRequest(task.execution, script, task.variables, step.timeout, cap, task.boot, task.rollout)
 
 
 async def _upload(task: Task, step: UploadStep, remote: Remote, sink: Sink, watch: Watch) -> ExecuteReport:
@@ -79,11 +81,11 @@ async def _upload(task: Task, step: UploadStep, remote: Remote, sink: Sink, watc
         size, sha256 = task.artifacts[source] if source in task.artifacts else await asyncio.to_thread(measure, path)
     except OSError as error:
         return ExecuteReport("failed", detail=f"{path}: {error.strerror}")
-    request = UploadRequest(str(path), size, sha256, to, int(step.mode, 8), step.timeout)
+    request = UploadRequest(str(path), size, sha256, to, int(step.mode, 8), step.timeout, task.rollout)
     report = await remote.upload(request, watch)
     words = "already there, skipped" if report.skipped else f"{size} bytes, verified"
     sink.write(f"{source} to {to}: {words if report.outcome == 'ok' else report.detail}\n".encode())
-    return ExecuteReport(report.outcome, 0 if report.outcome == "ok" else None, 0, report.detail)
+    return ExecuteReport(report.outcome, 0 if report.outcome == "ok" else None, 0, report.detail, report.fenced)
 
 
 def read_artifacts(plan: Plan) -> Iterator[ArtifactRead]:

@@ -7,7 +7,7 @@ import math
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from canary_tui.domain.events import Outcome
@@ -23,7 +23,17 @@ from canary_tui.ssh.connect import LinkError
 from canary_tui.ssh.output import one_line
 from canary_tui.ssh.plain import plain
 from canary_tui.ssh.protocol import SILENCE, Answer, Conversation, Line, LostError, Pauses, new_nonce
-from canary_tui.ssh.runner import ANSWER, RunnerError, RunnerInfo, ask, ensure_runner, export_lines, speak
+from canary_tui.ssh.runner import (
+    ANSWER,
+    RunnerError,
+    RunnerInfo,
+    ask,
+    ensure_runner,
+    export_lines,
+    fenced_by,
+    rollout_word,
+    speak,
+)
 
 __all__ = ["RunnerError", "RunnerInfo", "attach", "cancel", "ensure_runner", "execute", "fingerprint", "plain"]
 
@@ -72,8 +82,9 @@ class _Start:
         lines = export_lines(request.environment)
         head = b"%d %d\n" % (lines.count(b"\n"), len(request.script))
         words = f"{_hundredths(request.timeout)} {max(0, request.output_cap)}"
+        rollout = f" {rollout_word(request.rollout)}" if request.rollout else ""
         return cls(
-            f"{words} {fingerprint(request.script, request.environment)}",
+            f"{words} {fingerprint(request.script, request.environment)}{rollout}",
             head + lines + request.script,
         )
 
@@ -243,6 +254,8 @@ class _Followed:
                 return self._report("timed-out", "", code)
             case "cancelled":
                 return self._report("cancelled", "", code)
+            case "fenced":
+                return replace(self._report("failed", fenced_by(fields)), fenced=True)
             case "output-cap":
                 return self._report("failed", "its output passed the cap, so it was stopped", code)
             case "exit" if code == 0 and whole:

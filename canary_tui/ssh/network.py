@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import asyncssh
@@ -16,13 +16,16 @@ from canary_tui.engine.remote import (
     Asker,
     AttachRequest,
     CancelReport,
+    Claim,
     Collected,
     CommandRequest,
     ExecuteReport,
     ExecuteRequest,
+    Holder,
     ProbeReport,
     ProbeRequest,
     Sink,
+    UnlockReport,
     UploadReport,
     UploadRequest,
     Watch,
@@ -32,13 +35,28 @@ from canary_tui.ssh import durable
 from canary_tui.ssh.connect import Access, Link, LinkError
 from canary_tui.ssh.output import Redactor, make_safe, one_line
 from canary_tui.ssh.protocol import LostError
-from canary_tui.ssh.runner import RunnerError, RunnerInfo, ensure_runner
+from canary_tui.ssh.runner import RunnerError, RunnerInfo, ensure_runner, unlock
 from canary_tui.ssh.upload import upload
 
 _PROBES = 3
 _RELEASE_AT_MOST = 4096
 
-Report = TypeVar("Report", ProbeReport, ExecuteReport, CancelReport, UploadReport)
+_TOOLS = """(l=
+for t in %s; do command -v "$t" >/dev/null 2>&1 || l="$l $t"; done
+echo $l)
+"""
+"""Its first line of output names what is missing. In a subshell: what follows it may have variables of these names."""
+
+Report = TypeVar("Report", ProbeReport, ExecuteReport, CancelReport, UploadReport, UnlockReport)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a target says of itself: its release, what went wrong with asking, and in a sentence what it lacks."""
+
+    release: str = ""
+    trouble: str = ""
+    lacking: str = ""
 
 
 class SshNetwork:
@@ -74,43 +92,65 @@ class SshRemote:
         self._redactor = redactor
 
     async def probe(self, request: ProbeRequest) -> ProbeReport:
-        """Log in, meet the runner, ask for the release. The time limit does not count what a person takes to answer."""
+        """Log in, meet the runner, take the lock, ask for tools and release.
+
+        The time limit does not count what a person takes to answer.
+        """
+        claimed = False
         try:
             await self.link.connection()
+            claimed = request.claim is not None  # from here on the lock may be ours, whatever we come to hear of it
             async with asyncio.timeout(request.timeout):
-                runner = await self._meet()
-                release, trouble = await self._release(request)
+                runner = await self._meet(request.claim)
+                if refusal := _refused(runner):
+                    return self._told(refusal)
+                found = await self._look(request)
         except LinkError as error:
-            return self._told(ProbeReport("unreachable", detail=error.detail))
+            return self._told(ProbeReport("unreachable", detail=error.detail, locked=claimed))
         except LostError as error:
-            return self._told(ProbeReport("unreachable", detail=error.detail))
+            return self._told(ProbeReport("unreachable", detail=error.detail, locked=claimed))
         except RunnerError as error:
             return self._told(ProbeReport("failed", detail=error.detail))
         except TimeoutError:
-            return ProbeReport("failed", detail=f"no answer within {request.timeout:.0f} s after the login")
-        detail = "; ".join(filter(None, (runner.note, trouble)))
-        report = ProbeReport("ok", runner.boot, release, runner.clock_offset, runner.free_bytes, detail)
-        return self._told(report)
+            detail = f"no answer within {request.timeout:.0f} s after the login"
+            return ProbeReport("failed", detail=detail, locked=claimed)
+        if found.lacking:
+            return self._told(ProbeReport("failed", detail=found.lacking, locked=claimed))
+        detail = "; ".join(filter(None, (runner.note, found.trouble)))
+        report = ProbeReport("ok", runner.boot, found.release, runner.clock_offset, runner.free_bytes, detail)
+        return self._told(replace(report, locked=claimed, holder=None if claimed else runner.holder))
 
-    async def _meet(self) -> RunnerInfo:
+    async def _meet(self, claim: Claim | None) -> RunnerInfo:
         for _ in range(_PROBES - 1):
             try:
-                return await ensure_runner(self.link)
+                return await ensure_runner(self.link, claim)
             except LostError:
                 continue
-        return await ensure_runner(self.link)
+        return await ensure_runner(self.link, claim)
 
-    async def _release(self, request: ProbeRequest) -> tuple[str, str]:
-        """What the target says that it runs, and what went wrong with asking."""
-        if not request.current:
-            return "", ""
+    async def _look(self, request: ProbeRequest) -> _Found:
+        """Ask for the tools and for the release, in one command; in none where neither is asked for."""
+        if not request.current and not request.tools:
+            return _Found()
         answer = Collected()
-        command = CommandRequest(request.current.encode(), request.environment, request.timeout, _RELEASE_AT_MOST)
+        script = (_TOOLS % " ".join(request.tools) if request.tools else "") + (request.current or "")
+        command = CommandRequest(script.encode(), request.environment, request.timeout, _RELEASE_AT_MOST)
         report = await durable.plain(self.link, command, answer)
-        if report.outcome != "ok":
-            how = report.detail or (report.outcome if report.exit_code is None else f"exit {report.exit_code}")
-            return "", f"release.current: {how}"
-        release = one_line(self._redactor.text(answer.data.decode(errors="replace")))
+        how = report.detail or (report.outcome if report.exit_code is None else f"exit {report.exit_code}")
+        said = answer.data.decode(errors="replace")
+        if request.tools:
+            missing, newline, said = said.partition("\n")
+            if not newline:
+                return _Found(lacking=f"whether its tools are there could not be learned: {how}")
+            if missing:
+                return _Found(lacking=f"tools missing: {', '.join(one_line(missing).split())}")
+        if not request.current:
+            return _Found()
+        return _Found(*self._release(said) if report.outcome == "ok" else ("", f"release.current: {how}"))
+
+    def _release(self, said: str) -> tuple[str, str]:
+        """What the target says that it runs, and what is wrong with that."""
+        release = one_line(self._redactor.text(said))
         try:  # it becomes PREVIOUS, and names files and commands here: a stranger's word is held to the same rule
             if release:
                 check_release(release)
@@ -133,11 +173,30 @@ class SshRemote:
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport:
         return self._told(await upload(self.link, request, watch))
 
+    async def unlock(self, rollout: str) -> UnlockReport:
+        return self._told(await unlock(self.link, rollout))
+
     async def close(self) -> None:
         await self.link.close()
 
     def _told(self, report: Report) -> Report:
         return replace(report, detail=make_safe(self._redactor.text(report.detail)))
+
+
+def _refused(runner: RunnerInfo) -> ProbeReport | None:
+    """Why the lock is not the claim's, None where it is or was not asked for."""
+    match runner.claim:
+        case "ours" | "none":
+            return None
+        case "busy":
+            detail = f"rollout {runner.busy} still runs a step here; try again once that has ended"
+            return ProbeReport("failed", detail=detail, locked=True, holder=Holder(runner.busy, "", 0.0))
+        case "held" if runner.holder is not None:
+            way_out = "let that end, or name it with --break-lock"
+            return ProbeReport("failed", detail=f"{runner.holder}; {way_out}", holder=runner.holder)
+        case "room":
+            return ProbeReport("failed", detail=f"no room for the lock in {runner.folder}")
+    return ProbeReport("failed", detail="somebody took the lock at the same moment; try again")
 
 
 def _check_library() -> None:

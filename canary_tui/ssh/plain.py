@@ -10,7 +10,7 @@ from canary_tui.engine.remote import CommandRequest, ExecuteReport, Sink
 from canary_tui.ssh.connect import LinkError
 from canary_tui.ssh.output import one_line
 from canary_tui.ssh.protocol import Answer, Conversation, Line, LostError, Pauses, new_nonce
-from canary_tui.ssh.runner import ANSWER, RunnerError, export_lines, speak
+from canary_tui.ssh.runner import ANSWER, RunnerError, export_lines, fenced_by, rollout_word, speak
 
 PATIENCE = 60.0
 """Seconds of trying to reach a target, at most; a command with a shorter limit has no longer to wait."""
@@ -61,8 +61,9 @@ class _Plain:
         self.conversation = Conversation(self._nonce, payload, self._out, self._err)
 
     async def run(self, link: Line) -> ExecuteReport:
-        limit = self._request.timeout
-        async with speak(link, f"plain {self._nonce} {max(1, math.ceil(limit))}", self.conversation):
+        limit, rollout = self._request.timeout, self._request.rollout
+        words = f"plain {self._nonce} {max(1, math.ceil(limit))}{f' {rollout_word(rollout)}' if rollout else ''}"
+        async with speak(link, words, self.conversation):
             try:
                 # The target holds the limit; this is for one that does not.
                 end = await self.conversation.next(time.monotonic() + limit + ANSWER)
@@ -74,6 +75,8 @@ class _Plain:
         return self._judge(end)
 
     def _judge(self, end: Answer) -> ExecuteReport:
+        if end.word == "FENCED":
+            return ExecuteReport("failed", None, self.size, fenced_by(end.fields), fenced=True)
         code = end.fields.get("rc", "")
         if end.word != "END" or not code.isdecimal():
             return ExecuteReport("failed", None, self.size, one_line(end.text))

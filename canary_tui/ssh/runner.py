@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import importlib.resources
@@ -15,11 +16,16 @@ from weakref import WeakKeyDictionary
 
 import asyncssh
 
+from canary_tui.domain.rules import ROLLOUT
+from canary_tui.engine.remote import Claim, Holder, UnlockReport
+from canary_tui.ssh.connect import LinkError
 from canary_tui.ssh.output import one_line
-from canary_tui.ssh.protocol import Answer, Conversation, Line, LostError, new_nonce
+from canary_tui.ssh.protocol import Answer, Conversation, Line, LostError, Pauses, new_nonce
 
 ANSWER = 60.0
 """Seconds for a question that the runner answers at once."""
+UNLOCKING = 20.0
+"""Seconds that are spent on letting go of a lock; what cannot be reached keeps it, and is named."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -37,6 +43,8 @@ class RunnerInfo:
     """What was found when the runner was met: where it is, and the target as it is now.
 
     `clock_offset` is the target's clock minus ours in seconds. `note` is for the operator, "" if all is well.
+    `claim` says what became of a rollout's wish for the lock: ours, held, busy, room or none; `holder` is who has it
+    then, `busy` the other rollout that has something running there.
     """
 
     path: str
@@ -45,6 +53,9 @@ class RunnerInfo:
     clock_offset: float
     free_bytes: int
     note: str = ""
+    claim: str = "none"
+    holder: Holder | None = None
+    busy: str = ""
 
 
 _met: WeakKeyDictionary[asyncssh.SSHClientConnection, RunnerInfo] = WeakKeyDictionary()
@@ -60,26 +71,27 @@ def _runner() -> tuple[bytes, str]:
 # One line, no "!" and no quote inside: any login shell hands it to sh as it is, csh and fish too.
 _MEET = (
     "umask 077; "
-    'for d in "${{XDG_STATE_HOME:-${{HOME:-/dev/null}}/.local/state}}/canary-tui" "/var/tmp/canary-tui-$(id -u)"; '
-    "do "
-    'mkdir -p "$d" 2>/dev/null; [ -h "$d" ] && continue; [ -d "$d" ] && [ -O "$d" ] && [ -w "$d" ] || continue; '
+    'for i in 1 2; do d="${{XDG_STATE_HOME:-${{HOME:-/dev/null}}/.local/state}}/canary-tui"; '
+    '[ $i = 1 ] || d="/var/tmp/canary-tui-$(id -u)"; '
+    '[ -d "$d" ] || mkdir -p "$d" 2>/dev/null; '
+    '[ -h "$d" ] && continue; [ -d "$d" ] && [ -O "$d" ] && [ -w "$d" ] || continue; '
     'r=$d/{name}; if [ -f "$r" ] && [ "$(wc -c <"$r")" -eq {size} ]; then :; else '
     'echo "CTUI1 {nonce} SEND" >&2; '
     'cat >"$r.$$" && [ "$(wc -c <"$r.$$")" -eq {size} ] && mv -f "$r.$$" "$r" || '
     '{{ rm -f "$r.$$"; echo "CTUI1 {nonce} ERR no room in $d" >&2; exit 97; }}; fi; '
-    'exec /bin/sh "$r" hello {nonce}; done; '
+    'exec /bin/sh "$r" hello {nonce}{claim}; done; '
     'echo "CTUI1 {nonce} ERR no folder to write to, neither in the home folder nor in /var/tmp" >&2; exit 97'
 )
 
 
-async def ensure_runner(link: Line) -> RunnerInfo:
-    """Meet the runner once a connection, installing it where it is missing.
+async def ensure_runner(link: Line, claim: Claim | None = None) -> RunnerInfo:
+    """Meet the runner once a connection, installing it where it is missing; with a claim, anew, to ask for the lock.
 
     RunnerError where the target cannot have it, LinkError where it cannot be reached, LostError where the way broke.
     """
     connection = await link.connection()
-    if connection not in _met:
-        _met[connection] = await _introduce(link, connection)
+    if connection not in _met or claim is not None:
+        _met[connection] = await _introduce(link, connection, claim)
     return _met[connection]
 
 
@@ -112,10 +124,10 @@ async def _opened(
         conversation.close()
 
 
-async def _introduce(link: Line, connection: asyncssh.SSHClientConnection) -> RunnerInfo:
+async def _introduce(link: Line, connection: asyncssh.SSHClientConnection, claim: Claim | None) -> RunnerInfo:
     text, name = _runner()
     nonce = new_nonce()
-    script = _MEET.format(name=name, size=len(text), nonce=nonce)
+    script = _MEET.format(name=name, size=len(text), nonce=nonce, claim=_words(claim))
     conversation = Conversation(nonce, b"", lambda _: None)
     asked = time.time()
     async with _opened(link, connection, f"/bin/sh -c '{script}'", conversation):
@@ -136,6 +148,41 @@ async def _introduce(link: Line, connection: asyncssh.SSHClientConnection) -> Ru
         raise RunnerError(f"the login did not run /bin/sh (status {conversation.exit_status}){said}")
 
 
+def _words(claim: Claim | None) -> str:
+    """A claim as words that no shell reads anything else into."""
+    if claim is None:
+        return ""
+    who = re.sub(r"[^A-Za-z0-9._@-]", "_", claim.who)[:64] or "_"
+    taken_from = f" {rollout_word(claim.take_from)}" if claim.take_from else ""
+    return f" {rollout_word(claim.rollout)} {who} {int(claim.since)}{taken_from}"
+
+
+def rollout_word(rollout: str) -> str:
+    """A rollout's id as a word for a shell; ValueError where it is none."""
+    ROLLOUT.check(rollout)
+    return rollout
+
+
+def holder_of(fields: Mapping[str, str]) -> Holder | None:
+    """Who holds the lock, in the words of the target; None where nobody does."""
+    rollout, since = fields.get("lock", "none"), fields.get("at", "")
+    if rollout == "none":
+        return None
+    try:
+        ROLLOUT.check(rollout)
+    except ValueError:
+        rollout = "?"
+    return Holder(
+        rollout, one_line(fields.get("by", ""))[:64], float(since) if re.fullmatch(r"[0-9]{1,11}", since) else 0.0
+    )
+
+
+def fenced_by(fields: Mapping[str, str]) -> str:
+    """Why a rollout may not start anything any more, as a sentence."""
+    holder = holder_of(fields)
+    return f"the lock was taken over by {holder.rollout} of {holder.who}" if holder else "the lock is gone"
+
+
 def _info(hello: Answer, name: str, asked: float, noise: str) -> RunnerInfo:
     folder = hello.text.partition(" folder=")[2]
     fields = hello.fields
@@ -150,6 +197,9 @@ def _info(hello: Answer, name: str, asked: float, noise: str) -> RunnerInfo:
         clock_offset=float(now[0]) - (asked + time.time()) / 2 if now else 0.0,
         free_bytes=int(free) * 1024 if free.isdecimal() and len(free) < 16 else 0,
         note=_note(fields.get("session", ""), noise),
+        claim=fields.get("claim", "none"),
+        holder=holder_of(fields),
+        busy=one_line(fields.get("busy", "none")).removeprefix("none"),
     )
 
 
@@ -171,6 +221,34 @@ async def ask(link: Line, words: str, limit: float) -> Answer:
         if answer is None:
             raise LostError("the channel was closed")
         return answer
+
+
+async def unlock(link: Line, rollout: str) -> UnlockReport:
+    """Let go of a rollout's lock, unless something of it still runs there; within `UNLOCKING` seconds."""
+    pauses, detail = Pauses(), "no answer"
+    try:
+        async with asyncio.timeout(UNLOCKING):
+            while True:
+                try:
+                    return _unlocked(await ask(link, f"unlock {{nonce}} {rollout_word(rollout)}", ANSWER))
+                except LinkError as error:
+                    if error.final:
+                        return UnlockReport(released=False, detail=one_line(error.detail))
+                    detail = one_line(error.detail)
+                except LostError as error:
+                    detail = error.detail
+                except RunnerError as error:
+                    return UnlockReport(released=False, detail=error.detail)
+                await pauses.next()
+    except TimeoutError:
+        return UnlockReport(released=False, detail=detail)
+
+
+def _unlocked(answer: Answer) -> UnlockReport:
+    if answer.word == "UNLOCKED":
+        return UnlockReport(released=True)
+    running = answer.word == "KEPT" and answer.fields.get("why") == "running"
+    return UnlockReport(False, "a step of this rollout still runs there" if running else one_line(answer.text))
 
 
 def export_lines(environment: Mapping[str, str]) -> bytes:

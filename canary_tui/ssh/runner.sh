@@ -1,15 +1,17 @@
 # The part of canary-tui that lives on a target: it starts a step once, keeps what it prints, and knows how it ended.
 #
-#   sh RUNNER hello  NONCE                                  look around, tidy up
-#   sh RUNNER run    NONCE ID TIMEOUT CAP DIGEST            start a step (payload on stdin), follow it to its end
+#   sh RUNNER hello  NONCE [ROLLOUT WHO SINCE [FROM]]       look around, tidy up; take the lock if a rollout is named,
+#                                                           be it from FROM
+#   sh RUNNER unlock NONCE ROLLOUT                          let go of the lock, unless something of it runs here
+#   sh RUNNER run    NONCE ID TIMEOUT CAP DIGEST [ROLLOUT]  start a step (payload on stdin), follow it to its end
 #   sh RUNNER attach NONCE ID OFFSET                        follow from that byte on, counted from 0
 #   sh RUNNER status NONCE ID
 #   sh RUNNER void   NONCE ID                               make sure that it never starts, unless it has
 #   sh RUNNER cancel NONCE ID GRACE                         the same, and if it has: stop it, and look
 #   sh RUNNER ack    NONCE ID                               its output arrived: may be removed
 #   sh RUNNER gc     NONCE
-#   sh RUNNER plain  NONCE TIMEOUT                          a command that dies with its connection
-#   sh RUNNER put    NONCE TOKEN SIZE SHA256 MODE           a file: its path is the first line of stdin
+#   sh RUNNER plain  NONCE TIMEOUT [ROLLOUT]                a command that dies with its connection
+#   sh RUNNER put    NONCE TOKEN SIZE SHA256 MODE [ROLLOUT] a file: its path is the first line of stdin
 #
 # Answers are lines on stderr: "CTUI1 NONCE WORD key=value ...". A step's output is on stdout, raw, after the line
 # "CTUI1 NONCE DATA": whatever a login shell says before that is not ours. A payload is a line "LINES BYTES", then as
@@ -17,12 +19,17 @@
 # to put them in). A payload that was cut off never runs.
 #
 # Files of one run, in runs/ beside this script (ID is the controller's, so that a repeated start finds the first):
-#   ID.go         "pid start boot digest" of the supervisor. It exists exactly if the one start has happened.
+#   ID.go         "pid start boot digest rollout" of the supervisor. It exists exactly if the one start has happened.
 #   ID.child      the same three of the command, leader of its own session and process group
 #   ID.out        what it printed, both streams in order
 #   ID.exit       ID.go under another name, once its second line says "rc=N why=WORD"
 #   ID.why  ID.cancelled  ID.acked    small marks
+#   NONCE.now     "pid start boot rollout" of a plain command or upload of a rollout, while it is at work
 # and of all runs: born, the folder's name for itself, which is a part of what is told as "boot".
+#
+# The lock, beside this script: "rollout who since" of the one rollout that may start anything here. Two never act at
+# once: a start shows itself first (ID.go, NONCE.now) and looks at the lock then; who takes the lock writes it first and
+# looks for starts of others then. Whichever order these four come in, one of the two sees the other.
 #
 # Files are made by "true", never by ":", whose failing redirection ends the whole shell.
 # Nothing here may be newer than POSIX sh of 2001, and forks are counted: a step that does nothing must cost little.
@@ -32,9 +39,10 @@ op=$1 nonce=$2
 folder=${0%/*}
 runs=$folder/runs
 shell=${CANARY_TUI_SHELL:-/bin/sh}
+acting= # the file that shows it
 
 say() { printf '%s\n' "$protocol $nonce $*" >&2; }
-die() { say "ERR $*"; exit 97; }
+die() { rest; say "ERR $*"; exit 97; }
 
 # --- who is who: pid, start time and boot together name a process for ever --------------------------------------------
 
@@ -95,7 +103,10 @@ size_of() { # FILE: in $size
 
 # --- what is known of a run -------------------------------------------------------------------------------------------
 
-read_go() { go_pid= go_start= go_boot= go_digest=; read -r go_pid go_start go_boot go_digest _ 2>/dev/null <"$run.go"; }
+read_go() {
+    go_pid= go_start= go_boot= go_digest= go_rollout=
+    read -r go_pid go_start go_boot go_digest go_rollout _ 2>/dev/null <"$run.go"
+}
 read_child() { c_pid= c_start= c_boot=; read -r c_pid c_start c_boot _ 2>/dev/null <"$run.child" && [ -n "$c_boot" ]; }
 child_alive() { read_child && alive "$c_pid" "$c_start" "$c_boot"; }
 read_exit() { record=; { read -r _ && read -r record; } 2>/dev/null <"$run.exit"; }
@@ -125,6 +136,98 @@ void() { # close the gate for this id for good; fails if somebody passed it befo
     passed=$?
     rm -f "$run.void.$$"
     return "$passed"
+}
+
+# --- the lock ---------------------------------------------------------------------------------------------------------
+
+read_lock() { # all three empty where nobody holds it
+    lock= lock_who= lock_since=
+    read -r lock lock_who lock_since _ 2>/dev/null <"$folder/lock"
+}
+
+holds_lock() { # ROLLOUT. Without one there is nothing to hold.
+    [ -n "$1" ] || return 0
+    read_lock
+    [ "$lock" = "$1" ]
+}
+
+act_for() { # ROLLOUT: show that it acts here, in this very process, until "rest"; if it must not: why, in $refusal
+    [ -n "$1" ] || return 0
+    acting=$runs/$nonce.now
+    refusal="ERR no room in $runs"
+    boot_id
+    who_am_i
+    umask 077
+    printf '%s\n' "$own $start $boot $1" 2>/dev/null >"$acting" || return 1
+    holds_lock "$1" && return
+    refusal="FENCED lock=${lock:-none} by=${lock_who:-none}"
+    return 1
+}
+
+rest() { [ -z "$acting" ] || rm -f "$acting"; } # before the last word: who hears that may let go of the lock
+
+drop_lock() { # ROLLOUT: away with it, but only with its own. Moved first: of several that try one has it to look at.
+    mv -f "$folder/lock" "$folder/dropped.$nonce" 2>/dev/null || return
+    read -r dropped_ _ 2>/dev/null <"$folder/dropped.$nonce"
+    [ "$dropped_" = "$1" ] || ln "$folder/dropped.$nonce" "$folder/lock" 2>/dev/null
+    rm -f "$folder/dropped.$nonce"
+}
+
+take_lock() { # ROLLOUT WHO SINCE FROM: in $claim how that went, in $busy which other rollout has something running here
+    claim=ours
+    read_lock
+    if [ "$lock" != "$1" ]; then
+        claim=held
+        if ! printf '%s\n' "$1 $2 $3" 2>/dev/null >"$folder/lock.$nonce"; then rm -f "$folder/lock.$nonce"; claim=room; return; fi
+        # One that names nobody was cut off by a loss of power.
+        [ ! -e "$folder/lock" ] || { [ "$lock" = "$4" ] || [ -z "$lock" ]; } && {
+            [ ! -e "$folder/lock" ] || drop_lock "$4"
+            ln "$folder/lock.$nonce" "$folder/lock" 2>/dev/null && claim=ours
+        }
+        rm -f "$folder/lock.$nonce"
+        read_lock
+        [ "$claim" = ours ] || return
+    fi
+    look_for others "$1"
+    [ -z "$busy" ] || claim=busy
+}
+
+look_for() { # WHOSE ROLLOUT: name in $busy what "others" have running here, or what is its "own"; empty if nothing is
+    busy=
+    for mark_ in "$runs"/*.go "$runs"/*.now; do
+        case $mark_ in
+        *.go) run=${mark_%.go}; [ ! -e "$run.exit" ] || [ -e "$run.cancelled" ] || [ -e "$run.why" ] || continue; read_go ;;
+        *) go_rollout=; read -r go_pid go_start go_boot go_rollout _ 2>/dev/null <"$mark_" || continue ;;
+        esac
+        case $1 in
+        own) [ "$go_rollout" = "$2" ] || continue ;;
+        *) [ "$go_rollout" != "$2" ] || continue ;;
+        esac
+        case $mark_ in
+        *.go) still_runs || continue ;;
+        *) alive "$go_pid" "$go_start" "$go_boot" || { rm -f "$mark_"; continue; } ;;
+        esac
+        busy=${go_rollout:-another}
+        return
+    done
+}
+
+still_runs() { # its supervisor, its command, or what a stop left of its group
+    [ ! -e "$run.go" ] && return 1
+    if [ ! -e "$run.exit" ]; then alive "$go_pid" "$go_start" "$go_boot" || child_alive; return; fi
+    read_child && [ "$c_boot" = "$boot" ] || return 1
+    start_of "$c_pid"
+    case $start in '' | "$c_start") group_alive ;; *) return 1 ;; esac
+}
+
+unlock() { # ROLLOUT
+    read_lock
+    [ "$lock" = "$1" ] || { say UNLOCKED; return; }
+    boot_id
+    look_for own "$1"
+    [ -z "$busy" ] || { say 'KEPT why=running'; return; }
+    drop_lock "$1" || { say 'KEPT why=failed'; return; }
+    say UNLOCKED
 }
 
 # --- time without the wall clock and without forks --------------------------------------------------------------------
@@ -231,7 +334,7 @@ become_step() { # SCRIPT: with the login's own umask and locale, as if it had be
     leader "$@"
 }
 
-supervise() { # TIMEOUT CAP DIGEST. stdin: the payload. stdout: the follower's ear, which may be gone at any time.
+supervise() { # TIMEOUT CAP DIGEST ROLLOUT. stdin: the payload. stdout: the follower's ear, which may be gone at any time.
     trap : PIPE TERM INT HUP QUIT # handled here, but not ignored in what we start
     if [ -e "$run.go" ]; then meet_other "$3"; return; fi
     mask=$(umask) locale=${LC_ALL-}
@@ -243,9 +346,9 @@ supervise() { # TIMEOUT CAP DIGEST. stdin: the payload. stdout: the follower's e
     exec 4<&- 0</dev/null
     boot_id
     who_am_i
-    identity="$own $start $boot $3"
+    identity="$own $start $boot $3 $4"
     # Room for the exit record is taken before anything runs, so that a full disk cannot lose it.
-    printf '%-159s\n%-95s\n' "$identity" reserved >"$run.$$" && true >>"$run.out" || {
+    printf '%-319s\n%-255s\n' "$identity" reserved >"$run.$$" && true >>"$run.out" || {
         rm -f "$run.$$" "$script"
         die "no room in $runs"
     }
@@ -258,6 +361,11 @@ supervise() { # TIMEOUT CAP DIGEST. stdin: the payload. stdout: the follower's e
     fi
     printf 'begun\n'
     exec 2>/dev/null
+    if ! holds_lock "$4"; then
+        rm -f "$script"
+        conclude "rc=126 why=fenced lock=${lock:-none} by=${lock_who:-none}"
+        return
+    fi
     stand_by "$1" "$2" & watcher=$!
     ( # a foreground job: the shell would have made it deaf to INT and QUIT for good with "&"
         who_am_i
@@ -275,8 +383,11 @@ supervise() { # TIMEOUT CAP DIGEST. stdin: the payload. stdout: the follower's e
     why=exit
     [ -e "$run.why" ] && read -r why <"$run.why"
     [ -e "$run.cancelled" ] && why=cancelled
-    # In place, in space that we have; then one rename publishes it.
-    until printf '%-159s\n%-95s\n' "$identity" "rc=$rc why=$why" 1<>"$run.$$" && mv -f "$run.$$" "$run.exit"; do sleep 2; done
+    conclude "rc=$rc why=$why"
+}
+
+conclude() { # RECORD: in place, in space that we have; then one rename publishes it
+    until printf '%-319s\n%-255s\n' "$identity" "$1" 1<>"$run.$$" && mv -f "$run.$$" "$run.exit"; do sleep 2; done
     printf 'done\n'
 }
 
@@ -424,9 +535,9 @@ END
     tail -n 50000 "$folder/forgotten" >"$folder/forgotten.$$" && mv -f "$folder/forgotten.$$" "$folder/forgotten"
 }
 
-hello() {
+hello() { # ROLLOUT WHO SINCE FROM
     umask 077
-    mkdir -p "$runs" 2>/dev/null
+    [ -d "$runs" ] || mkdir -p "$runs" 2>/dev/null
     case $(ls -ldn "$folder") in drwx------*) ;; *) chmod 700 "$folder" || die "$folder is open to others" ;; esac
     own_folder "$folder" && own_folder "$runs" || die "$folder is not a folder of ours"
     free=$(df -Pk "$folder" 2>/dev/null | { read -r _; read -r _ _ _ kilobytes _; printf '%s' "$kilobytes"; })
@@ -438,7 +549,10 @@ hello() {
         rm -f "$runs/born.$$"
     fi
     know_place
-    say "HELLO boot=$boot.$born now=$seconds free=$free session=$session folder=$folder"
+    claim=none busy=
+    if [ -n "$1" ]; then take_lock "$@"; else read_lock; fi
+    held="lock=${lock:-none} by=${lock_who:-none} at=${lock_since:-0} busy=${busy:-none}"
+    say "HELLO boot=$boot.$born now=$seconds free=$free session=$session claim=$claim $held folder=$folder"
 }
 
 cancel() { # GRACE
@@ -480,21 +594,26 @@ hold_limit() { # SECONDS
     exit 3
 }
 
-plain() { # TIMEOUT. stdin: "child PID START", then "rc N"
+plain() { # TIMEOUT ROLLOUT. stdin: "child PID START", then "rc N" or "refused WHY"
     read -r _ c_pid c_start || exit 97 # it has said why
+    [ -z "$2" ] || acting=$runs/$nonce.now
     boot_id; c_boot=$boot
     listen_for_end >/dev/null 2>&1 & listener=$!
     hold_limit "$1" >/dev/null 2>&1 4<&- & limit=$!
     why=exit
-    read -r _ rc
+    read -r word rc
+    rest
     kill "$limit" "$listener" 2>/dev/null
     wait "$limit" 2>/dev/null
     [ $? -eq 3 ] && why=timeout
     wait "$listener" 2>/dev/null
-    say "END rc=${rc:-unknown} why=$why"
+    case $word in
+    refused) say "$rc" ;;
+    *) say "END rc=${rc:-unknown} why=$why" ;;
+    esac
 }
 
-start_plain() { # stdin: the payload. fd 6: where its stdout goes.
+start_plain() { # ROLLOUT. stdin: the payload. fd 6: where its stdout goes.
     trap : PIPE
     mask=$(umask) locale=${LC_ALL-}
     LC_ALL=C
@@ -506,6 +625,7 @@ start_plain() { # stdin: the payload. fd 6: where its stdout goes.
     (
         who_am_i
         printf 'child %s\n' "$own $start"
+        act_for "$1" || { printf 'refused %s\n' "$refusal"; exit; }
         umask "$mask"
         if [ -n "$locale" ]; then LC_ALL=$locale; else unset LC_ALL; fi
         set -- "$shell" -c "$script" sh
@@ -524,13 +644,20 @@ same_bytes() { # FILE SIZE SHA256
     [ "${sum%% *}" = "$3" ]
 }
 
-put() { # TOKEN SIZE SHA256 MODE
+put() { # TOKEN SIZE SHA256 MODE ROLLOUT
     IFS= read -r path || die 'no path'
+    mask=$(umask)
+    trap 'rm -f ${temporary:+"$temporary"} ${acting:+"$acting"}' EXIT
+    trap 'exit 1' HUP INT TERM PIPE
+    temporary=
+    act_for "$5" || { rest; say "$refusal"; exit; }
+    umask "$mask"
     case $path in /*) ;; *) path=./$path ;; esac
     [ -d "$path" ] && die 'a folder is in its place'
     parent=${path%/*}
     if [ -f "$path" ] && same_bytes "$path" "$2" "$3"; then
         chmod "$4" "$path" || die 'cannot set its mode'
+        rest
         say HAVE
         return
     fi
@@ -538,15 +665,20 @@ put() { # TOKEN SIZE SHA256 MODE
     umask 077
     rm -f "$parent/.canary-tui.$1".* # left by an earlier try; one that is still at it finds its own gone
     temporary=$parent/.canary-tui.$1.$nonce
-    trap 'rm -f "$temporary"' EXIT
-    trap 'exit 1' HUP INT TERM PIPE
     set -C # a new file or none: never through a link that was there first
     true >"$temporary" || die 'cannot write to its folder'
     set +C
     say SEND
     cat >>"$temporary" || spoiled 'cannot write it'
     same_bytes "$temporary" "$2" "$3" || spoiled 'it did not arrive whole'
+    if ! holds_lock "$5"; then
+        rm -f "$temporary"
+        rest
+        say "FENCED lock=${lock:-none} by=${lock_who:-none}"
+        return
+    fi
     chmod "$4" "$temporary" && mv -f "$temporary" "$path" || spoiled 'cannot put it in its place'
+    rest
     say STORED
 }
 
@@ -563,12 +695,13 @@ run | supervise | attach | status | void | cancel | ack)
 esac
 
 case $op in
-hello) hello; tidy ;;
+hello) hello "$3" "$4" "$5" "$6"; tidy ;;
+unlock) unlock "$3" ;;
 run)
     exec 4<&0
-    { leader "$shell" "$0" supervise "$nonce" "$id" "$4" "$5" "$6"; } | { trap leave PIPE; begin || leave; }
+    { leader "$shell" "$0" supervise "$nonce" "$id" "$4" "$5" "$6" "$7"; } | { trap leave PIPE; begin || leave; }
     ;;
-supervise) supervise "$4" "$5" "$6" ;;
+supervise) supervise "$4" "$5" "$6" "$7" ;;
 attach)
     know_place
     look
@@ -591,8 +724,8 @@ ack) umask 077; [ -e "$run.exit" ] && true >"$run.acked"; know_place; look; say 
 gc) umask 077; tidy; say GC ;;
 plain)
     exec 4<&0 6>&1
-    { start_plain; } | { exec 6>&-; plain "$3"; }
+    { start_plain "$4"; } | { exec 6>&-; plain "$3" "$4"; }
     ;;
-put) put "$3" "$4" "$5" "$6" ;;
+put) put "$3" "$4" "$5" "$6" "$7" ;;
 *) die 'not an operation' ;;
 esac

@@ -14,7 +14,7 @@ from canary_tui.engine.remote import UploadReport, UploadRequest, Watch
 from canary_tui.ssh.connect import LinkError
 from canary_tui.ssh.output import one_line
 from canary_tui.ssh.protocol import Answer, Conversation, Line, LostError, Pauses, new_nonce
-from canary_tui.ssh.runner import RunnerError, speak
+from canary_tui.ssh.runner import RunnerError, fenced_by, rollout_word, speak
 
 CHUNK = 256 * 1024
 """Bytes read and written at a time."""
@@ -88,6 +88,7 @@ class _Sending:
     async def _try(self) -> UploadReport:
         request, nonce = self._request, new_nonce()
         words = f"put {nonce} {self._token} {request.size} {request.sha256} {request.mode:04o}"
+        words += f" {rollout_word(request.rollout)}" if request.rollout else ""
         conversation = Conversation(nonce, request.to.encode(errors="surrogateescape") + b"\n", lambda _: None)
         # Opened first: the file that is read is one file, whatever is put in its place meanwhile.
         with await asyncio.to_thread(open, request.source, "rb") as file:
@@ -134,6 +135,8 @@ class _Sending:
                 return UploadReport("ok", skipped=not self._sent_all)
             case Answer("STORED"):
                 return UploadReport("ok")
+            case Answer("FENCED"):
+                return UploadReport("failed", detail=fenced_by(answer.fields), fenced=True)
         detail = one_line(answer.text)
         if conversation.noise:
             detail = f"{detail}: {conversation.noise}"

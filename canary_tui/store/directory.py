@@ -23,7 +23,10 @@ _STAMP = "%Y-%m-%dT%H%M%SZ"
 
 @dataclass(frozen=True, slots=True)
 class RolloutDirectory:
-    """One rollout's files. `id` is the directory's name: start time, fleet and four random digits."""
+    """One rollout's files. `id` is the directory's name: start time, fleet and eight random digits.
+
+    It is never used again, on whatever machine: targets know a rollout by it.
+    """
 
     path: Path
 
@@ -105,7 +108,7 @@ def new_rollout(state_dir: Path, fleet: str, now: float) -> RolloutDirectory:
     """A new directory for a rollout that starts at `now`, with its folders, durable before it is returned."""
     stamp = time.strftime(_STAMP, time.gmtime(now))
     for _ in range(100):
-        path = state_dir / "rollouts" / f"{stamp}-{safe_name(fleet)}-{secrets.token_hex(2)}"
+        path = state_dir / "rollouts" / f"{stamp}-{safe_name(fleet)}-{secrets.token_hex(4)}"
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
             break

@@ -47,6 +47,7 @@ class AppOptions:
     """What the command line asked for: a fleet file to plan a rollout of, or the folder of one to look at.
 
     `resume` goes on with the rollout in `rollout`; else it is shown read only. `choices` is where the picker starts.
+    `breaks` are rollouts that may lose their targets' locks to this one.
     """
 
     state: Path
@@ -56,6 +57,7 @@ class AppOptions:
     demo: bool = False
     """Its servers end with the app: what has not ended by then never will."""
     choices: Choices = Choices("")
+    breaks: tuple[str, ...] = ()
     theme: str = ""
     mouse: bool = False
     colour: bool = True
@@ -165,7 +167,7 @@ class CanaryApp(App[ExitCode]):
             from canary_tui.engine.control import Resume
             from canary_tui.engine.operator import operator
 
-            self.link.send(Resume(str(self.options.rollout), operator()))
+            self.link.send(Resume(str(self.options.rollout), operator(), self.options.breaks))
             await self.start_engine()
 
     async def start_engine(self) -> None:

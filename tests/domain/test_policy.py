@@ -100,6 +100,7 @@ class Rollouts(RuleBasedStateMachine):
         self.records: list[e.Record] = []
         self.state = RolloutState()
         self.deeds: set[schedule.Deed] = set()
+        self.locks = dict.fromkeys(plan.targets, "free")
         self.count = 0
         self.now = 1000.0
         self.record(e.RolloutStarted("r", plan, ME, attended, "0"))
@@ -131,6 +132,8 @@ class Rollouts(RuleBasedStateMachine):
         match deed:
             case schedule.Probe(target):
                 self.record(e.ProbeStarted(target))
+                if self.locks[target] == "free":  # whether or not we come to hear of it
+                    self.locks[target] = "ours"
             case schedule.StartStep(target, phase, step, attempt):
                 self.count += 1
                 self.record(e.StepStarted(target, phase, step, attempt, f"x{self.count}"))
@@ -149,12 +152,22 @@ class Rollouts(RuleBasedStateMachine):
         match deed:
             case schedule.Probe(target):
                 reached = outcome not in ("unreachable", "failed")
-                self.record(
-                    e.TargetProbed(target, "ok" if reached else outcome, "boot", "2" if outcome == "cancelled" else "1")
-                )
+                if self.locks[target] == "theirs":
+                    self.record(e.TargetProbed(target, "failed", detail="locked", held_by="other"))
+                elif reached:
+                    self.record(e.TargetProbed(target, "ok", "boot", "2" if outcome == "cancelled" else "1"))
+                else:
+                    self.record(e.TargetProbed(target, outcome, locked=True))
             case schedule.StartStep(target) | schedule.Attach(target):
                 self.deeds.discard(schedule.Cancel(target))
-                self.record(e.StepFinished(target, self.running(target), outcome))
+                fenced = self.locks[target] != "ours"
+                self.record(
+                    e.StepFinished(target, self.running(target), "failed" if fenced else outcome, fenced=fenced)
+                )
+            case schedule.Unlock(target):
+                if outcome == "ok" and self.locks[target] == "ours":
+                    self.locks[target] = "free"
+                self.record(e.TargetUnlocked(target, outcome == "ok", outcome))
             case schedule.Cancel(target):
                 self.record(e.CancelFinished(target, self.running(target), outcome == "ok"))
             case schedule.ReadRelease(target):
@@ -215,6 +228,13 @@ class Rollouts(RuleBasedStateMachine):
             return
         done = self.attempt(e.GateApproved(gate.wave, self.plan.hash if right else "0", gate.evidence, ME))
         assert not done or right
+
+    @rule(data=st.data(), lock=st.sampled_from(["free", "theirs"]), meant=st.integers(0, 2))
+    def somebody_else_takes_or_leaves_a_lock(self, data: st.DataObject, lock: str, meant: int) -> None:
+        """Not while something of ours runs there: that is what a target sees to."""
+        idle = [name for name, target in self.state.targets.items() if not target.running]
+        if idle and not meant:
+            self.locks[data.draw(st.sampled_from(idle))] = lock
 
     @rule(item=st.integers(0, 2), ticked=st.booleans())
     def a_person_ticks(self, item: int, ticked: bool) -> None:
@@ -296,6 +316,25 @@ class Rollouts(RuleBasedStateMachine):
                 case e.StepStarted(target, "steps"):
                     gates = [i for i, wave in enumerate(self.plan.waves[: self.plan.wave_of(target)]) if wave.gate]
                     assert set(gates) <= approved
+
+    @invariant()
+    def no_step_starts_on_a_target_whose_lock_was_not_taken_or_is_known_to_be_lost(self) -> None:
+        held: dict[str, bool] = {}
+        for record in self.records:
+            match record.event:
+                case e.TargetProbed(target, outcome):
+                    held[target] = outcome == "ok"
+                case e.StepFinished(target, fenced=True) | e.TargetUnlocked(target):
+                    held[target] = False
+                case e.StepStarted(target, "steps"):
+                    assert held.get(target)
+
+    @invariant()
+    def a_rollout_that_has_ended_holds_no_lock_or_names_it(self) -> None:
+        if self.state.verdict is not None:
+            for name, target in self.state.targets.items():
+                assert not target.locked
+                assert self.locks[name] != "ours" or (target.left_locked and "lock left on" in self.state.reason)
 
     @invariant()
     def a_gate_opens_only_on_canaries_that_are_ok(self) -> None:

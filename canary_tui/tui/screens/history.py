@@ -125,7 +125,7 @@ class HistoryScreen(Screen[None]):
             self._say(self.app.link.gone, warning=True)
         else:
             self._say("Resuming ...")
-            self.app.link.send(Resume(str(chosen.path), operator()))
+            self.app.link.send(Resume(str(chosen.path), operator(), self.app.options.breaks))
 
     def _noticed(self, notice: Notice) -> None:
         match notice:

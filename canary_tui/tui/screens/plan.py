@@ -165,7 +165,7 @@ class PlanScreen(Screen[None]):
         """Start, if that was the question."""
         if self._asking and not self._refused_by_link():
             self._asking, self._starting = False, True
-            self._link.send(Start(self._plan, operator()))
+            self._link.send(Start(self._plan, operator(), self.app.options.breaks))
             self._say("Starting ...")
             self.refresh_bindings()
 
