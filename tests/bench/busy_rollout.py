@@ -13,6 +13,7 @@ import sys
 import time
 
 import measuring  # noqa: F401 -- puts the package on the path
+from hand import mark
 
 from canary_tui.domain.events import Operator, ProbeStarted, RolloutStarted, StepStarted, TargetProbed, WaveStarted
 from canary_tui.domain.fleet import RunStep
@@ -30,11 +31,6 @@ FILLER = "GET /catalogue/items 200 in 12 ms, 18,221 bytes, cache hit"
 def target_name(number: int) -> str:
     """Counts from 0, and each is as long as the others."""
     return f"web-{number + 1:03d}"
-
-
-def mark(name: str) -> str:
-    """Stands in every line of this target's log and nowhere else."""
-    return f"<{name}>"
 
 
 async def begin(state: pathlib.Path, count: int) -> RolloutDirectory:

@@ -1,30 +1,30 @@
-"""How the program grows: python tests/bench/scale.py [policy] [fleet] [output]
+"""How the program grows: python tests/bench/scale.py [policy] [fleet] [output] [--back]
 
 policy  what deciding costs: next_actions and apply over a whole rollout without any SSH, 100 to 10,000 targets
-fleet   200 real sshd, 50 at a time: wall time, the engine's memory, no failure that is not real
+fleet   200 real sshd, 50 at a time, canaries first: no failure, nothing left behind, every log complete
 output  1 GB from one target, and 10 MB/s over 50 at once, and as fast as they can: every byte, by sha256
+
+The last two are done by keys on the real app in a terminal of its own; harmless keys are pressed all the while, and
+each is timed until what it asked for stands on the screen. Memory is what the screens and the engine have to themselves
+or share (PSS). The servers share the processors with the app: --back has them stand back, as if they were other machines.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import math
-import os
 import re
-import resource
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import measuring
-from targets_apart import TargetsApart
+from at_the_screens import Rolled, rolled_out
+from hand import LATENCIES, Press, latencies, mark
+from targets_apart import TargetsApart, stand_back
 
 from canary_tui.domain import events as e
 from canary_tui.domain import schedule
@@ -43,15 +43,17 @@ def main() -> None:
     parser.add_argument("what", nargs="*", choices=["policy", "fleet", "output", []], default=[])
     parser.add_argument("--targets", type=int, default=200)
     parser.add_argument("--gigabytes", type=float, default=1.0)
+    parser.add_argument("--rounds", type=int, default=3, help="of fleet")
+    parser.add_argument("--back", action="store_true", help="the servers stand back from the processors")
     arguments = parser.parse_args()
     what = arguments.what or ["policy", "fleet", "output"]
     print(f"{measuring.machine()}\n")
     if "policy" in what:
         policy()
     if "fleet" in what:
-        fleet(arguments.targets)
+        fleet(arguments.targets, arguments.rounds, arguments.back)
     if "output" in what:
-        output(arguments.gigabytes)
+        output(arguments.gigabytes, arguments.back)
 
 
 # --- policy -----------------------------------------------------------------------------------------------------------
@@ -144,97 +146,138 @@ def _ended(deed: schedule.Deed, state: RolloutState) -> e.Event:
     raise AssertionError(deed)
 
 
-# --- real servers -----------------------------------------------------------------------------------------------------
+# --- real servers and the real screens --------------------------------------------------------------------------------
+
+_FLEET = """
+[[steps]]
+name = "fetch"
+run = "for part in 1 2 3 4 5; do echo \\"<$TARGET> fetch $part\\"; sleep 0.2; done"
+
+[[steps]]
+name = "switch"
+run = "for part in 1 2 3 4 5; do echo \\"<$TARGET> switch $part\\"; sleep 0.2; done"
+
+[[waves]]
+name = "canary"
+gate = {{}}
+
+[[waves]]
+name = "rest"
+parallel = {parallel}
+"""
+_LOUD = """
+[limits]
+output = "4GB"
+
+[[steps]]
+name = "loud"
+run = '''{script}'''
+
+[[waves]]
+name = "all"
+parallel = {parallel}
+"""
+_FIGURES = ["", "wall s", "outcome", "failures", *LATENCIES, "MB front + engine", "together", "CPU s", "MB/s", "load"]
 
 
-@dataclass(frozen=True, slots=True)
-class Rolled:
-    """One headless rollout: wall seconds, the engine's processor seconds, its resident memory in MB."""
-
-    wall: float
-    cpu: float
-    peak_mb: float
-    middle_mb: float
-    logs: Path
-
-
-@contextlib.contextmanager
-def rolled_out(fleet_file: Path) -> Iterator[Rolled]:
-    """Roll out with nobody to ask; sys.exit where it does not succeed. The logs are there inside."""
-    with tempfile.TemporaryDirectory(prefix="canary-scale-") as state, (Path(state) / "said").open("w+b") as said:
-        words = [sys.executable, "-m", "canary_tui", "run", fleet_file, "--release", "1", "--headless"]
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [*map(str, words)], stdin=subprocess.DEVNULL, stdout=said, stderr=said,
-            env={**os.environ, "CANARY_TUI_STATE": state},
-        )  # fmt: skip
-        samples = []
-        while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            samples.append(_resident_mb(process.pid))
-            time.sleep(0.05)
-        wall = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(ended[1])
-        if process.returncode:
-            said.seek(0)
-            sys.exit(f"ended with {process.returncode}:\n{said.read()[-3000:].decode(errors='replace')}")
-        usage = ended[2]
-        [logs] = Path(state).glob("rollouts/*/logs")
-        cpu = usage.ru_utime + usage.ru_stime
-        yield Rolled(wall, cpu, usage.ru_maxrss / 1024, measuring.middle(samples or [0.0]), logs)
+def fleet(count: int, rounds: int, back: bool) -> None:
+    """Two short steps on many real servers, canaries first."""
+    rows, waits = [], []
+    for number in range(1, rounds + 1):
+        with TargetsApart(count, own_sshd=True, back=back) as targets:
+            path = targets.fleet(_FLEET.format(parallel=PARALLEL), "many")
+            with rolled_out(path, canaries=max(1, count // 40), preflight=True) as done:
+                _hold_to_account(done, targets)
+                for target in targets.targets:
+                    said = b"".join(_printed_text((done.logs / f"{target.name}.log").open("rb")))
+                    if said.decode() != _short_output(target.name):
+                        sys.exit(f"the log of {target.name} is not what was printed, but:\n{said.decode()}")
+        rows.append(_figures(f"{count} targets, round {number}", done))
+        waits += done.presses
+    _print_watched(f"2 steps, {PARALLEL} at a time, canaries first", rows, back)
+    _print_stages(waits)
 
 
-def _resident_mb(pid: int) -> float:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
-    except (OSError, IndexError):
-        return 0.0
-
-
-def fleet(count: int) -> None:
-    """Two short steps on many real servers."""
-    steps = "".join(f'[[steps]]\nname = "{name}"\nrun = "echo {name}; sleep 0.2"\n' for name in ("fetch", "switch"))
-    body = f'{steps}\n[[waves]]\nname = "all"\nparallel = {PARALLEL}\n'
-    with TargetsApart(count) as targets, rolled_out(targets.fleet(body, "many")) as done:
-        logs = {one.name: (done.logs / f"{one.name}.log").read_bytes() for one in targets.targets}
-        missing = [name for name, log in logs.items() if b"switch out| switch\n" not in log]
-    if missing:
-        sys.exit(f"no output of {missing}")
-    figures = [done.wall, 1000 * done.cpu / count, done.middle_mb, done.peak_mb]
-    head = ["targets", "wall s", "CPU ms/target", "memory MB, median", "peak"]
-    table = measuring.table(head, [[f"{count}", *(f"{one:.1f}" for one in figures)]])
-    print(f"2 steps on real sshd, {PARALLEL} at a time, no failure\n\n{table}\n")
-
-
-def output(gigabytes: float) -> None:
+def output(gigabytes: float, back: bool) -> None:
     """Much output, compared with what was printed, byte for byte."""
     size = int(gigabytes * 1e9) // 100
     loud = f"yes {'x' * 92} | head -n {size} | cat -n"
     paced = f"i=0; while [ $i -lt 40 ]; do i=$((i + 1)); yes {'y' * 92} | head -n 1000 | cat -n; sleep 0.5; done"
     flat_out = f"yes {'z' * 92} | head -n 100000 | cat -n"
-    rows = [
-        _printed("one target, as fast as it can", 1, loud),
-        _printed("50 targets, 10 MB/s in all for 20 s", 50, paced),
-        _printed("50 targets, as fast as they can", 50, flat_out),
-    ]
-    head = ["", "MB", "wall s", "MB/s", "engine CPU s", "memory MB, median", "peak", "sha256"]
-    print(f"Output\n\n{measuring.table(head, rows)}\n")
+    rows, waits = [], []
+    for title, count, script, alone in (
+        (f"{gigabytes:g} GB from one of 4 targets", 4, loud, True),
+        ("50 targets, 10 MB/s in all for 20 s", 50, paced, False),
+        ("50 targets, as fast as they can", 50, flat_out, False),
+    ):
+        row, presses = _printed(title, count, script, back, alone=alone)
+        rows.append(row)
+        waits += presses
+    _print_watched("Output, every byte held to its sha256", rows, back)
 
 
-def _printed(title: str, count: int, script: str) -> list[str]:
+def _printed(title: str, count: int, script: str, back: bool, *, alone: bool) -> tuple[list[str], list[Press]]:
+    """`alone`: only the first target prints, the others are there to be looked at meanwhile."""
     with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         wanted, size = _digest(process.stdout)
-    body = f'[limits]\noutput = "4GB"\n[[steps]]\nname = "loud"\nrun = "{script}"\n'
-    body += f'[[waves]]\nname = "all"\nparallel = {count}\n'
-    with TargetsApart(count) as targets, rolled_out(targets.fleet(body, "loud")) as done:
-        for target in targets.targets:
-            with (done.logs / f"{target.name}.log").open("rb") as log:
-                got, _ = _digest(_printed_text(log))
-            if got != wanted:
-                sys.exit(f"{title}: the log of {target.name} is not what was printed")
-    total = count * size / 1e6
-    figures = [total, done.wall, total / done.wall, done.cpu, done.middle_mb, done.peak_mb]
-    return [title, *(f"{one:.0f}" if one > 20 else f"{one:.1f}" for one in figures), "same"]
+    quiet = _digest([b"nothing\n"])[0]
+    if alone:
+        script = f'if [ "$TARGET" = web-1 ]; then {script}; else echo nothing; fi'
+    with TargetsApart(count, own_sshd=True, back=back) as targets:
+        path = targets.fleet(_LOUD.format(script=script, parallel=count), "loud")
+        with rolled_out(path, canaries=0) as done:
+            _hold_to_account(done, targets)
+            for number, target in enumerate(targets.targets):
+                with (done.logs / f"{target.name}.log").open("rb") as log:
+                    if _digest(_printed_text(log))[0] != (quiet if alone and number else wanted):
+                        sys.exit(f"{title}: the log of {target.name} is not what was printed")
+    return _figures(title, done, size * (1 if alone else count)), done.presses
+
+
+def _short_output(target: str) -> str:
+    return "".join(f"{mark(target)} {step} {part}\n" for step in ("fetch", "switch") for part in range(1, 6))
+
+
+def _hold_to_account(done: Rolled, targets: TargetsApart) -> None:
+    """Nothing failed that did not have to, and nothing is left behind; sys.exit otherwise."""
+    events = [record.event for record in done.records]
+    bad = [event for event in events if isinstance(event, e.StepFinished | e.TargetProbed) and event.outcome != "ok"]
+    bad += [event for event in events if isinstance(event, e.ConnectionLost | e.StepStarted) and _again(event)]
+    if done.exit_code or bad:
+        sys.exit(f"ended with {done.exit_code}: {bad[:5]}")
+    left = targets.left() + [f"process {one.pid}" for one in (done.front, done.engine) if not one.gone()]
+    if left:
+        sys.exit(f"left behind: {left}")
+
+
+def _again(event: e.Event) -> bool:
+    return isinstance(event, e.ConnectionLost) or (isinstance(event, e.StepStarted) and event.attempt > 1)
+
+
+def _figures(title: str, done: Rolled, size: int = 0) -> list[str]:
+    verdict = replay(done.records).verdict
+    front, engine = done.front, done.engine
+    cells = [title, f"{done.wall:.1f}", str(verdict), "0", *latencies(done.presses)]
+    cells += [f"{max(front.memory):.0f} + {max(engine.memory):.0f}", f"{done.memory:.0f}"]
+    return [
+        *cells,
+        f"{front.cpu:.1f} + {engine.cpu:.1f}",
+        f"{size / 1e6 / done.wall:.0f}" if size else "",
+        f"{done.load:.1f}",
+    ]
+
+
+def _print_watched(title: str, rows: list[list[str]], back: bool) -> None:
+    how = f", servers {stand_back()}" if back else ""
+    print(f"{title}; keys pressed at the screens meanwhile, ms to their paint{how}\n")
+    print(f"{measuring.table(_FIGURES, rows)}\n", flush=True)
+
+
+def _print_stages(presses: list[Press]) -> None:
+    stages = list(dict.fromkeys(press.stage for press in presses))
+    rows = [[stage, *latencies([press for press in presses if press.stage == stage])] for stage in stages]
+    print(f"{measuring.table(['pressed during', *LATENCIES], [*rows, ['all', *latencies(presses)]])}\n", flush=True)
 
 
 _HEAD = re.compile(rb"\S+ \S+ (out|--)([|+]) ")

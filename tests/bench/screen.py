@@ -1,27 +1,24 @@
 """How long a key waits for its paint while a rollout floods the logs: python tests/bench/screen.py
 
 The real `watch` screen runs on a pseudo-terminal, on a rollout whose logs another process appends to. A key is pressed
-at odd moments; its latency ends when what it asked for is painted.
+at odd moments; its latency ends when what it asked for stands there.
 """
 
 from __future__ import annotations
 
 import argparse
 import pathlib
-import random
-import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import measuring
-from busy_rollout import mark, target_name
-from measuring import percentile
+from busy_rollout import target_name
+from hand import LATENCIES, Hand, latencies
 from terminal import Terminal
-
-_SHARES = (0.5, 0.95, 0.99)
 
 
 def main() -> None:
@@ -32,7 +29,7 @@ def main() -> None:
             rows.append(_measure(pathlib.Path(folder) / str(rate), rate, arguments))
     print(f"\nMilliseconds from a key to its paint, {arguments.targets} targets, {arguments.columns}x{arguments.rows}.")
     print(f"{measuring.machine()}\n")
-    head = ["", "keys", *(f"p{100 * share:.0f}" for share in _SHARES), "slowest", "front's peak MB", "written lines/s"]
+    head = ["", *LATENCIES, "front's CPU %", "its peak MB", "written lines/s"]
     print(measuring.table(head, rows))
 
 
@@ -51,14 +48,15 @@ def _measure(state: pathlib.Path, rate: int, arguments: argparse.Namespace) -> l
         command = [sys.executable, "-m", "canary_tui", "watch", directory]
         env = {"CANARY_TUI_STATE": str(state)}
         with Terminal(command, arguments.columns, arguments.rows, env) as terminal:
-            terminal.painted(re.escape(target_name(0).encode()), 20)
+            terminal.shows(target_name(0), 20)
             terminal.idle(2.0)
-            latencies = [1000 * latency for latency in _latencies(terminal, arguments.targets, arguments.keys)]
+            hand, began, cpu = Hand(terminal), time.perf_counter(), terminal.cpu()
+            hand.move(arguments.keys)
+            share = (terminal.cpu() - cpu) / (time.perf_counter() - began)
             peak = terminal.peak_mb()
         done = written()
-    figures = [f"{percentile(latencies, share):.0f}" for share in _SHARES]
     name = f"{rate:,} lines/s" if rate else "nothing written"
-    return [name, str(len(latencies)), *figures, f"{max(latencies):.0f}", f"{peak:.0f}", f"{done:,.0f}"]
+    return [name, *latencies(hand.presses), f"{100 * share:.0f}", f"{peak:.0f}", f"{done:,.0f}"]
 
 
 @contextmanager
@@ -81,19 +79,6 @@ def _busy(state: pathlib.Path, targets: int, rate: int) -> Iterator[tuple[str, C
         if writer.poll() is None:
             writer.kill()
             writer.communicate()
-
-
-def _latencies(terminal: Terminal, targets: int, keys: int) -> Iterator[float]:
-    """Moving down the list paints the log of the next target, whose every line says whose it is."""
-    odd = random.Random(7)
-    for number in range(keys):
-        at = 1 + number % (targets - 1)
-        if at == 1 and number:
-            terminal.press(b"g")
-            terminal.painted(re.escape(mark(target_name(0)).encode()))
-        terminal.idle(odd.uniform(0.02, 0.25))
-        pressed = terminal.press(b"j")
-        yield terminal.painted(re.escape(mark(target_name(at)).encode())) - pressed
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def main() -> None:
 def _first_paint(fleet: pathlib.Path, env: dict[str, str]) -> tuple[float, float]:
     command = [sys.executable, "-m", "canary_tui", fleet, "--release", "1.4.2"]
     with Terminal(command, env=env) as terminal:
-        return terminal.painted(rb"web-00001") - terminal.started, terminal.cpu()
+        return terminal.shows("web-00001") - terminal.started, terminal.cpu()
 
 
 def _check(fleet: pathlib.Path, env: dict[str, str]) -> float:
