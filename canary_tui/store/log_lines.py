@@ -24,6 +24,9 @@ class Piece(NamedTuple):
 class Lines(Protocol):
     """Numbered lines that only grow, in numbered pieces of some 64 KiB."""
 
+    behind: bool = False
+    """The last `poll` has left some of what is there for the next."""
+
     @property
     @abstractmethod
     def lines(self) -> int:

@@ -150,6 +150,11 @@ class Watching:
         """The targets on which a step runs."""
         return [self.state.targets[name] for name in sorted(self._at_work, key=self.roster.place_in_plan)]
 
+    @property
+    def at_work(self) -> bool:
+        """A step runs on some target."""
+        return bool(self._at_work)
+
     def quiet_for(self) -> float:
         """Seconds since the journal said something."""
         return time.monotonic() - self._heard_at

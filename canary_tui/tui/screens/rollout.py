@@ -36,8 +36,12 @@ from canary_tui.tui.widgets.strip import HeatStrip
 from canary_tui.tui.widgets.target_list import TargetList
 
 _FRAMES = 15
-_NEWS_EVERY, _TEXT_EVERY = 3, 7
-"""Frames between two looks at what events change, and at what only time changes: nobody reads it faster."""
+_NEWS_EVERY, _TEXT_EVERY, _CLOCKS_EVERY = 3, 7, 15
+"""Frames between two looks at what events and keys change, at what running steps change, and at what only clocks do:
+nobody reads it faster.
+"""
+_RESTING = 2
+"""Frames in one while nothing runs: what begins is still shown within 200 ms of its being on disk."""
 _LAST_RECORDS = 1.0
 """Seconds after which no record follows an engine's last words: one that gave up without ending its journal."""
 _LOG_ROWS = 9
@@ -69,7 +73,8 @@ class RolloutScreen(LogKeys):
         """The engine's last words."""
         self._guard = KeyGuard()
         self._by = operator()
-        self._frame = 0
+        self._unseen = 0
+        """Frames since all was shown."""
         self._told_result = False
         self._news = False
         """Something has happened since it was shown last."""
@@ -114,7 +119,8 @@ class RolloutScreen(LogKeys):
         self._show_all()
         gc.collect()
         gc.freeze()  # a collection that walks the widgets and the folded journal again takes 100 ms, and a key waits
-        self.set_interval(1 / _FRAMES, self._tick)
+        self._frames = self.set_interval(1 / _FRAMES, self._tick)
+        self._slow_frames = self.set_interval(_RESTING / _FRAMES, lambda: self._tick(_RESTING), pause=True)
 
     def on_unmount(self) -> None:
         self._unlisten()
@@ -134,17 +140,19 @@ class RolloutScreen(LogKeys):
                 pass
 
     def _refused(self, refused: Refused) -> None:
+        self._news = True
         reason = one_line(refused.reason)
         self.gate.refused(reason)
         self.failures.refused(reason)
         self.notify(reason, title="Refused", severity="warning", markup=False)
 
-    def _tick(self) -> None:
+    def _tick(self, frames: int = 1) -> None:
         records = self.watching.poll()
-        self._frame += 1
+        self._unseen += frames
         self._news = self._news or bool(records)
         if self.is_current:
-            if self._frame % _TEXT_EVERY == 0 or (self._news and self._frame % _NEWS_EVERY == 0):
+            usual = _TEXT_EVERY if self.watching.at_work else _CLOCKS_EVERY
+            if self._unseen >= (_NEWS_EVERY if self._news else usual):
                 self._show_all()
             self.logs.flush()
         if self.watching.ended and not self._told_result:
@@ -152,9 +160,12 @@ class RolloutScreen(LogKeys):
             self.action_result()
         elif not self.watching.ended:
             self._told_result = False
+        rests = not (self.watching.at_work or self._news or self.logs.busy)
+        (self._frames.pause if rests else self._frames.resume)()
+        (self._slow_frames.resume if rests else self._slow_frames.pause)()
 
     def _show_all(self) -> None:
-        self._news = False
+        self._news, self._unseen = False, 0
         self.status.flush()
         self.strip.flush()
         self.targets.flush()
@@ -235,6 +246,7 @@ class RolloutScreen(LogKeys):
     def on_key(self, event: events.Key) -> None:
         """Note every key before its action: some depend on when it was pressed. Digits tick the checklist."""
         self._guard.saw(event)
+        self._news = True  # what it did is shown no later than what happens on a target
         bound = self.active_bindings.get(event.key)
         if bound is not None and bound.binding.id == "gate.approve" and not bound.enabled:
             self.gate.explain()

@@ -157,6 +157,11 @@ class LogPane(Vertical):
             self._stands = self._whose()
         self.title()
 
+    @property
+    def busy(self) -> bool:
+        """There is more to look at than fits into one frame."""
+        return self.shown == "folded" or self.view.busy
+
     def follow(self) -> None:
         """Stay with the newest line."""
         self._opening = False

@@ -120,6 +120,13 @@ class LogView(Toned, can_focus=True):
             self._look(-1, at_cursor=True)
         self.redraw()
 
+    @property
+    def busy(self) -> bool:
+        """A search, a filter or an index goes on in the next frame."""
+        matchings = (self.window.matching, self.searching)
+        behind = self.source is not None and self.source.reader.behind
+        return behind or self._looking is not None or any(one and not one.complete for one in matchings)
+
     def follow(self) -> None:
         self.window.end()
         self.redraw()
