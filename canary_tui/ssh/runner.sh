@@ -27,9 +27,10 @@
 #   NONCE.now     "pid start boot rollout" of a plain command or upload of a rollout, while it is at work
 # and of all runs: born, the folder's name for itself, which is a part of what is told as "boot".
 #
-# The lock, beside this script: "rollout who since" of the one rollout that may start anything here. Two never act at
-# once: a start shows itself first (ID.go, NONCE.now) and looks at the lock then; who takes the lock writes it first and
-# looks for starts of others then. Whichever order these four come in, one of the two sees the other.
+# The lock, beside this script: "rollout who since" of the one rollout that may start anything here ("last": of the one
+# that had it before; "breaking" exists for the moment in which it is taken from somebody). Two never
+# act at once: a start shows itself first (ID.go, NONCE.now) and looks at the lock then; who takes the lock writes it
+# first and looks for starts of others then. Whichever order these four come in, one of the two sees the other.
 #
 # Files are made by "true", never by ":", whose failing redirection ends the whole shell.
 # Nothing here may be newer than POSIX sh of 2001, and forks are counted: a step that does nothing must cost little.
@@ -166,11 +167,28 @@ act_for() { # ROLLOUT: show that it acts here, in this very process, until "rest
 
 rest() { [ -z "$acting" ] || rm -f "$acting"; } # before the last word: who hears that may let go of the lock
 
-drop_lock() { # ROLLOUT: away with it, but only with its own. Moved first: of several that try one has it to look at.
-    mv -f "$folder/lock" "$folder/dropped.$nonce" 2>/dev/null || return
-    read -r dropped_ _ 2>/dev/null <"$folder/dropped.$nonce"
-    [ "$dropped_" = "$1" ] || ln "$folder/dropped.$nonce" "$folder/lock" 2>/dev/null
-    rm -f "$folder/dropped.$nonce"
+drop_lock() { # ROLLOUT: away with it, but only with its own: it is moved, looked at, and put back if it is another's
+    mv -f "$folder/lock" "$folder/last" 2>/dev/null || return
+    dropped_=
+    read -r dropped_ _ 2>/dev/null <"$folder/last"
+    [ "$dropped_" = "$1" ] || ln "$folder/last" "$folder/lock" 2>/dev/null
+    return 0
+}
+
+take_over() { # ROLLOUT: its lock away. One at a time, or the second would hit what the first has put in its place.
+    who_am_i
+    printf '%s\n' "$own $start $boot" 2>/dev/null >"$folder/breaking.$nonce"
+    for try_ in 1 2; do
+        if ln "$folder/breaking.$nonce" "$folder/breaking" 2>/dev/null; then
+            read_lock
+            [ "$lock" != "$1" ] || drop_lock "$1"
+            rm -f "$folder/breaking"
+            break
+        fi
+        read -r pid_ start_ boot_ 2>/dev/null <"$folder/breaking" && alive "$pid_" "$start_" "$boot_" && break
+        rm -f "$folder/breaking" # killed in the act
+    done
+    rm -f "$folder/breaking.$nonce"
 }
 
 take_lock() { # ROLLOUT WHO SINCE FROM: in $claim how that went, in $busy which other rollout has something running here
@@ -179,11 +197,10 @@ take_lock() { # ROLLOUT WHO SINCE FROM: in $claim how that went, in $busy which 
     if [ "$lock" != "$1" ]; then
         claim=held
         if ! printf '%s\n' "$1 $2 $3" 2>/dev/null >"$folder/lock.$nonce"; then rm -f "$folder/lock.$nonce"; claim=room; return; fi
-        # One that names nobody was cut off by a loss of power.
-        [ ! -e "$folder/lock" ] || { [ "$lock" = "$4" ] || [ -z "$lock" ]; } && {
-            [ ! -e "$folder/lock" ] || drop_lock "$4"
-            ln "$folder/lock.$nonce" "$folder/lock" 2>/dev/null && claim=ours
-        }
+        if [ -n "$lock" ]; then [ "$lock" = "$4" ] && take_over "$4"
+        elif [ -e "$folder/lock" ] && [ ! -s "$folder/lock" ]; then take_over '' # emptied by a loss of power
+        fi
+        ln "$folder/lock.$nonce" "$folder/lock" 2>/dev/null && claim=ours
         rm -f "$folder/lock.$nonce"
         read_lock
         [ "$claim" = ours ] || return
@@ -540,7 +557,10 @@ hello() { # ROLLOUT WHO SINCE FROM
     [ -d "$runs" ] || mkdir -p "$runs" 2>/dev/null
     case $(ls -ldn "$folder") in drwx------*) ;; *) chmod 700 "$folder" || die "$folder is open to others" ;; esac
     own_folder "$folder" && own_folder "$runs" || die "$folder is not a folder of ours"
-    free=$(df -Pk "$folder" 2>/dev/null | { read -r _; read -r _ _ _ kilobytes _; printf '%s' "$kilobytes"; })
+    disk=$(df -Pk "$folder" 2>/dev/null)
+    { read -r _; read -r _ _ _ free _; } <<END
+$disk
+END
     session=none
     for name in setsid perl python3; do command -v "$name" >/dev/null 2>&1 && session=$name && break; done
     seconds=$(date +%s.%N)

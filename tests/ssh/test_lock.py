@@ -1,0 +1,294 @@
+"""The lock of a target by itself, whatever shell the target has: one rollout may start things there, and only that one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+
+import pytest
+from test_runner import DIGEST, Host, new_run, payload, until
+
+SHELLS = ("dash", "bash", "busybox")
+ROUNDS = int(os.environ.get("CANARY_TUI_RACES", "25"))
+WHO = "ann@desk"
+
+
+@pytest.fixture(params=SHELLS)
+def host(request, tmp_path):
+    found = shutil.which(request.param)
+    if found is None:
+        pytest.skip(f"{request.param} is not installed")
+    if request.param == "busybox":
+        (tmp_path / "ash").symlink_to(found)
+        found = str(tmp_path / "ash")
+    return Host(tmp_path, found)
+
+
+def fields(answer):
+    return {key: value for key, equals, value in (word.partition("=") for word in answer.split()) if equals}
+
+
+def claim(host, rollout, taken_from=""):
+    """Ask for the lock: what became of that, who holds it, and who has something running."""
+    said = fields(host.answer("hello", rollout, WHO, 1000, *([taken_from] if taken_from else [])))
+    return said["claim"], said["lock"], said["busy"]
+
+
+def holder(host):
+    return fields(host.answer("hello"))["lock"]
+
+
+async def asked(host, *words):
+    """What became of a claim, for several that ask at once: each with a nonce of its own."""
+    command = [host.shell, str(host.folder / "runner.sh"), "hello", secrets.token_hex(12), *map(str, words)]
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=host.environment, capture_output=True, timeout=60, check=False
+    )
+    return fields(done.stderr.decode())["claim"]
+
+
+async def start(host, rollout, script):
+    """Start a step of a rollout."""
+    talk = await host.speak("run", new_run(), 0, 0, DIGEST, rollout)
+    talk.say(payload(script))
+    return talk
+
+
+async def run(host, rollout, script):
+    return await (await start(host, rollout, script)).to_the_end()
+
+
+def test_a_lock_is_for_one_rollout_until_that_lets_go_of_it(host):
+    assert holder(host) == "none"
+    assert claim(host, "A") == ("ours", "A", "none")
+    assert claim(host, "B") == ("held", "A", "none")
+    assert claim(host, "A") == ("ours", "A", "none")
+    assert fields(host.answer("hello")).items() >= {"lock": "A", "by": WHO, "at": "1000"}.items()
+    assert host.answer("unlock", "B") == "UNLOCKED"
+    assert holder(host) == "A"
+    assert host.answer("unlock", "A") == "UNLOCKED"
+    assert holder(host) == "none"
+    assert claim(host, "B") == ("ours", "B", "none")
+
+
+def test_a_lock_is_taken_over_from_exactly_the_rollout_that_was_named(host):
+    claim(host, "A")
+    assert claim(host, "B", "C") == ("held", "A", "none")
+    assert claim(host, "B", "A") == ("ours", "B", "none")
+    assert claim(host, "C", "A") == ("held", "B", "none")
+    assert host.answer("unlock", "A") == "UNLOCKED"
+    assert holder(host) == "B"
+
+
+def test_a_lock_that_a_loss_of_power_emptied_is_nobodys(host):
+    (host.folder / "lock").touch()
+    assert claim(host, "A") == ("ours", "A", "none")
+
+
+def test_nothing_but_the_lock_and_who_had_it_last_is_left_in_the_folder(host):
+    claim(host, "A")
+    host.answer("unlock", "A")
+    before = sorted(path.name for path in host.folder.iterdir())
+    assert "last" in before
+    claim(host, "A")
+    claim(host, "B")
+    claim(host, "B", "A")
+    assert sorted(path.name for path in host.folder.iterdir()) == sorted([*before, "lock"])
+    assert (host.folder / "lock").stat().st_mode & 0o777 == 0o600
+    host.answer("unlock", "B")
+    assert sorted(path.name for path in host.folder.iterdir()) == before
+
+
+async def test_a_step_of_a_rollout_that_lost_the_lock_is_not_run(host, tmp_path):
+    claim(host, "A")
+    assert "done rc=0 why=exit" in (await run(host, "A", f"echo A >>{tmp_path}/ran\n"))[1]
+    claim(host, "B", "A")
+    assert (await run(host, "A", f"echo A >>{tmp_path}/ran\n"))[1].endswith(f"done rc=126 why=fenced lock=B by={WHO}")
+    host.answer("unlock", "B")
+    assert (await run(host, "A", f"echo A >>{tmp_path}/ran\n"))[1].endswith("why=fenced lock=none by=none")
+    assert (tmp_path / "ran").read_text() == "A\n"
+
+
+async def test_a_step_that_was_refused_stays_refused(host, tmp_path):
+    claim(host, "B")
+    run_id = new_run()
+    for _ in range(2):
+        talk = await host.speak("run", run_id, 0, 0, DIGEST, "A")
+        talk.say(payload(f"echo A >>{tmp_path}/ran\n"))
+        assert "why=fenced lock=B" in (await talk.to_the_end())[1]
+        host.answer("unlock", "B")
+        claim(host, "A")
+    assert "why=fenced lock=B" in (await host.attach(run_id))[1]
+    assert not (tmp_path / "ran").exists()
+
+
+async def test_a_lock_is_not_had_while_a_step_of_another_rollout_runs(host, tmp_path):
+    claim(host, "A")
+    talk = await start(host, "A", f"until [ -e {tmp_path}/go ]; do sleep 0.05; done\n")
+    await talk.until("BEGUN")
+    assert claim(host, "B", "A") == ("busy", "B", "A")
+    assert claim(host, "B") == ("busy", "B", "A")
+    (tmp_path / "go").touch()
+    await talk.to_the_end()
+    assert claim(host, "B") == ("ours", "B", "none")
+
+
+async def test_a_lock_is_not_had_while_a_command_lives_whose_supervisor_was_killed(host, tmp_path):
+    claim(host, "A")
+    talk = await start(host, "A", f"echo $$; until [ -e {tmp_path}/go ]; do sleep 0.05; done\n")
+    await talk.process.stdout.readuntil(b"DATA\n")
+    command = int(await talk.process.stdout.readuntil(b"\n"))
+    run_id = next(host.runs.glob("*.go")).stem
+    os.kill(host.identity(run_id, "go"), signal.SIGKILL)
+    await talk.until("END")
+    assert claim(host, "B", "A") == ("busy", "B", "A")
+    assert host.answer("unlock", "A") == "UNLOCKED"
+    (tmp_path / "go").touch()
+    await until(lambda: claim(host, "B")[0] == "ours")
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(command, signal.SIGKILL)
+    await talk.cut()
+
+
+async def test_a_lock_is_kept_while_something_of_its_rollout_runs(host, tmp_path):
+    claim(host, "A")
+    talk = await start(host, "A", f"until [ -e {tmp_path}/go ]; do sleep 0.05; done\n")
+    await talk.until("BEGUN")
+    assert host.answer("unlock", "A") == "KEPT why=running"
+    assert holder(host) == "A"
+    (tmp_path / "go").touch()
+    await talk.to_the_end()
+    assert host.answer("unlock", "A") == "UNLOCKED"
+
+
+async def test_a_lock_is_kept_while_anything_is_left_of_a_step_that_was_stopped(host, tmp_path):
+    claim(host, "A")
+    talk = await start(host, "A", f"sleep 60 >/dev/null 2>&1 & echo $! >{tmp_path}/left\n")
+    await talk.to_the_end()
+    left = int((tmp_path / "left").read_text())
+    run_id = next(host.runs.glob("*.exit")).stem
+    try:
+        assert host.answer("unlock", "A") == "UNLOCKED", "what a step leaves running of its own will holds nobody up"
+        claim(host, "A")
+        (host.runs / f"{run_id}.cancelled").touch()
+        assert host.answer("unlock", "A") == "KEPT why=running"
+        assert claim(host, "B", "A") == ("busy", "B", "A")
+    finally:
+        os.kill(left, signal.SIGKILL)
+    assert claim(host, "B") == ("ours", "B", "none")
+
+
+async def test_a_plain_command_of_a_rollout_that_lost_the_lock_is_not_run(host, tmp_path):
+    claim(host, "A")
+    for rollout, word in (("A", "END rc=0 why=exit"), ("B", f"FENCED lock=A by={WHO}")):
+        talk = await host.speak("plain", 20, rollout)
+        talk.say(b"0 1\n" + f"echo {rollout} >>{tmp_path}/ran\n".encode())
+        assert await talk.until(word.split()[0]) == word
+        await talk.cut()
+    assert (tmp_path / "ran").read_text() == "A\n"
+    assert not list(host.runs.glob("*.now"))
+
+
+async def test_a_lock_is_not_had_while_a_plain_command_of_another_rollout_runs(host, tmp_path):
+    claim(host, "A")
+    talk = await host.speak("plain", 20, "A")
+    talk.say(b"0 1\n" + f"echo here; until [ -e {tmp_path}/go ]; do sleep 0.05; done\n".encode())
+    await talk.process.stdout.readuntil(b"here\n")
+    assert host.answer("unlock", "A") == "KEPT why=running"
+    assert claim(host, "B", "A") == ("busy", "B", "A")
+    (tmp_path / "go").touch()
+    await talk.until("END")
+    assert claim(host, "B") == ("ours", "B", "none")
+    await talk.cut()
+
+
+async def sending(host, tmp_path, data, rollout):
+    """An upload that waits for its bytes."""
+    talk = await host.speak("put", "0" * 16, len(data), hashlib.sha256(data).hexdigest(), "0644", rollout)
+    talk.say(f"{tmp_path}/sent\n".encode())
+    return talk
+
+
+async def test_a_file_of_a_rollout_that_lost_the_lock_is_not_sent(host, tmp_path):
+    claim(host, "A")
+    (tmp_path / "sent").write_bytes(b"new")
+    (tmp_path / "sent").chmod(0o600)
+    talk = await sending(host, tmp_path, b"new", "B")
+    assert await talk.line() == f"FENCED lock=A by={WHO}"
+    await talk.cut()
+    assert (tmp_path / "sent").stat().st_mode & 0o777 == 0o600, "not even its mode is changed"
+
+
+async def test_a_file_whose_rollout_loses_the_lock_while_it_is_sent_is_not_put_in_its_place(host, tmp_path):
+    claim(host, "A")
+    talk = await sending(host, tmp_path, b"new", "A")
+    assert await talk.line() == "SEND"
+    assert claim(host, "B", "A") == ("busy", "B", "A")
+    talk.say(b"new")
+    talk.process.stdin.close()
+    assert await talk.line() == f"FENCED lock=B by={WHO}"
+    await talk.cut()
+    assert not [path for path in tmp_path.iterdir() if "sent" in path.name or ".canary-tui" in path.name]
+    assert claim(host, "B") == ("ours", "B", "none")
+
+
+def test_what_a_killed_command_left_of_itself_holds_nobody_up(host):
+    claim(host, "A")
+    mark = host.runs / "0123456789abcdef.now"
+    mark.write_text(f"{os.getpid()} 1 some-boot A\n")
+    assert claim(host, "B", "A") == ("ours", "B", "none")
+    assert not mark.exists()
+
+
+async def test_of_many_that_want_a_free_lock_one_gets_it(host):
+    for number in range(ROUNDS):
+        names = [f"{number}-{letter}" for letter in "abcd"]
+        said = await asyncio.gather(*(asked(host, name, WHO, 1) for name in names))
+        assert sorted(said) == ["held", "held", "held", "ours"]
+        host.answer("unlock", names[said.index("ours")])
+        assert holder(host) == "none"
+
+
+async def test_of_many_that_break_a_lock_at_most_one_gets_it(host):
+    for number in range(ROUNDS):
+        old, names = f"{number}-old", [f"{number}-{letter}" for letter in "abcd"]
+        assert claim(host, old)[0] == "ours"
+        said = await asyncio.gather(*(asked(host, name, WHO, 1, old) for name in names))
+        assert said.count("ours") == 1, said
+        assert holder(host) == names[said.index("ours")]
+        host.answer("unlock", names[said.index("ours")])
+
+
+async def test_however_a_start_and_a_taker_race_two_rollouts_never_act_at_once(host, tmp_path):
+    """The step says when it begins and ends; another rollout's never begins in between."""
+    script = f"echo begin $R >>{tmp_path}/acts; sleep 0.03; echo end $R >>{tmp_path}/acts\n"
+
+    async def starter(rollout):
+        talk = await host.speak("run", secrets.token_hex(16), 0, 0, DIGEST, rollout)
+        talk.say(payload(script, f"export R={rollout}\n"))
+        return (await talk.to_the_end())[1]
+
+    async def taker(rollout, old):
+        if await asked(host, rollout, WHO, 1, old) == "ours":
+            return await starter(rollout)
+        return "refused"
+
+    both = 0
+    for number in range(ROUNDS):
+        old, new = f"{number}-old", f"{number}-new"
+        claim(host, old)
+        ends = await asyncio.gather(starter(old), taker(new, old))
+        both += all("rc=0" in end for end in ends)
+        assert any("rc=0" in end for end in ends) or "why=fenced" in ends[0]
+        host.answer("unlock", new)
+        host.answer("unlock", old)
+    acts = [line.split() for line in (tmp_path / "acts").read_text().splitlines()]
+    for (word, who), (end, same) in zip(acts[::2], acts[1::2], strict=True):
+        assert (word, end) == ("begin", "end")
+        assert who == same
