@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import time
 from collections.abc import Callable
@@ -59,6 +60,7 @@ class Terminal:
             try:
                 piece = os.read(self._child.child_fd, 1 << 16)
             except OSError:  # nobody has the other end open any more
+                select.select([], [], [], left)
                 break
             came.append((time.time(), piece))
             self._unread.append(piece)
@@ -151,4 +153,6 @@ def answer_gate(screen: Terminal, number: int) -> None:
     screen.read()
     screen.press("A")
     screen.shows("enter approves")
-    screen.press(*str(number), ENTER)
+    screen.press(*str(number))
+    screen.until(lambda: re.search(rf"that come next: +{number}$", screen.text, re.MULTILINE))
+    screen.press(ENTER)

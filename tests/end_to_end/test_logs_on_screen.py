@@ -71,7 +71,7 @@ def test_logs_are_searched_filtered_wrapped_copied_and_opened_by_keys(any_farm, 
         start(screen)
         screen.shows("SUCCEEDED")
         screen.read()
-        screen.press(ESCAPE)
+        screen.press(ESCAPE, "g")
         screen.shows("part 60 of web-1", "FOLLOW")
         screen.press("/", *"part 7 ", ENTER)
         screen.shows("/ part 7 : 1 of 1", "PAUSED", "part 7 of web-1")

@@ -32,6 +32,7 @@ def test_the_gate_shows_what_it_is_decided_by_and_the_logs_above_it_stay_live(an
         screen.shows("Look at web-1 web-2 for 2.0.", "[ ] 1 dashboards", "1.0 -> 2.0", f"web-[3-{len(rest) + 2}]")
         screen.shows(f"started by {operator().user}@{operator().host}", "APPROVE is locked: 1 item")
         assert re.search(r"canaries 2: \+ web-1 ok (just now|\d+ s)  \+ web-2 ok (just now|\d+ s)", screen.text)
+        screen.press("g")
         screen.shows("part 60 of web-1", "FOLLOW")
         say(state, "web-1", "still alive")
         screen.shows("still alive")
