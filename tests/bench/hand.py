@@ -201,4 +201,4 @@ def latencies(presses: Sequence[Press]) -> list[str]:
     return [str(len(waits)), *(f"{figure:.0f}" for figure in figures)]
 
 
-LATENCIES = ("keys", "p50", "p95", "p99", "slowest", "unqueued p50", "p99", "slowest")
+LATENCIES = ("keys", "p50", "p95", "p99", "slowest", "unqueued p50", "unqueued p99", "unqueued slowest")

@@ -115,9 +115,7 @@ def _serve(talk: socket.socket, wanted: TargetsApart) -> None:
             try:
                 _answer(talk, farm)
             finally:
-                for pid in _below(os.getpid()):
-                    with contextlib.suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
+                _end_all_below()
         code = 0
     except SystemExit:
         code = 0
@@ -127,6 +125,17 @@ def _serve(talk: socket.socket, wanted: TargetsApart) -> None:
         if group is not None:
             _leave_group(group)
         os._exit(code)
+
+
+def _end_all_below() -> None:
+    """Again and again: what is being started meanwhile is not in the first list."""
+    deadline = time.monotonic() + 5
+    while (below := _below(os.getpid())) and time.monotonic() < deadline:
+        for pid in below:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _reap(set())
+        time.sleep(0.02)
 
 
 _GROUPS = (("/sys/fs/cgroup/cpu", "cpu.shares", "102"), ("/sys/fs/cgroup", "cpu.weight", "10"))
