@@ -20,7 +20,7 @@ CRITERIA = {
     "A3": "A canary that fails, is unreachable or unknown: the rest gets nothing, and the exit code is not 0.",
     "A6": "The rest is the plan's: all minus canaries minus excluded, after any retry, resume or crash.",
     "A7": "Canaries and the rest are sent the same bytes, apart from each target's own variables.",
-    "A8": "Every target is looked at before the first change; a dead one is known by then.",
+    "A8": "Every target is looked at before the first change: a dead, locked or ill-equipped one is known by then.",
     "D3": "--exclude is repeatable; an unknown name and an empty result are errors.",
     "E1": "A step goes to the union of its roles; an unknown role is a load error.",
     "E2": "Canaries come from their role, and the plan says whether the operator changed them.",
@@ -34,7 +34,7 @@ CRITERIA = {
     "F9": "Without a terminal the gate holds, exit code 4; a prepared approval is the only way through.",
     "G2": "A failing target is retried, excluded, rolled back, or ends the rollout; several are one list.",
     "G4": "One budget over the whole rollout; unreachable counts; the decision is a sentence with numbers.",
-    "G5": "A stop has two stages, and each is seen on the target.",
+    "G5": "A stop has two stages, the first from the first Ctrl-C on, and each is seen on the target.",
     "G6": "A slow, hung or silent target holds up no other, and is named.",
     "H1": "Exactly what the rollout changed goes back to what it had, newest wave first.",
     "H2": "A target without a former release, or out of reach, is named and fails no other.",
@@ -43,7 +43,7 @@ CRITERIA = {
     "J2": "Logs are complete on disk; on the screen they are searched, filtered, followed, wrapped and copied.",
     "J3": "One plain text file a target; each line has time, step and stream.",
 }
-ON_SCREEN = {"F1", "F2", "G2", "J1", "J2"}
+ON_SCREEN = {"F1", "F2", "G2", "G5", "J1", "J2"}
 """Those that a person has to do with: held by keys in a real terminal, too."""
 SIZES = {"four_servers": 4, "forty_servers": 40}
 

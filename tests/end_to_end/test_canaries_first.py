@@ -6,7 +6,7 @@ import re
 import signal
 
 import pytest
-from fronts import Front, approval, canary_tui, folded, headless, plan_of, told, until
+from fronts import Front, approval, canary_tui, folded, headless, only_rollout, plan_of, told, until
 from marks import (
     DEPLOY,
     HOLD,
@@ -234,3 +234,30 @@ def test_a_dead_target_is_known_before_anything_is_changed(any_farm, state):
     assert ran.code == 1
     assert untouched(any_farm.targets)
     assert re.search(r"^failed: 1 target of \d+ not ok, limits.failures allows none: dead", ran.out), ran.out
+
+
+@pytest.mark.criterion("A8")
+def test_a_target_that_lacks_a_declared_tool_is_known_before_anything_is_changed(any_farm, state):
+    body = DEPLOY + '[[steps]]\nname = "odd"\nrun = "no-such-tool"\ntools = ["sh", "no-such-tool"]\nroles = ["odd"]\n'
+    ran = headless(state, fleet_file(any_farm, body, {"web-3": 'roles = ["odd"]'}), "--canary", "web-1")
+    assert ran.code == 1, ran.text
+    assert "web-3 (tools missing: no-such-tool)" in ran.out
+    assert with_mark(any_farm) == set()
+    assert untouched(any_farm.targets)
+
+
+@pytest.mark.criterion("A8")
+def test_targets_that_another_operators_rollout_has_locked_are_known_before_anything_is_changed(
+    any_farm, state, tmp_path
+):
+    """From another machine: another state directory, and another fleet file with the same servers in it."""
+    theirs = headless(
+        tmp_path / "theirs", fleet_file(any_farm, DEPLOY, name="other"), "--canary", "web-4", "--exclude", "web-1"
+    )
+    assert theirs.code == 4, theirs.text
+    ran = headless(state, fleet_file(any_farm, DEPLOY), "--canary", "web-1")
+    assert ran.code == 7, ran.text
+    held = re.findall(rf"(web-\d+) \(locked since .* rollout {only_rollout(tmp_path / 'theirs').id}", ran.text)
+    assert "web-2" in held
+    assert with_mark(any_farm) == {"web-4"}, "theirs"
+    assert untouched(any_farm.targets[:1])
