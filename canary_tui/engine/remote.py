@@ -53,8 +53,8 @@ class Holder:
     since: float
 
     def __str__(self) -> str:
-        at = time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(self.since))
-        return f"locked since {at} by {self.who}, rollout {self.rollout}"
+        since = time.strftime(" since %Y-%m-%d %H:%MZ", time.gmtime(self.since)) if self.since else ""
+        return f"locked{since} by {self.who}, rollout {self.rollout}"
 
 
 @dataclass(frozen=True, slots=True)

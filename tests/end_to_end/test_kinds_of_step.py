@@ -11,7 +11,7 @@ import threading
 import pytest
 from farm import Farm
 from fronts import Front, approval, canary_tui, folded, headless, only_rollout, plan_of, told, until
-from marks import fleet_file, gone, names, operations, times, with_mark
+from marks import DEPLOY, fleet_file, gone, names, operations, times, untouched, with_mark
 
 from canary_tui.domain import events as e
 
@@ -75,6 +75,15 @@ def test_a_script_runs_by_its_own_interpreter_with_the_variables(farm, state):
     )
     assert headless(state, fleet_file(farm, '[[steps]]\nscript = "tool.py"\n' + ALL)).code == 0
     assert {target.read("made") for target in farm.targets} == {"2.0"}
+
+
+def test_a_tool_that_a_target_lacks_is_missed_before_the_first_change(farm, state):
+    (farm.folder / "tool.sh").write_text("#!/no/such/interpreter\n")
+    body = f'{DEPLOY}tools = ["sh", "no-such-tool"]\n[[steps]]\nscript = "tool.sh"\n'
+    ran = headless(state, fleet_file(farm, body), "--canary", "web-1")
+    assert ran.code == 1
+    assert "web-1: failed, tools missing: no-such-tool, /no/such/interpreter" in ran.text
+    assert untouched(farm.targets)
 
 
 def test_a_script_is_frozen_with_the_plan(farm, state, tmp_path):

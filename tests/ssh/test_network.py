@@ -14,9 +14,10 @@ from links import Person, planned, write_config
 
 from canary_tui.domain.fleet import Ssh
 from canary_tui.domain.plan import PlannedTarget
-from canary_tui.engine.remote import Collected, CommandRequest, ExecuteRequest, Network, ProbeRequest
+from canary_tui.engine.remote import Claim, Collected, CommandRequest, ExecuteRequest, Network, ProbeRequest
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.ssh.output import Redactor
+from canary_tui.ssh.runner import UNLOCKING, rollout_word
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
@@ -123,3 +124,64 @@ async def test_as_many_files_may_be_open_as_the_machine_allows():
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_missing_tools_are_named_by_the_probe_in_the_command_that_asks_for_the_release(farm, network):
+    target = farm.targets[1]
+    remote = network.remote(planned(target, farm.ssh_config))
+    before = len(target.commands())
+    report = await remote.probe(ProbeRequest("echo 1.2; exit 0", tools=("sh", "no-such-tool", "/bin/sh", "nor-this")))
+    assert (report.outcome, report.detail) == ("failed", "tools missing: no-such-tool, nor-this")
+    report = await remote.probe(ProbeRequest('echo "$l-$t"', {"l": "1", "t": "2"}, tools=("sh", "printf")))
+    assert (report.outcome, report.release) == ("ok", "1-2")
+    assert len(target.commands()) - before == 3
+
+
+async def test_tools_are_looked_for_where_the_steps_environment_says(farm, network):
+    own = farm.targets[0].home / "own-tools"
+    own.mkdir()
+    (own / "deploy-it").write_text("#!/bin/sh\n")
+    (own / "deploy-it").chmod(0o755)
+    remote = network.remote(planned(farm.targets[0], farm.ssh_config))
+    request = ProbeRequest(tools=("deploy-it",), environment={"PATH": f"{own}:/usr/bin:/bin"})
+    assert (await remote.probe(request)).outcome == "ok"
+    assert (await remote.probe(ProbeRequest(tools=("deploy-it",)))).detail == "tools missing: deploy-it"
+
+
+async def test_tools_that_could_not_be_looked_for_are_not_taken_for_there(farm, network):
+    remote = network.remote(planned(farm.targets[0], farm.ssh_config))
+    report = await remote.probe(ProbeRequest(tools=("sh",), environment={"NOT-A-NAME": "1"}))
+    assert report.outcome == "failed"
+    assert "could not be learned" in report.detail
+
+
+async def test_who_only_looks_is_told_who_holds_the_lock_and_takes_nothing(farm, network):
+    remote = network.remote(planned(farm.targets[2], farm.ssh_config))
+    claim = Claim("2026-11-23T101500Z-shop-7f3a7f3a", "ann smith@desk", 1_000_000_000)
+    assert (await remote.probe(ProbeRequest(claim=claim))).locked
+    looker = network.remote(planned(farm.targets[2], farm.ssh_config))
+    report = await looker.probe(ProbeRequest())
+    said = "locked since 2001-09-09 01:46Z by ann_smith@desk, rollout 2026-11-23T101500Z-shop-7f3a7f3a"
+    assert (report.outcome, report.note, report.locked) == ("ok", said, False)
+    other = await looker.probe(ProbeRequest(claim=Claim("other", "bob@desk", 1)))
+    assert (other.outcome, other.locked) == ("failed", False)
+    assert other.detail == f"{said}; let that end, or name it with --break-lock"
+    assert (await looker.unlock("other")).released
+    assert (await looker.probe(ProbeRequest())).holder is not None
+    assert (await remote.unlock(claim.rollout)).released
+    fresh = network.remote(planned(farm.targets[2], farm.ssh_config))
+    assert (await fresh.probe(ProbeRequest())).note == ""
+
+
+async def test_a_lock_at_a_target_that_cannot_be_reached_is_left_after_a_bounded_time(farm, network):
+    nowhere = PlannedTarget("gone", "127.0.40.99", Ssh(config=str(farm.ssh_config)))
+    async with asyncio.timeout(UNLOCKING + 10):
+        report = await network.remote(nowhere).unlock("a")
+    assert not report.released
+    assert report.detail
+
+
+@pytest.mark.parametrize("word", ["a b", "a;b", "$(a)", "-a", "", "a" * 200, "a\nb", "a'b"])
+async def test_what_no_shell_should_read_is_no_rollouts_id(word):
+    with pytest.raises(ValueError, match="id, got|longer"):
+        rollout_word(word or " ")
