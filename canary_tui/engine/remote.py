@@ -54,7 +54,7 @@ class Holder:
 
     def __str__(self) -> str:
         since = time.strftime(" since %Y-%m-%d %H:%MZ", time.gmtime(self.since)) if self.since else ""
-        return f"locked{since} by {self.who}, rollout {self.rollout}"
+        return f"locked by {self.rollout} ({self.who}{since})"
 
 
 @dataclass(frozen=True, slots=True)

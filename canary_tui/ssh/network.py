@@ -189,11 +189,11 @@ def _refused(runner: RunnerInfo) -> ProbeReport | None:
         case "ours" | "none":
             return None
         case "busy":
-            detail = f"rollout {runner.busy} still runs a step here; try again once that has ended"
+            detail = f"{runner.busy} still runs a step here; try again once that has ended"
             return ProbeReport("failed", detail=detail, locked=True, holder=Holder(runner.busy, "", 0.0))
         case "held" if runner.holder is not None:
-            way_out = "let that end, or name it with --break-lock"
-            return ProbeReport("failed", detail=f"{runner.holder}; {way_out}", holder=runner.holder)
+            detail = f"{runner.holder}; let it end, or --break-lock it"
+            return ProbeReport("failed", detail=detail, holder=runner.holder)
         case "room":
             return ProbeReport("failed", detail=f"no room for the lock in {runner.folder}")
     return ProbeReport("failed", detail="somebody took the lock at the same moment; try again")

@@ -161,11 +161,11 @@ async def test_who_only_looks_is_told_who_holds_the_lock_and_takes_nothing(farm,
     assert (await remote.probe(ProbeRequest(claim=claim))).locked
     looker = network.remote(planned(farm.targets[2], farm.ssh_config))
     report = await looker.probe(ProbeRequest())
-    said = "locked since 2001-09-09 01:46Z by ann_smith@desk, rollout 2026-11-23T101500Z-shop-7f3a7f3a"
+    said = "locked by 2026-11-23T101500Z-shop-7f3a7f3a (ann_smith@desk since 2001-09-09 01:46Z)"
     assert (report.outcome, report.note, report.locked) == ("ok", said, False)
     other = await looker.probe(ProbeRequest(claim=Claim("other", "bob@desk", 1)))
     assert (other.outcome, other.locked) == ("failed", False)
-    assert other.detail == f"{said}; let that end, or name it with --break-lock"
+    assert other.detail == f"{said}; let it end, or --break-lock it"
     assert (await looker.unlock("other")).released
     assert (await looker.probe(ProbeRequest())).holder is not None
     assert (await remote.unlock(claim.rollout)).released

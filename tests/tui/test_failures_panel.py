@@ -11,6 +11,11 @@ from canary_tui.domain.units import Share
 from canary_tui.tui.widgets.failure_panel import FailureList, FailurePanel
 from canary_tui.tui.widgets.log_view import LogView
 
+LOCKED = e.TargetProbed(
+    "web-1", "failed", held_by="2026-11-23T091500Z-other-0a1b2c3d",
+    detail="locked by 2026-11-23T091500Z-other-0a1b2c3d (ann@desk since 2026-11-23 09:15Z); let it end, or --break-lock it",
+)  # fmt: skip
+
 
 def failed(tmp_path, targets: int = 6, canaries: int = 3, **changes) -> Recorded:
     recorded = Recorded(tmp_path / "r", make_plan(targets, canaries, **changes)).start()
@@ -148,3 +153,18 @@ async def test_a_list_that_changes_while_deciding_closes_the_field(tmp_path):
         assert not panel.asking
         await press(pilot, "enter")
         assert wire.sent == []
+
+
+async def test_a_locked_target_says_whose_it_is_and_is_no_target_to_skip_steps_on(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1))
+    recorded.add(e.RolloutStarted("2026-11-23T101500Z-shop-7f3a", recorded.plan, BY, True, "0.1"))
+    for name in recorded.plan.targets:
+        recorded.add(e.ProbeStarted(name))
+        recorded.add(e.TargetProbed(name, "ok") if name != "web-1" else LOCKED)
+    async with waiting(recorded) as (app, pilot, wire, _):
+        await panel_of(app)
+        await shows(app, "! web-1", "failed: locked by 2026-11-23T091500Z-other-0a1b2c3d", "R Retry", "E Exclude")
+        assert "K Skip" not in screen_text(app)
+        await press(pilot, "R")
+        await until(lambda: wire.sent)
+        assert wire.decided[0].treatment == "retry"
