@@ -64,7 +64,7 @@ class TargetServer:
             server_factory=lambda: _Login(self),
             server_host_keys=[self.station.host_key],
             encoding=None,
-            allow_pty=False,
+            allow_pty=True,
             line_editor=False,
             agent_forwarding=False,
             gss_host=None,

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import asyncssh
 
+from canary_tui.demo.terminals import Size, Terminal
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -31,11 +33,23 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
         self._early_input: list[bytes] = []
         self._early_eof = False
         self._running: _Command | None = None
+        self._terminal: Terminal | None = None
+        """Where the client asked for one: the command runs at it, and not between pipes."""
         self._gone = False
         self._task: asyncio.Task[None] | None = None
 
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._channel = chan
+
+    def pty_requested(self, term_type: str, term_size: Size, term_modes: Mapping[int, int]) -> bool:
+        del term_modes
+        self._environment = {**self._environment, "TERM": term_type, "PS1": f"{self._home.name}:~$ "}
+        self._terminal = Terminal(self._channel, term_size)
+        return True
+
+    def terminal_size_changed(self, width: int, height: int, pixwidth: int, pixheight: int) -> None:
+        if self._terminal is not None:
+            self._terminal.resize((width, height, pixwidth, pixheight))
 
     def shell_requested(self) -> bool:
         return True
@@ -49,7 +63,9 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         del datatype  # a client has one stream to send on
-        if self._running is None:
+        if self._terminal is not None:
+            self._terminal.write(data)
+        elif self._running is None:
             self._early_input.append(data)
         else:
             self._running.write(data)
@@ -65,20 +81,25 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
             self._running.send_signal(signal)
 
     def pause_writing(self) -> None:
-        if self._running is not None:
-            self._running.pause_output()
+        if output := self._terminal or self._running:
+            output.pause_output()
 
     def resume_writing(self) -> None:
-        if self._running is not None:
-            self._running.resume_output()
+        if output := self._terminal or self._running:
+            output.resume_output()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
         self._gone = True
+        if self._terminal is not None:
+            self._terminal.close()
         if self._running is not None:
             self._running.close_pipes()
 
     async def _start(self) -> None:
+        if self._terminal is not None:
+            await self._terminal.run(self._arguments, self._home, self._environment)
+            return
         _, running = await asyncio.get_running_loop().subprocess_exec(
             lambda: _Command(self._channel),
             *self._arguments,

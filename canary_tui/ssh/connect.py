@@ -11,10 +11,11 @@ from asyncssh.connection import SSHClientConnection
 
 from canary_tui.domain.plan import PlannedTarget
 from canary_tui.engine.remote import Asker, Question
+from canary_tui.ssh.command import ResolveError, is_user
 from canary_tui.ssh.hostkeys import HostKeyError
 from canary_tui.ssh.login import LinkError, Login, Shared
 from canary_tui.ssh.output import Redactor, one_line
-from canary_tui.ssh.resolve import Endpoint, ResolveError, Resolver, is_user
+from canary_tui.ssh.resolve import Endpoint, Resolver
 from canary_tui.ssh.sudo import CHECK, SudoPrefix, needs_password, user_of
 
 __all__ = ["Access", "Link", "LinkError"]

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from canary_tui.domain.fleet import Ssh
 from canary_tui.domain.plan import PlannedTarget
-from canary_tui.errors import CanaryError
+from canary_tui.ssh.command import MOST_JUMPS, ResolveError, checked, checked_host, parse_hop, query
 from canary_tui.ssh.config_files import ConfigFiles
 from canary_tui.ssh.hostkeys import HostKeyRules, HostNames
 from canary_tui.ssh.output import one_line
@@ -30,17 +30,10 @@ CONNECT_TIMEOUT = 15.0
 """Seconds for connecting where neither the fleet file nor ssh_config says otherwise."""
 _ANSWER_WITHIN = 15.0
 _AT_ONCE = 8
-_MOST_JUMPS = 8
-_HOST = re.compile(r"(?!-)[A-Za-z0-9._:-]{1,255}(%[A-Za-z0-9._-]{1,32})?")
-_USER = re.compile(r"(?!-)[A-Za-z0-9._@+-]{1,128}")
 
 Found = TypeVar("Found")
 Answer = Mapping[str, tuple[str, ...]]
 """What `ssh -G` printed: each keyword in lower case with its values."""
-
-
-class ResolveError(CanaryError):
-    """A target's SSH settings cannot be used; trying again does not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +108,9 @@ class Resolver:
             raise ResolveError(f"{target.name}: {error}") from None
 
     async def _resolve(self, host: str, ssh: Ssh, depth: int) -> Endpoint:
-        if depth > _MOST_JUMPS:
-            raise ResolveError(f"more than {_MOST_JUMPS} jump hosts in a row; is there a circle in ProxyJump?")
-        _check_host(host)
+        if depth > MOST_JUMPS:
+            raise ResolveError(f"more than {MOST_JUMPS} jump hosts in a row; is there a circle in ProxyJump?")
+        checked_host(host)
         endpoint, jump = await self._endpoint(host, ssh)
         if jump in ("none", ""):
             return endpoint
@@ -146,7 +139,7 @@ class Resolver:
         before, _, last = jump.rpartition(",")
         user, host, port = parse_hop(last)
         hop_ssh = replace(ssh, user=user, port=port, jump=before or None, sudo=None)
-        _check_host(host)
+        checked_host(host)
         hop, _ = await self._endpoint(host, hop_ssh)
         if (hop.host, hop.port) == (endpoint.host, endpoint.port):
             raise ResolveError(f"jumphost loop via {hop.host}: its ProxyJump is itself; ssh refuses that, too")
@@ -155,27 +148,14 @@ class Resolver:
     async def _answer(self, host: str, ssh: Ssh, shared: tuple[bool, ...] | None) -> Answer:
         if self._ssh is None:
             return _without_ssh(host, ssh)
-        user, port = _checked(ssh)
+        user, port = checked(ssh)
         key = (ssh.config, user, port, host if shared is None else shared)
-        answer = await _once(self._answers, key, lambda: self._ask(host, ssh.config, user, port))
+        answer = await _once(self._answers, key, lambda: self._ask(query(str(self._ssh), host, ssh)))
         return answer if shared is None else {**answer, "hostname": (host.lower(),)}
 
-    async def _ask(self, host: str, config: str | None, user: str | None, port: int | None) -> Answer:
-        command = [str(self._ssh), "-G", "-T"]
-        command += [] if config is None else ["-F", config if config == "none" else os.path.expanduser(config)]  # noqa: ASYNC240, PTH111 - reads no disk
-        command += [] if user is None else ["-l", user]
-        command += [] if port is None else ["-p", str(port)]
+    async def _ask(self, command: list[str]) -> Answer:
         async with self._slots:
-            output = await _run([*command, "--", host])
-        return _parse(output)
-
-
-def parse_hop(text: str) -> tuple[str | None, str, int | None]:
-    """User, host and port of a jump host: `[user@]host[:port]`, with an IPv6 address in brackets."""
-    match = re.fullmatch(r"(?:ssh://)?(?:(.+)@)?(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?/?", text.strip())
-    if match is None:
-        raise ResolveError(f"jump host {one_line(text, 80)!r}: expected [user@]host[:port]")
-    return match[1], match[2] or match[3], int(match[4]) if match[4] else None
+            return _parse(await _run(command))
 
 
 async def _once(
@@ -226,7 +206,7 @@ def _without_ssh(host: str, ssh: Ssh) -> Answer:
     config = ssh.config or "~/.ssh/config"
     if config != "none" and Path(config).expanduser().exists():
         raise ResolveError(f'{config} needs the ssh program to be read; install it, or write ssh.config = "none"')
-    user, port = _checked(ssh)
+    user, port = checked(ssh)
     identities = [f"~/.ssh/id_{kind}" for kind in ("rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk")]
     return {
         "hostname": (host.lower(),),
@@ -236,24 +216,6 @@ def _without_ssh(host: str, ssh: Ssh) -> Answer:
         "userknownhostsfile": ("~/.ssh/known_hosts ~/.ssh/known_hosts2",),
         "globalknownhostsfile": ("/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2",),
     }
-
-
-def is_user(text: str) -> bool:
-    """Whether a text can only be a login name, wherever it is put."""
-    return _USER.fullmatch(text) is not None
-
-
-def _checked(ssh: Ssh) -> tuple[str | None, int | None]:
-    if ssh.user is not None and not is_user(ssh.user):
-        raise ResolveError(f"user {one_line(ssh.user, 80)!r} is not a login name")
-    if ssh.port is not None and not 1 <= ssh.port <= 65535:
-        raise ResolveError(f"port {ssh.port} is not between 1 and 65535")
-    return ssh.user, ssh.port
-
-
-def _check_host(host: str) -> None:
-    if not _HOST.fullmatch(host):
-        raise ResolveError(f"{one_line(host, 80)!r} is not a host name or address")
 
 
 def _one(answer: Answer, keyword: str, default: str = "") -> str:
@@ -267,7 +229,7 @@ def _yes(answer: Answer, keyword: str) -> bool:
 def _read(name: str, answer: Answer, standard: Answer, ssh: Ssh) -> Endpoint:
     _refuse_what_cannot_be_honoured(answer)
     host, port, user = _one(answer, "hostname", name), int(_one(answer, "port", "22")), _one(answer, "user")
-    _check_host(host)
+    checked_host(host)
     tokens = _tokens(name, host, port, user, answer)
     identities = (ssh.identity,) if ssh.identity else answer.get("identityfile", ())
     timeout = _one(answer, "connecttimeout", "none")

@@ -139,6 +139,14 @@ ACTIONS: tuple[Action, ...] = (
     Action(
         "rollout.stop", "X", "Stop", "Starts nothing new while it asks what to stop.", "ask_stop", 8, dangerous=True
     ),
+    Action(
+        "rollout.shell",
+        "T",
+        "Shell",
+        "Opens a shell on the target under the cursor, by your own ssh; its end goes back.",
+        footer=9,
+        dangerous=True,
+    ),
     Action("rollout.next-failed", "n", "Next failed", "Goes to the next target that is not ok."),
     Action("rollout.result", "v", "Result", "How it ended, once it has.", footer=1),
     Action("rollout.back", "q", "Back", "Leaves this screen; asks while the rollout is live."),

@@ -10,6 +10,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 
+import pexpect
 import pytest
 from demo_client import alive, arguments, fetch, server_pid, ssh, wait_until, zombies_of
 
@@ -186,3 +187,35 @@ def ssh_port(demo: Demo, target: str) -> str:
         ["ssh", "-F", demo.folder / "ssh_config", "-G", target], capture_output=True, text=True, check=True
     )
     return next(line.split()[1] for line in resolved.stdout.splitlines() if line.startswith("port "))
+
+
+def test_a_shell_at_a_terminal_says_where_it_is_and_ends_with_its_own_exit_code(demo):
+    child = pexpect.spawn(
+        "ssh", ["-F", str(demo.folder / "ssh_config"), "-t", "web-2"], timeout=20, dimensions=(30, 100)
+    )
+    prompt = r"web-2:~\$ "
+    child.expect(prompt)
+    child.sendline("pwd; stty size; tty")
+    child.expect_exact(f"{demo.folder}/web-2\r\n30 100\r\n/dev/")
+    child.expect(prompt)
+    child.setwinsize(40, 120)
+    child.sendline("sleep 600")
+    child.expect_exact("sleep 600")
+    child.send("\x03")
+    child.expect(prompt)
+    child.sendline("stty size; exit 3")
+    child.expect_exact("40 120")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 3
+
+
+def test_a_terminal_that_is_hung_up_takes_its_shell_with_it(demo):
+    child = pexpect.spawn("ssh", ["-F", str(demo.folder / "ssh_config"), "-t", "web-3"], timeout=20)
+    child.expect(r"web-3:~\$ ")
+    child.sendline("echo $$ > shell; echo written")
+    child.expect_exact("\nwritten")
+    pid = int((demo.folder / "web-3/shell").read_text())
+    child.close(force=True)
+    wait_until(lambda: not alive(pid))
+    assert not zombies_of(server_pid(demo))

@@ -261,3 +261,20 @@ async def test_with_the_engine_gone_no_key_offers_to_stop(tmp_path):
         await shows(app, "X Stop")
         wire.gone = "the engine is gone: signal 9"
         await until(lambda: "X Stop" not in screen_text(app))
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        pytest.param("/nowhere", "no shell: the ssh program is not installed here", id="no ssh"),
+        pytest.param(None, "no shell: these screens are on no terminal of their own", id="no terminal"),
+    ],
+)
+async def test_where_no_shell_can_be_had_the_key_says_so(tmp_path, monkeypatch, path, said):
+    if path is not None:
+        monkeypatch.setenv("PATH", path)
+    async with waiting(Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()) as (app, pilot, wire, _):
+        await shows(app, "T Shell", "GATE")
+        await press(pilot, "T")
+        await until(lambda: [one.message for one in app._notifications] == [said])
+        assert wire.sent == []

@@ -10,6 +10,7 @@ from textual.app import SuspendNotSupported
 from textual.screen import Screen
 
 from canary_tui.store.log_format import log_path
+from canary_tui.tui.shell import lent
 from canary_tui.tui.watching import Watching
 from canary_tui.tui.widgets.log_pane import LogPane
 
@@ -72,7 +73,7 @@ class LogKeys(Screen[None]):
             return
         pager = shlex.split(os.environ.get("PAGER", "")) or ["less"]
         try:
-            with self.app.suspend():
+            with lent(self.app):
                 # LESSSECURE: a log is only looked at; no shell, no editor from in there.
                 subprocess.run([*pager, *map(str, paths)], check=False, env={**os.environ, "LESSSECURE": "1"})
         except (OSError, SuspendNotSupported):

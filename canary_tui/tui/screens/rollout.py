@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import ClassVar
 
 from textual import events
-from textual.app import ComposeResult
+from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from canary_tui.domain.plan import Plan
+from canary_tui.domain.plan import Plan, PlannedTarget
 from canary_tui.domain.state import RolloutState
 from canary_tui.engine.control import Ended, Notice, Refused
 from canary_tui.engine.operator import operator
@@ -22,6 +22,7 @@ from canary_tui.store.directory import resume_command
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.gating import GateSummary, summarise
 from canary_tui.tui.screens.log_keys import LogKeys
+from canary_tui.tui.shell import ssh_program, visit
 from canary_tui.tui.terminal import one_line
 from canary_tui.tui.watching import SILENT_AFTER, Link, Watching
 from canary_tui.tui.widgets.abort_panel import AbortPanel
@@ -368,6 +369,30 @@ class RolloutScreen(LogKeys):
     def action_next_failed(self) -> None:
         self.targets.action_next_failed()
 
+    def action_shell(self) -> None:
+        """The operator's own ssh to the target under the cursor; the rollout goes on meanwhile."""
+        plan, ssh = self.watching.plan, ssh_program()
+        name = self.failures.under_cursor() or self.targets.cursor
+        if plan is None or name not in plan.targets:
+            return
+        if self.link is None and self.watching.state.verdict is not None:
+            why = "no shell: this rollout has ended and is only told again; the target may be another by now"
+        elif ssh is None:
+            why = "no shell: the ssh program is not installed here"
+        else:
+            why = self._visit(plan.targets[name], ssh)
+        if why:
+            self.notify(why, markup=False)
+
+    def _visit(self, target: PlannedTarget, ssh: str) -> str:
+        try:
+            visit(self.app, target, ssh)
+        except SuspendNotSupported:
+            return "no shell: these screens are on no terminal of their own"
+        for panel in self.panels:
+            panel.rearm()
+        return ""
+
     def action_result(self) -> None:
         """How it ended."""
         from canary_tui.tui.screens.result import ResultScreen
@@ -426,6 +451,7 @@ _CONDITIONS: dict[str, Callable[[RolloutScreen], bool]] = {
     "abort_back": lambda screen: screen.abort.display and screen.abort.can_roll_back(),
     "abort_leave": lambda screen: screen.abort.display and screen.abort.can_leave(),
     "abort_cancel": lambda screen: screen.abort.display and not screen.abort.asking,
+    "shell": lambda screen: screen.watching.plan is not None,
     "ask_stop": lambda screen: _can_stop(screen) and not _some_panel(screen),
     "scroll_up": _some_panel,
     "scroll_down": _some_panel,

@@ -161,6 +161,11 @@ class FailurePanel(Panel):
     def refused(self, reason: str) -> None:
         self._note = f"refused: {reason}"
 
+    def under_cursor(self) -> str:
+        """The target that the person is at in this list; "" while it does not have the focus."""
+        listed = self.query_one(FailureList)
+        return listed.current if self.display and listed.has_focus else ""
+
     def chosen(self) -> tuple[str, ...]:
         """The marked targets, or all that are listed."""
         listed = self.query_one(FailureList)
@@ -263,6 +268,7 @@ class FailurePanel(Panel):
                 lines.append(keyed(way.key, f"{way.verb}: ", (way.does + partly, "dim")))
         if target := self.unsettled():
             lines.append(keyed("U", f"Settle {target}: ", ("say what became of it: done, failed or retry", "dim")))
+        lines.append(keyed("T", "Shell: ", ("look yourself, on the target under the cursor", "dim")))
         tail: list[Piece | str] = ["Abort: ", ("no more targets; then roll back or leave", "dim")]
         if len(names) > 1:
             tail.append(("   tab, space: choose some", "dim"))

@@ -217,6 +217,13 @@ class Panel(Vertical):
         self.stop_asking()
         self.display = False
 
+    def rearm(self) -> None:
+        """Take no decision until it can have been read again: something else had the terminal."""
+        if self.display:
+            self._painted_at = float("inf")
+            self.stop_asking()
+            self.call_after_refresh(self._painted)
+
     def deliberate(self) -> bool:
         """The key that is being handled may decide something here."""
         return self.display and self._guard.deliberate(self._painted_at)

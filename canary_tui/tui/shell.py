@@ -1,0 +1,104 @@
+"""A shell on a target: the operator's own ssh, in the terminal, which the screens give up as long as it lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+import tty
+from collections.abc import Iterator
+from typing import Any
+
+from textual.app import App
+
+from canary_tui.domain.plan import PlannedTarget
+from canary_tui.errors import ExitCode
+from canary_tui.ssh import command
+from canary_tui.tui.terminal import one_line
+
+_ANSWER_WITHIN = 15.0
+_STDIN = 0
+
+
+def ssh_program() -> str | None:
+    """The operator's own."""
+    return shutil.which("ssh")
+
+
+def visit(app: App[Any], target: PlannedTarget, ssh: str) -> None:
+    """Open a shell and come back when it has ended; what ssh complains of stays until a key is pressed.
+
+    Raises:
+        SuspendNotSupported: the screens are on no terminal.
+    """
+    with lent(app):
+        where = "" if target.address == target.name else f" ({target.address})"
+        _say(f"{target.name}{where}: your own ssh. exit, or Ctrl-D, goes back to the rollout.")
+        try:
+            words = command.shell(ssh, target.address, target.ssh, _proxy_jump)
+            code = subprocess.run(words, check=False).returncode
+            trouble = f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}" if code else ""
+        except (command.ResolveError, OSError) as error:
+            trouble = str(error)
+        if trouble:
+            _say(f"{target.name}: {trouble}. Press a key to go back to the rollout.")
+            _wait_for_a_key()
+        with contextlib.suppress(termios.error):
+            termios.tcflush(_STDIN, termios.TCIFLUSH)
+
+
+@contextlib.contextmanager
+def lent(app: App[Any]) -> Iterator[None]:
+    """The terminal is another program's: a Ctrl-C that the terminal turns into a signal is for that one alone."""
+    loop = asyncio.get_running_loop()
+    ours = loop.remove_signal_handler(signal.SIGINT)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # not ignored: that would be handed down
+
+    def take_back() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        if ours:
+            loop.add_signal_handler(signal.SIGINT, app.exit, ExitCode.INTERRUPTED)
+
+    try:
+        with app.suspend():
+            yield
+    finally:
+        # Later, and by the clock: the loop hears only now of a signal that came meanwhile, and before its timers.
+        loop.call_later(0, take_back)
+
+
+def _proxy_jump(query: list[str]) -> str:
+    """What ssh says about the way; it connects to nothing."""
+    try:
+        done = subprocess.run(
+            query, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_ANSWER_WITHIN,
+            check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise command.ResolveError(f"`{shlex.join(query)}` did not answer within {_ANSWER_WITHIN:.0f} s") from None
+    if done.returncode:
+        raise command.ResolveError(f"ssh_config: {one_line(done.stderr)}")
+    said = (line.partition(" ") for line in done.stdout.splitlines())
+    return next((value for keyword, _, value in said if keyword.lower() == "proxyjump"), "none")
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"canary-tui: {one_line(text)}\n")
+    sys.stderr.flush()
+
+
+def _wait_for_a_key() -> None:
+    """Whatever was typed before does not count; a terminal that is gone presses none."""
+    with contextlib.suppress(OSError, termios.error):
+        before = termios.tcgetattr(_STDIN)
+        try:
+            tty.setraw(_STDIN, termios.TCSAFLUSH)
+            os.read(_STDIN, 1)
+        finally:
+            termios.tcsetattr(_STDIN, termios.TCSAFLUSH, before)

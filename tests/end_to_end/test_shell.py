@@ -1,0 +1,129 @@
+"""A shell on a target, from the screens: the operator's own ssh, to the right server, and back to a gate that holds."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from fronts import told
+from marks import DEPLOY, HOLD, fleet_file, let_go, names, times, untouched, with_mark
+from on_screen import CTRL_C, Terminal, answer_gate, run, start
+
+from canary_tui.domain import events as e
+
+SHELL = ""
+"""What a server is asked to run by who wants a shell."""
+
+
+def shells(farm):
+    """The targets on which a shell was opened, a name for each time."""
+    return [target.name for target in farm.targets for command in target.commands() if command == SHELL]
+
+
+@pytest.mark.criterion("F1", by_keys=True)
+def test_a_shell_on_the_canary_comes_back_to_a_gate_that_nothing_typed_ahead_opens(any_farm, state):
+    number = str(len(any_farm.targets) - 1)
+    with run(state, fleet_file(any_farm, HOLD), "--canary", "web-1") as screen:
+        start(screen)
+        screen.shows("T Shell", "web-1: deploy")
+        screen.until(lambda: any_farm.targets[0].read("pid"))
+        screen.press("T")
+        screen.shows(f"web-1 ({any_farm.targets[0].address}): your own ssh. exit, or Ctrl-D, goes back")
+        screen.until(lambda: shells(any_farm) == ["web-1"])
+        screen.paste("pwd; tty\n")
+        screen.shows(str(any_farm.targets[0].home), "/dev/pts/")
+        screen.paste("touch go\n")
+        screen.until(lambda: told(state, e.GateOpened))
+        assert [one.outcome for one in told(state, e.StepFinished)] == ["ok"], "the engine went on meanwhile"
+        screen.paste("exit\n")
+        for _ in range(3):
+            screen.paste(f"A{number}\r")
+        screen.shows("GATE canary -> rest", "A Approve: then type", "FOLLOW")
+        assert told(state, e.GateApproved) == []
+        assert untouched(any_farm.targets[1:])
+        let_go(any_farm)
+        answer_gate(screen, len(any_farm.targets) - 1)
+        screen.shows("SUCCEEDED")
+    assert times(any_farm) == dict.fromkeys(names(any_farm), 1)
+    assert shells(any_farm) == ["web-1"]
+
+
+@pytest.mark.criterion("G2", by_keys=True)
+def test_a_shell_on_the_failed_target_that_is_under_the_cursor(any_farm, state):
+    body = '[[steps]]\nname = "deploy"\nrun = "echo x >> tried; [ -e mended ] && echo x >> deployed"\n'
+    (any_farm.targets[0].home / "mended").touch()
+    with run(state, fleet_file(any_farm, body), "--canary", "web-1 | web-2 | web-3") as screen:
+        start(screen)
+        screen.shows("2 targets not ok", "T Shell: look yourself")
+        screen.read()
+        screen.press("\t", "\t", "j", "T")
+        screen.until(lambda: shells(any_farm) == ["web-3"])
+        screen.paste("touch mended; exit\n")
+        screen.shows("2 targets not ok")
+        screen.read()
+        screen.press("R")
+        screen.until(lambda: with_mark(any_farm) == {"web-1", "web-3"})
+        screen.shows("1 target not ok", "the keys are for web-2")
+
+
+def test_what_ssh_refuses_stays_readable(farm, state):
+    known = farm.known_hosts.read_text()
+    with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
+        start(screen)
+        screen.shows("GATE canary -> rest")
+        try:
+            farm.known_hosts.write_text("")
+            screen.press("T")
+            screen.shows("Host key verification failed", "web-1: ended with exit code 255. Press a key to go back")
+            screen.read()
+            screen.shows("Host key verification failed", "web-1: ended with exit code 255. Press a key to go back")
+            screen.press("x")
+            screen.until(lambda: "Press a key" not in screen.text)
+        finally:
+            farm.known_hosts.write_text(known)
+        answer_gate(screen, 3)
+        screen.shows("SUCCEEDED")
+    assert shells(farm) == []
+
+
+def test_ctrl_c_at_an_ssh_that_hangs_ends_that_one_and_nothing_here(farm, state):
+    frozen = farm.targets[1]
+    with run(state, fleet_file(farm, HOLD), "--canary", "web-1") as screen:
+        start(screen)
+        screen.shows("T Shell", "web-1: deploy")
+        try:
+            os.kill(frozen.listener, signal.SIGSTOP)
+            screen.press("j", "T")
+            screen.shows(f"web-2 ({frozen.address}): your own ssh")
+            screen.pump(0.5)
+            screen.press(CTRL_C)
+            screen.shows("Press a key to go back")
+        finally:
+            os.kill(frozen.listener, signal.SIGCONT)
+        screen.press("x")
+        screen.until(lambda: "Press a key" not in screen.text)
+        screen.shows("web-1: deploy", "engine ok")
+        let_go(farm)
+        answer_gate(screen, 3)
+        screen.shows("SUCCEEDED")
+    assert told(state, e.StopRequested) == []
+
+
+def test_a_rollout_that_is_watched_has_shells_and_one_that_is_told_again_says_why_not(farm, state):
+    with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
+        start(screen)
+        screen.shows("GATE canary -> rest")
+        with Terminal(state, "watch") as watching:
+            watching.shows("GATE canary -> rest", "read only")
+            watching.press("T")
+            watching.until(lambda: shells(farm) == ["web-1"])
+            watching.paste("exit\n")
+            watching.shows("GATE canary -> rest", "read only")
+        answer_gate(screen, 3)
+        screen.shows("SUCCEEDED")
+    with Terminal(state, "replay") as again:
+        again.shows("T Shell", "succeeded")
+        again.press("T")
+        again.shows("no shell: this rollout has ended")
+    assert shells(farm) == ["web-1"]

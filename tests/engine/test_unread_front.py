@@ -1,0 +1,41 @@
+"""A front that does not read for minutes, as while its terminal is lent to a shell, costs the engine nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from canary_tui import serve
+from canary_tui.engine.control import Ended, Heartbeat, Progress, read_notice
+from canary_tui.serve import Engine
+
+MANY = 5_000
+
+
+async def test_what_waits_for_a_front_that_does_not_read_is_bounded_and_what_matters_still_comes(tmp_path):
+    """Progress and heartbeats are dropped, nobody waits, and once it reads again it hears of now."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    _, writer = await asyncio.open_connection(sock=theirs)
+    engine = Engine(tmp_path, writer)
+    beating = asyncio.create_task(engine._beat())
+    one_round = 0
+    for round_ in range(12):
+        for number in range(MANY):
+            engine.progress(f"web-{number}", round_, 0)
+        await asyncio.sleep(1.2 * serve._PROGRESS_EVERY)
+        one_round = one_round or engine._backlog
+    waits = engine._backlog
+    assert serve._BACKLOG < waits < serve._BACKLOG + 2 * one_round, "twelve rounds came, a few of them wait"
+    engine._tell(Ended(0, "the last word"))
+    reader, front = await asyncio.open_connection(sock=ours)
+    notices = []
+    async with asyncio.timeout(20):
+        while not notices or not isinstance(notices[-1], Ended):
+            notices.append(read_notice(await reader.readline()))
+        while not isinstance(notices[-1], Heartbeat):
+            notices.append(read_notice(await reader.readline()))
+    assert sum(isinstance(one, Progress) for one in notices) < 12 * MANY
+    beating.cancel()
+    front.close()
+    writer.close()
