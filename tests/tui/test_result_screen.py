@@ -148,3 +148,13 @@ async def test_a_journal_that_cannot_be_believed_is_said_and_nothing_more_is_tak
         await until(lambda: "GATE" not in screen_text(app))
         await shows(app, "the journal became shorter")
     recorded.close()
+
+
+async def test_a_paused_rollout_that_an_engine_goes_on_with_shows_its_gate_and_not_the_end_of_the_last_engine(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    recorded.add(e.EngineStopped("waiting"))
+    async with waiting(recorded, (100, 30)) as (app, _, _wire, _gate):
+        recorded.print("web-1", "a late line")
+        await shows(app, "a late line")
+        recorded.add(e.EngineResumed(BY, True))
+        await shows(app, "GATE canary", "A Approve")

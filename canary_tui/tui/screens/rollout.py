@@ -115,8 +115,9 @@ class RolloutScreen(LogKeys):
 
     def _first_look(self) -> None:
         self.watching.poll()
-        # Watching something that had ended before is for reading its logs; the result is one key away.
-        self._told_result = self.link is None and self.watching.ended
+        # Watching something that had ended before is for reading its logs; the result is one key away. What only paused,
+        # and an engine goes on with, has none yet: that of the pause would stand before its gate.
+        self._told_result = self.watching.ended and (self.link is None or self.watching.state.verdict is None)
         self._show_all()
         gc.collect()
         gc.freeze()  # a collection that walks the widgets and the folded journal again takes 100 ms, and a key waits
