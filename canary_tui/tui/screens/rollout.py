@@ -12,8 +12,10 @@ from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Static
 
+from canary_tui.domain.names import count
 from canary_tui.domain.plan import Plan, PlannedTarget
 from canary_tui.domain.state import RolloutState
 from canary_tui.engine.control import Ended, Notice, Refused
@@ -31,7 +33,7 @@ from canary_tui.tui.widgets.footer import KeyBar
 from canary_tui.tui.widgets.gate_panel import GatePanel
 from canary_tui.tui.widgets.log_pane import LogPane
 from canary_tui.tui.widgets.panel import Decided, KeyGuard, Panel
-from canary_tui.tui.widgets.status_bar import StatusBar
+from canary_tui.tui.widgets.status_bar import StatusBar, ended_words
 from canary_tui.tui.widgets.stop_panel import StopPanel
 from canary_tui.tui.widgets.strip import HeatStrip
 from canary_tui.tui.widgets.target_list import TargetList
@@ -66,6 +68,13 @@ class RolloutScreen(LogKeys):
         (200, "-widest"),
     ]
 
+    class Told(Message):
+        """How the rollout stands, in few words, and what is waited for by a person, "" for nothing."""
+
+        def __init__(self, words: str, waits: str) -> None:
+            super().__init__()
+            self.words, self.waits = words, waits
+
     def __init__(self, directory: Path, link: Link | None) -> None:
         super().__init__()
         self.watching = Watching(directory)
@@ -84,6 +93,7 @@ class RolloutScreen(LogKeys):
         self._waiting = False
         self._summary: GateSummary | None = None
         self._usable: tuple[str, ...] = ()
+        self._told = ("", "")
         read_only = link is None
         self.status = StatusBar(self.watching, link)
         self.banner = Static(id="banner", markup=False)
@@ -115,8 +125,8 @@ class RolloutScreen(LogKeys):
 
     def _first_look(self) -> None:
         self.watching.poll()
-        # Watching something that had ended before is for reading its logs; the result is one key away. What only paused,
-        # and an engine goes on with, has none yet: that of the pause would stand before its gate.
+        # Watching something that had ended before is for reading its logs; the result is one key away. What only
+        # paused, and an engine goes on with, has none yet: that of the pause would stand before its gate.
         self._told_result = self.watching.ended and (self.link is None or self.watching.state.verdict is None)
         self._show_all()
         gc.collect()
@@ -215,6 +225,7 @@ class RolloutScreen(LogKeys):
         self.stopping.draw()
         self._limit_panels()
         self._follow_keys()
+        self._tell(plan, state)
 
     def _look(self, plan: Plan, state: RolloutState) -> None:
         """Work out what waits for a person, if anything has happened: it costs a look at every target."""
@@ -223,6 +234,21 @@ class RolloutScreen(LogKeys):
             self._looked_at = (self.watching.version, silent)
             self._waiting = bool(self.watching.troubled) and bool(waiting_targets(plan, state))
             self._summary = summarise(plan, state, engine_silent=silent)
+
+    def _tell(self, plan: Plan, state: RolloutState) -> None:
+        """Say to whoever looks at another window how things are, whenever that has changed."""
+        waits = ""
+        if self.watching.ended:
+            words = ended_words(state)
+        elif self._waiting:
+            words = waits = f"{count(len(waiting_targets(plan, state)), 'target')} not ok"
+        elif self._summary is not None:
+            words, waits = "GATE waiting", f"gate {self._summary.wave}"
+        else:
+            words = plan.waves[state.wave].name if state.stage == "waves" else state.stage
+        if (words, waits) != self._told:
+            self._told = words, waits
+            self.post_message(self.Told(f"{plan.fleet} {plan.release}: {words}", waits))
 
     def _follow_keys(self) -> None:
         """The key bar follows what is open and what is possible."""
