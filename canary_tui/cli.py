@@ -52,6 +52,8 @@ def run(arguments: Sequence[str]) -> ExitCode:
         # The reader of our output is gone; so must be what Python would flush into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
+    finally:
+        gc.enable()
 
 
 def _printable(text: str) -> str:
@@ -179,6 +181,7 @@ def _add_run(subparsers: _Subparsers[argparse.ArgumentParser]) -> None:
 def _run(options: argparse.Namespace) -> ExitCode:
     if not options.headless:
         return _screens(options, fleet=Path(options.fleet), choices=_choices(options, attended=True))
+    gc.disable()  # the session enables it when all is loaded
     from canary_tui.engine.operator import operator
     from canary_tui.headless import read_approval, run_headless
     from canary_tui.session import open_new

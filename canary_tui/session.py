@@ -77,6 +77,7 @@ class Session:
             for record in self.begun:
                 listener.recorded(record)
             gc.freeze()  # what is loaded by now stays: no collection needs to walk it again
+            gc.enable()
             await rollout.run()
         self._conclude()
         return self.state
@@ -103,7 +104,7 @@ class Session:
         # Both only repeat what the journal says: a disk that is full by now changes nothing about how it ended.
         with contextlib.suppress(OSError):
             write_summary(self.directory, self.state)
-            remember(self._state_dir, self.plan.fleet)
+            remember(self._state_dir, self.plan.fleet, self.state)
         self.release()
 
     def release(self) -> None:

@@ -44,13 +44,13 @@ def last_known(state_dir: Path, fleet: str) -> Known:
     return _with_journals(state_dir, fleet, known, sizes)[0]
 
 
-def remember(state_dir: Path, fleet: str, *, rebuild: bool = False) -> Known:
+def remember(state_dir: Path, fleet: str, ended: RolloutState | None = None, *, rebuild: bool = False) -> Known:
     """Write `targets.toml` when a rollout has ended, so that its journal need not be read again.
 
-    With `rebuild`, from the journals alone.
+    Nor is it read now where its fold is at hand: `ended`. With `rebuild`, from the journals alone.
     """
     known, sizes = ({}, {}) if rebuild else _remembered(state_dir, fleet)
-    known, sizes = _with_journals(state_dir, fleet, known, sizes)
+    known, sizes = _with_journals(state_dir, fleet, known, sizes, ended)
     _write(state_dir, fleet, known, sizes)
     return known
 
@@ -78,13 +78,18 @@ def _release(state: RolloutState, target: TargetState) -> str | None:
     return state.plan.release if target.steps.outcome == "ok" else ""
 
 
-def _with_journals(state_dir: Path, fleet: str, known: Known, sizes: dict[str, int]) -> tuple[Known, dict[str, int]]:
+def _with_journals(
+    state_dir: Path, fleet: str, known: Known, sizes: dict[str, int], ended: RolloutState | None = None
+) -> tuple[Known, dict[str, int]]:
     """Add what journals tell that are not of the remembered size: a rollout may go on long after a later one."""
     known, sizes = dict(known), dict(sizes)
     for directory, size in _journals(state_dir, fleet):
         if sizes.get(directory.id) == size:
             continue
-        told = _known_from(directory, fleet)
+        if ended is not None and ended.rollout == directory.id:
+            told: Known | None = known_after(ended)
+        else:
+            told = _known_from(directory, fleet)
         if told is None:
             continue  # not remembered as read: it is tried again the next time
         known |= {name: one for name, one in told.items() if name not in known or known[name].at <= one.at}

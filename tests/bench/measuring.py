@@ -16,6 +16,8 @@ from statistics import median
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+# What is installed is compiled; compiling all of it at every start would be 40 % of the time to the first screen.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,13 @@ def test_what_a_target_says_counts_more_than_what_we_did(state):
     assert releases(last_known(state, "shop")) == {"web-1": "1.1.0-hotfix"}
 
 
+def test_a_fold_at_hand_is_remembered_as_its_journal_would_be(state):
+    rolled_out(state, NOW, "1.0.0", {"web-1": "ok", "web-3": "ok"}, DONE)
+    ended = rolled_out(state, NOW + 100, "1.1.0", {"web-1": "ok", "web-2": "failed"}, DONE)
+    fold = replay(read_journal(ended.journal))
+    assert remember(state, "shop", fold) == remember(state, "shop", rebuild=True) == last_known(state, "shop")
+
+
 def test_what_is_remembered_needs_no_journal_and_notices_one_that_goes_on(state):
     first = rolled_out(state, NOW, "1.1.0", {"web-1": "ok", "web-2": None})
     rolled_out(state, NOW + 100, "1.2.0", {"web-1": "ok"}, DONE)
