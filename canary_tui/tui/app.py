@@ -30,12 +30,25 @@ from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keymap import Settings, load_settings
 from canary_tui.tui.screens.help import ActionCommands, HelpScreen
 from canary_tui.tui.screens.prompts import LeaveScreen, QuestionScreen
-from canary_tui.tui.terminal import SMALLEST, StripControls, colourless, one_line, printable, speak_utf8
+from canary_tui.tui.terminal import (
+    FORMER_TITLE,
+    KEEP_TITLE,
+    SMALLEST,
+    StripControls,
+    colourless,
+    one_line,
+    printable,
+    speak_utf8,
+    title,
+)
 from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered_theme
 
 if TYPE_CHECKING:
     from canary_tui.engine.control import Asked, Notice
     from canary_tui.tui.link import EngineLink
+
+if TYPE_CHECKING:
+    from canary_tui.tui.screens.rollout import RolloutScreen
 
 _STRIP_CONTROLS = StripControls()
 _GOES_ON = (ExitCode.INTERRUPTED, ExitCode.WAITING, ExitCode.UNKNOWN)
@@ -112,6 +125,9 @@ class CanaryApp(App[ExitCode]):
         self.settings = settings or Settings()
         self.crash = ""
         """The traceback of a bug that ended the app; printed when the terminal is given back."""
+        self.titled = False
+        """The terminal has a title of ours, and keeps its own for the end."""
+        self._waited = ""
         self._told_clashes: set[str] = set()
         self._engine_started = False
         self._register_themes()
@@ -229,6 +245,18 @@ class CanaryApp(App[ExitCode]):
                 await screen.run_action("stop")
                 return
 
+    # -- the terminal's own frame
+
+    def on_rollout_screen_told(self, event: RolloutScreen.Told) -> None:
+        """The terminal's title, and its bell where the operator wants to hear what newly waits."""
+        if self.is_headless or self._driver is None:
+            return
+        self._driver.write(("" if self.titled else KEEP_TITLE) + title(event.words))
+        self.titled = True
+        if event.waits and event.waits != self._waited and self.settings.bell:
+            self.bell()
+        self._waited = event.waits
+
     # -- what every screen shares
 
     def action_help(self) -> None:
@@ -307,6 +335,9 @@ def run_app(options: AppOptions) -> ExitCode:
     speak_utf8(sys.__stderr__)  # what Textual draws on
     app = CanaryApp(options, load_settings())
     code = asyncio.run(_run(app))
+    if app.titled and sys.__stderr__ is not None:
+        sys.__stderr__.write(FORMER_TITLE)
+        sys.__stderr__.flush()
     _print_last_words(app)
     return ExitCode.FAILED if code is None else code
 

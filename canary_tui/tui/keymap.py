@@ -1,4 +1,4 @@
-"""The operator's own settings for the screens: keys, theme and mouse, from one small file."""
+"""The operator's own settings for the screens: keys, theme, mouse and bell, from one small file."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Settings:
     keys: dict[str, str] = field(default_factory=dict)
     theme: str = ""
     mouse: bool = False
+    bell: bool = False
+    """Ring when something newly waits for a person."""
     complaints: tuple[str, ...] = ()
 
 
@@ -46,13 +48,14 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _read(data: Mapping[str, object], path: str) -> Settings:
-    complaints = [f"{path}: {key}: unknown key" for key in data if key not in {"keys", "theme", "mouse"}]
+    complaints = [f"{path}: {key}: unknown key" for key in data if key not in {"keys", "theme", "mouse", "terminal"}]
     keys = data.get("keys", {})
     theme, mouse = data.get("theme", ""), data.get("mouse", False)
     if theme and theme not in NAMES:
         complaints.append(f"{path}: theme: expected one of {', '.join(NAMES)}, got {theme!r}")
     if not isinstance(mouse, bool):
         complaints.append(f"{path}: mouse: expected true or false, got {mouse!r}")
+    bell = _bell(data.get("terminal", {}), path, complaints)
     if not isinstance(keys, dict):
         complaints.append(f"{path}: keys: expected a table")
         keys = {}
@@ -64,7 +67,18 @@ def _read(data: Mapping[str, object], path: str) -> Settings:
         else:
             good[action_id] = ",".join(key.strip() for key in chosen.split(","))
     complaints += [f"{path}: keys: {clash}" for clash in clashes(good)]
-    return Settings(good, str(theme) if theme in NAMES else "", mouse is True, tuple(complaints))
+    return Settings(good, str(theme) if theme in NAMES else "", mouse is True, bell, tuple(complaints))
+
+
+def _bell(terminal: object, path: str, complaints: list[str]) -> bool:
+    if not isinstance(terminal, dict):
+        complaints.append(f"{path}: terminal: expected a table")
+        return False
+    complaints += [f"{path}: terminal: {key}: unknown key" for key in terminal if key != "bell"]
+    bell = terminal.get("bell", False)
+    if not isinstance(bell, bool):
+        complaints.append(f"{path}: terminal: bell: expected true or false, got {bell!r}")
+    return bell is True
 
 
 def _wrong_with(action_id: str, chosen: object) -> str:

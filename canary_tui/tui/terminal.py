@@ -13,6 +13,9 @@ from textual.filter import LineFilter
 
 SMALLEST = (60, 18)
 """Columns and rows below which the screens do not fit."""
+KEEP_TITLE, FORMER_TITLE = "\x1b[22;2t", "\x1b[23;2t"
+"""The terminal puts its title aside, and takes it up again."""
+_LONGEST_TITLE = 120
 
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What must never reach a terminal inside a text: C0, C1, line separators and overrides of the writing direction."""
@@ -40,6 +43,11 @@ def _stripped(segment: Segment) -> Segment:
 def one_line(text: str) -> str:
     """Text of unknown origin as it may stand in one line of a screen: every control character becomes a blank."""
     return text if text.isprintable() else CONTROLS.sub(" ", text)
+
+
+def title(words: str) -> str:
+    """What gives the terminal's window a title; ended by ST, because a bell is for what waits."""
+    return f"\x1b]2;{one_line(words)[:_LONGEST_TITLE]}\x1b\\"
 
 
 def printable(text: str) -> str:

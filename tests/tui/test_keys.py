@@ -89,6 +89,11 @@ def test_no_file_means_the_defaults(tmp_path):
         pytest.param(
             '[keys]\n"picker.mark" = "ctrl+t"', "ctrl+t is both app.theme and picker.mark", id="clash with the app"
         ),
+        pytest.param(
+            "[terminal]\nbell = 1", "terminal: bell: expected true or false, got 1", id="a bell that is a number"
+        ),
+        pytest.param("[terminal]\nring = true", "terminal: ring: unknown key", id="an unknown key of the terminal"),
+        pytest.param("terminal = true", "terminal: expected a table", id="no table"),
         pytest.param("keys = [", "config.toml: ", id="not TOML"),
     ],
 )

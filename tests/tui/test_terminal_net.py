@@ -8,7 +8,7 @@ import pytest
 from rich.segment import Segment
 from textual.color import Color
 
-from canary_tui.tui.terminal import StripControls, colourless, one_line, refusal, speak_utf8
+from canary_tui.tui.terminal import StripControls, colourless, one_line, refusal, speak_utf8, title
 
 
 class Terminal(io.StringIO):
@@ -60,3 +60,7 @@ def test_an_ascii_locale_is_made_to_speak_utf8():
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     speak_utf8(stream)
     assert stream.encoding == "utf-8"
+
+
+def test_a_title_takes_no_command_from_the_words_in_it():
+    assert title("shop \x1b]0;x\x07 1\u202e.4") == "\x1b]2;shop  ]0;x  1 .4\x1b\\"
