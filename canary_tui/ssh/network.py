@@ -195,7 +195,7 @@ def _refused(runner: RunnerInfo) -> ProbeReport | None:
             detail = f"{runner.holder}; let it end, or --break-lock it"
             return ProbeReport("failed", detail=detail, holder=runner.holder)
         case "room":
-            return ProbeReport("failed", detail=f"no room for the lock in {runner.folder}")
+            return ProbeReport("failed", detail=f"the lock cannot be made in {runner.folder}; is there room?")
     return ProbeReport("failed", detail="somebody took the lock at the same moment; try again")
 
 

@@ -192,19 +192,26 @@ take_over() { # ROLLOUT: its lock away. One at a time, or the second would hit w
 }
 
 take_lock() { # ROLLOUT WHO SINCE FROM: in $claim how that went, in $busy which other rollout has something running here
-    claim=ours
+    read_lock
+    if [ -n "$lock" ]; then [ "$lock" = "$4" ] && [ "$4" != "$1" ] && take_over "$4"
+    elif [ -e "$folder/lock" ]; then # somebody is about to write it, or a loss of power has emptied it
+        nap 1 100
+        [ -s "$folder/lock" ] || take_over ''
+    fi
+    claim=held
+    # A file that is made or not made is a lock without a fork; link() and what goes with it cost each target two.
+    set -C
+    { true >"$folder/lock"; } 2>/dev/null && claim=ours
+    set +C
+    if [ "$claim" = ours ]; then
+        printf '%s\n' "$1 $2 $3" 2>/dev/null >"$folder/lock" || { rm -f "$folder/lock"; claim=room; return; }
+    fi
     read_lock
     if [ "$lock" != "$1" ]; then
-        claim=held
-        if ! printf '%s\n' "$1 $2 $3" 2>/dev/null >"$folder/lock.$nonce"; then rm -f "$folder/lock.$nonce"; claim=room; return; fi
-        if [ -n "$lock" ]; then [ "$lock" = "$4" ] && take_over "$4"
-        elif [ -e "$folder/lock" ] && [ ! -s "$folder/lock" ]; then take_over '' # emptied by a loss of power
-        fi
-        ln "$folder/lock.$nonce" "$folder/lock" 2>/dev/null && claim=ours
-        rm -f "$folder/lock.$nonce"
-        read_lock
-        [ "$claim" = ours ] || return
+        if [ -e "$folder/lock" ]; then claim=held; else claim=room; fi
+        return
     fi
+    claim=ours
     look_for others "$1"
     [ -z "$busy" ] || claim=busy
 }

@@ -246,6 +246,26 @@ def test_what_a_killed_command_left_of_itself_holds_nobody_up(host):
     assert not mark.exists()
 
 
+def test_a_lock_for_which_there_is_no_room_is_not_had_and_leaves_nothing(host, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", small], check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        full = Host(small, host.shell)
+        with contextlib.suppress(OSError), (small / "fill").open("wb", buffering=0) as fill:
+            while fill.write(b"x"):
+                pass
+        assert claim(full, "A") == ("room", "none", "none")
+        (small / "fill").unlink()
+        assert not (full.folder / "lock").exists()
+        assert claim(full, "A") == ("ours", "A", "none")
+    finally:
+        subprocess.run(["umount", "-l", small], check=True)
+
+
 async def test_of_many_that_want_a_free_lock_one_gets_it(host):
     for number in range(ROUNDS):
         names = [f"{number}-{letter}" for letter in "abcd"]
