@@ -18,7 +18,7 @@ from typing import NamedTuple
 KeyPath = tuple[str | int, ...]
 """Table keys and array indexes from the top of a document: ("waves", 1, "share")."""
 
-_SPACE = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
+_SPACE = re.compile(r"(?:[ \t\r\n]++|#[^\n]*+)*+")
 _KEY = re.compile(r"""[ \t]*([A-Za-z0-9_-]+|"(?:\\.|[^"\\])*"|'[^']*')[ \t]*""")
 _STRING = (
     r'"""(?:\\.|[^\\])*?""""{0,2}'  # up to two quotes may precede the closing three
