@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
 from canary_tui.domain.building import Choices
 from canary_tui.tui.app import AppOptions, CanaryApp
 from canary_tui.tui.keymap import Settings
+from canary_tui.tui.widgets import panel
 
 SHOP = """
 name = "shop"
@@ -112,6 +114,14 @@ async def shows(app: App[object], *texts: str, deadline: float = 10.0) -> None:
         await until(lambda: all(text in screen_text(app) for text in texts), deadline)
     except AssertionError:
         raise AssertionError(f"{texts!r} not all on the screen:\n{screen_text(app)}") from None
+
+
+@contextmanager
+def nothing_is_read_yet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Meanwhile no panel has stood long enough to be read, however slow the machine is."""
+    with monkeypatch.context() as patch:
+        patch.setattr(panel, "GUARD", 60.0)
+        yield
 
 
 async def press(pilot: Pilot[object], *keys: str) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from driving import press, screen_text, shows, type_text, until
+from driving import nothing_is_read_yet, press, screen_text, shows, type_text, until
 from recorded import BY, Recorded, make_plan
 from test_gate_panel import readable, waiting
 
@@ -91,12 +91,13 @@ async def test_a_decision_is_for_the_marked_targets_only(tmp_path):
         assert wire.decided[0].targets == ("web-3",)
 
 
-async def test_keys_typed_before_the_list_could_be_read_do_not_count(tmp_path):
+async def test_keys_typed_before_the_list_could_be_read_do_not_count(tmp_path, monkeypatch):
     recorded = Recorded(tmp_path / "r", make_plan(6, 3)).start()
     async with waiting(recorded) as (app, pilot, wire, _):
-        recorded.fail("web-2")
-        await until(lambda: app.screen.query_one(FailurePanel).display)
-        await press(pilot, "R", "E", "B", "K")
+        with nothing_is_read_yet(monkeypatch):
+            recorded.fail("web-2")
+            await until(lambda: app.screen.query_one(FailurePanel).display)
+            await press(pilot, "R", "E", "B", "K")
         await panel_of(app)
         assert wire.sent == []
         assert not app.screen.query_one(FailurePanel).asking

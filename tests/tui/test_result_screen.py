@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import time
 
-from driving import press, screen_text, shows, until
+from driving import nothing_is_read_yet, press, screen_text, shows, until
 from recorded import BY, Recorded, Stage, Wire, make_plan
 from test_gate_panel import waiting
 
@@ -55,14 +55,15 @@ async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path):
         assert any(line.split()[:3] == ["1.4.1", "1", "web-5"] for line in lines), "releases are read back"
 
 
-async def test_q_leaves_with_the_exit_code_and_not_before_it_could_be_read(tmp_path):
+async def test_q_leaves_with_the_exit_code_and_not_before_it_could_be_read(tmp_path, monkeypatch):
     recorded = finished(tmp_path)
     async with waiting(recorded, (100, 40)) as (app, pilot, _, _gate):
-        finish(recorded)
-        await until(lambda: isinstance(app.screen, ResultScreen))
-        await press(pilot, "q")
-        await pilot.pause()
-        assert isinstance(app.screen, ResultScreen), "a q that was meant for something else"
+        with nothing_is_read_yet(monkeypatch):
+            finish(recorded)
+            await until(lambda: isinstance(app.screen, ResultScreen))
+            await press(pilot, "q")
+            await pilot.pause()
+            assert isinstance(app.screen, ResultScreen), "a q that was meant for something else"
         result = app.screen
         await until(lambda: time.monotonic() > result._painted_at + GUARD)
         await press(pilot, "q")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from driving import press, screen_text, shows, type_text, until
+from driving import nothing_is_read_yet, press, screen_text, shows, type_text, until
 from recorded import BY, Recorded, make_plan
 from test_gate_panel import readable, waiting
 
@@ -107,11 +107,12 @@ async def test_ctrl_c_twice_in_a_hurry_only_asks(tmp_path):
         assert stages(wire) == ["hold"]
 
 
-async def test_enter_typed_before_the_question_could_be_read_stops_nothing(tmp_path):
+async def test_enter_typed_before_the_question_could_be_read_stops_nothing(tmp_path, monkeypatch):
     async with waiting(at_work(tmp_path)) as (app, pilot, wire, _):
-        await press(pilot, "ctrl+c", "down", "enter")
-        await shows(app, "STOP?")
-        assert stages(wire) == ["hold"]
+        with nothing_is_read_yet(monkeypatch):
+            await press(pilot, "ctrl+c", "down", "enter")
+            await shows(app, "STOP?")
+            assert stages(wire) == ["hold"]
 
 
 async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path):
