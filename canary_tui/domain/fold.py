@@ -292,7 +292,9 @@ def _treated(state: RolloutState, target: TargetState, event: e.FailureTreated) 
             probe = "none" if target.probe == "failed" else target.probe
             return replace(target, probe=probe, steps=replace(track, attempts=0, outcome=None, detail=""))
         case "skip":
-            _require(target.probe == "ok", f"{target.name} must be reached, and its lock be had: retry")
+            unlocked = target.boot or target.held_by
+            why = "is not locked for this rollout: retry" if unlocked else "was never reached"
+            _require(target.probe == "ok", f"{target.name} {why}")
             return replace(target, steps=_advance(_plan(state), target, "steps", track, waived=True))
         case "exclude":
             return replace(target, steps=replace(track, outcome="excluded", detail=_said(track.detail, event.note)))

@@ -158,7 +158,7 @@ async def test_a_second_rollout_on_the_same_fleet_is_7(farm, state):
     assert len(list((state / "rollouts").iterdir())) == 1
 
 
-async def test_a_killed_engine_leaves_no_lock(farm, state):
+async def test_a_killed_engine_leaves_no_lock_without_a_way_out(farm, state):
     """L16"""
     fleet = fleet_file(farm, DEPLOY)
     async with Front(state) as front:
@@ -167,7 +167,10 @@ async def test_a_killed_engine_leaves_no_lock(farm, state):
         front.process.send_signal(signal.SIGKILL)
         await front.exited()
     assert canary_tui(state, "resume", "--headless").code == 4
-    assert headless(state, fleet_file(farm, DEPLOY, name="other"), "--canary", "web-2").code == 4
+    other, first = fleet_file(farm, DEPLOY, name="other"), only_rollout(state).id
+    ran = headless(state, other, "--canary", "web-2")
+    assert (ran.code, f"locked by {first}" in ran.text) == (7, True)
+    assert headless(state, other, "--canary", "web-2", "--break-lock", first).code == 4
 
 
 # Afterwards

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from farm import Farm
 from fronts import ANN, Front, canary_tui, folded, headless, only_rollout, plan_of, told, until
-from marks import DEPLOY, HOLD, fleet_file, let_go, names, times, untouched, with_mark
+from marks import DEPLOY, HOLD, fleet_file, let_go, names, operations, times, untouched, with_mark
 
 from canary_tui.domain import events as e
 from canary_tui.domain.schedule import pending_failures
@@ -135,7 +135,7 @@ async def test_a_fleet_whose_only_canary_is_left_out_stops(farm, state):
 # Connections
 
 
-async def test_a_target_has_one_connection_for_all_its_steps_and_none_after_its_wave(farm, state):
+async def test_a_target_has_one_connection_until_its_lock_is_let_go_of_and_none_after_it(farm, state):
     body = (
         '[[steps]]\nname = "one"\nrun = "echo $SSH_CONNECTION >> ways"\n'
         '[[steps]]\nname = "two"\nrun = "echo $SSH_CONNECTION >> ways"\ndurable = false\n'
@@ -147,11 +147,12 @@ async def test_a_target_has_one_connection_for_all_its_steps_and_none_after_its_
         assert len(farm.targets[0].sessions()) == 1, "kept while the gate stands"
         await front.approve()
         await until(lambda: all(len(target.read("ways").splitlines()) == 3 for target in farm.targets))
-        await until(lambda: farm.targets[0].sessions() == [])
+        assert len(farm.targets[0].sessions()) == 1, "kept while the next wave is at work"
         let_go(farm)
         assert (await front.ended()).exit_code == 0
+        await until(lambda: all(target.sessions() == [] for target in farm.targets))
     assert [len(set(target.read("ways").splitlines())) for target in farm.targets] == [1, 1, 1, 1]
-    await until(lambda: all(target.sessions() == [] for target in farm.targets))
+    assert [operations(target).count("hello") for target in farm.targets] == [1, 1, 1, 1]
 
 
 async def test_an_engine_tells_that_it_lives(farm, state):

@@ -66,7 +66,7 @@ def test_a_state_directory_of_another_user_is_refused(tmp_path):
 def test_a_rollout_is_named_after_time_and_fleet(tmp_path):
     state = state_directory(str(tmp_path / "state"), {})
     one = new_rollout(state, "shop", NOW)
-    assert one.id[:-4] == "2026-11-23T101500Z-shop-"
+    assert one.id[:-8] == "2026-11-23T101500Z-shop-"
     assert one.logs.is_dir()
     assert one.path.stat().st_mode & 0o777 == 0o700
     many = {new_rollout(state, "shop", NOW).id for _ in range(50)}
