@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +65,8 @@ class PlanScreen(Screen[None]):
         """Listen to the engine while this screen is there."""
         self._forget = self._link.listen(self._noticed)
         self.set_interval(_REPAINT, self._catch_up)
+        # While the plan is read: 85 ms that a key would wait for otherwise.
+        self.run_worker(partial(import_module, "canary_tui.tui.screens.rollout"), thread=True)
         self._say("Nothing was connected to yet.  P looks at every target, S starts.")
 
     def on_unmount(self) -> None:
