@@ -257,7 +257,7 @@ def test_targets_that_another_operators_rollout_has_locked_are_known_before_anyt
     assert theirs.code == 4, theirs.text
     ran = headless(state, fleet_file(any_farm, DEPLOY), "--canary", "web-1")
     assert ran.code == 7, ran.text
-    held = re.findall(rf"(web-\d+) \(locked since .* rollout {only_rollout(tmp_path / 'theirs').id}", ran.text)
+    held = re.findall(rf"(web-\d+) \(locked by {only_rollout(tmp_path / 'theirs').id} \(", ran.text)
     assert "web-2" in held
     assert with_mark(any_farm) == {"web-4"}, "theirs"
     assert untouched(any_farm.targets[:1])

@@ -164,7 +164,7 @@ async def test_a_locked_target_says_whose_it_is_and_is_no_target_to_skip_steps_o
         recorded.add(e.TargetProbed(name, "ok") if name != "web-1" else LOCKED)
     async with waiting(recorded) as (app, pilot, wire, _):
         await panel_of(app)
-        await shows(app, "! web-1", "failed: locked by 2026-11-23T091500Z-other-0a1b2c3d", "R Retry", "E Exclude")
+        await shows(app, "! web-1", "locked by 2026-11-23T091500Z-other-0a1b2c3d (ann@desk", "R Retry", "E Exclude")
         assert "K Skip" not in screen_text(app)
         await press(pilot, "R")
         await until(lambda: wire.sent)
