@@ -146,7 +146,20 @@ class Engine:
 
     async def _look_at(self, plan: Plan) -> None:
         """Connect to every target of a plan, look, change nothing."""
-        network = SshNetwork(self._asker)
+        try:
+            network = SshNetwork(self._asker)
+            try:
+                await self._look_at_all(plan, network)
+            finally:
+                await network.close()
+        except CanaryError as error:
+            self._tell(Refused(Preflight.__name__, str(error)))
+        except Exception as error:
+            # A front that is not told would wait for the rest of the targets for ever.
+            self._tell(Refused(Preflight.__name__, f"a bug ended it: {error!r}"))
+            raise
+
+    async def _look_at_all(self, plan: Plan, network: SshNetwork) -> None:
         places = asyncio.Semaphore(64)
 
         async def look(name: str) -> None:
@@ -158,12 +171,9 @@ class Engine:
             clock, free = found.clock_offset, found.free_bytes
             self._tell(Preflighted(name, found.outcome, found.release, clock, free, found.note))
 
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for name in plan.targets:
-                    tasks.create_task(look(name))
-        finally:
-            await network.close()
+        async with asyncio.TaskGroup() as tasks:
+            for name in plan.targets:
+                tasks.create_task(look(name))
 
     async def _open(self, command: Start | Resume) -> None:
         if self._work is not None and not self._work.done():

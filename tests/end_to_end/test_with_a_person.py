@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from farm import Farm
 from fronts import ANN, Front, canary_tui, folded, headless, only_rollout, plan_of, told, until
 from marks import DEPLOY, HOLD, fleet_file, let_go, names, operations, times, untouched, with_mark
@@ -82,6 +84,22 @@ async def test_preflight_alone_looks_at_everybody_and_leaves_no_rollout(farm, st
     assert {one.release for name, one in found.items() if name != "dead"} == {"1.0"}
     assert not (state / "rollouts").exists() or list((state / "rollouts").iterdir()) == []
     assert untouched(farm.targets)
+
+
+async def test_a_preflight_that_a_bug_ends_is_said_to_have_ended_and_the_engine_goes_on(farm, state):
+    """No fleet file leads to such a plan: its script is missing."""
+    script = '[[steps]]\nname = "look"\nscript = "look.sh"\n'
+    fleet = fleet_file(farm, script + DEPLOY)
+    (fleet.parent / "look.sh").write_text("#!/bin/sh\n")
+    plan = plan_of(fleet, canaries=("web-1",))
+    async with Front(state) as front:
+        await front.send(Preflight(replace(plan, scripts={})))
+        refused = await front.notice(Refused)
+        assert (refused.command, "a bug ended it" in refused.reason) == ("Preflight", True)
+        await front.send(Preflight(plan))
+        await front.notice(Preflighted, len(plan.targets))
+        await front.quit()
+        assert await front.exited() == 0
 
 
 async def test_a_dead_target_can_be_left_out_before_the_first_change(farm, state):
