@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import resource
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -85,7 +86,7 @@ class SshNetwork:
 
 
 class SshRemote:
-    """Implements `Remote` on one link. No report's text holds a secret or a character that acts."""
+    """Implements `Remote` on one link. No text that it reports or tells holds a secret or a character that acts."""
 
     def __init__(self, link: Link, redactor: Redactor) -> None:
         self.link = link
@@ -159,10 +160,10 @@ class SshRemote:
         return release, ""
 
     async def execute(self, request: ExecuteRequest, sink: Sink, watch: Watch) -> ExecuteReport:
-        return self._told(await durable.execute(self.link, request, sink, watch))
+        return self._told(await durable.execute(self.link, request, sink, _SafeWatch(watch, self._safe)))
 
     async def attach(self, request: AttachRequest, sink: Sink, watch: Watch) -> ExecuteReport:
-        return self._told(await durable.attach(self.link, request, sink, watch))
+        return self._told(await durable.attach(self.link, request, sink, _SafeWatch(watch, self._safe)))
 
     async def cancel(self, execution: str, grace: float) -> CancelReport:
         return self._told(await durable.cancel(self.link, execution, grace))
@@ -171,7 +172,7 @@ class SshRemote:
         return self._told(await durable.plain(self.link, request, sink))
 
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport:
-        return self._told(await upload(self.link, request, watch))
+        return self._told(await upload(self.link, request, _SafeWatch(watch, self._safe)))
 
     async def unlock(self, rollout: str) -> UnlockReport:
         return self._told(await unlock(self.link, rollout))
@@ -180,7 +181,21 @@ class SshRemote:
         await self.link.close()
 
     def _told(self, report: Report) -> Report:
-        return replace(report, detail=make_safe(self._redactor.text(report.detail)))
+        return replace(report, detail=self._safe(report.detail))
+
+    def _safe(self, detail: str) -> str:
+        return make_safe(self._redactor.text(detail))
+
+
+class _SafeWatch:
+    """What a running step tells, its words made as safe as a report's."""
+
+    def __init__(self, watch: Watch, safe: Callable[[str], str]) -> None:
+        self._safe, self._lost = safe, watch.connection_lost
+        self.connection_restored, self.upload_progress = watch.connection_restored, watch.upload_progress
+
+    def connection_lost(self, detail: str) -> None:
+        self._lost(self._safe(detail))
 
 
 def _refused(runner: RunnerInfo) -> ProbeReport | None:
