@@ -84,11 +84,6 @@ class JournalWriter:
             raise
         return cls(path, fd, chain, past)
 
-    @property
-    def dead(self) -> str:
-        """Why nothing more can be recorded, "" while it can."""
-        return self._failure
-
     def append(self, event: Event, at: float) -> Record:
         """Give an event its place. It is not on disk yet.
 
