@@ -114,11 +114,6 @@ class JournalWriter:
             self._start()
             await self._landed.wait()
 
-    async def flushed(self, record: Record) -> None:
-        """Return when this record is on disk."""
-        if record.seq >= self._durable:
-            await self.commit()
-
     def _start(self) -> None:
         """Have a task write what is queued, where there is an event loop to run it."""
         if self._pump is None or self._pump.done():

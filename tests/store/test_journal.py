@@ -10,12 +10,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from canary_tui.domain.events import (
+    Event,
     GateOpened,
     Operator,
     Record,
@@ -58,6 +60,12 @@ def written(folder: Path, events=EVENTS) -> Path:
         writer.append(event, 1795428900.25 + number)
     writer.close()
     return path
+
+
+def put(writer: JournalWriter, event: Event, at: float) -> Coroutine[None, None, None]:
+    """Append at once; what is returned waits until that is on disk."""
+    writer.append(event, at)
+    return writer.commit()
 
 
 def test_what_was_written_is_read_back(tmp_path):
@@ -184,7 +192,7 @@ async def test_commits_are_grouped_however_many_append(tmp_path):
 
     async def target(number: int) -> None:
         for step in range(10):
-            await writer.flushed(writer.append(StepStarted(f"web-{number}", "steps", step, 1, "a" * 32), 1.0))
+            await put(writer, StepStarted(f"web-{number}", "steps", step, 1, "a" * 32), 1.0)
 
     async with asyncio.TaskGroup() as group:
         for number in range(200):
@@ -199,7 +207,7 @@ async def test_commits_are_grouped_however_many_append(tmp_path):
 async def test_a_quiet_journal_commits_at_once(tmp_path):
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
     async with asyncio.timeout(5):
-        await writer.flushed(writer.append(EVENTS[0], 0.0))
+        await put(writer, EVENTS[0], 0.0)
         assert len(read_journal(writer.path)) == 1
     writer.close()
 
@@ -224,11 +232,11 @@ async def test_what_is_appended_during_a_commit_waits_for_the_next(tmp_path, mon
         fdatasync(fd)
 
     monkeypatch.setattr(os, "fdatasync", slow_disk)
-    first = asyncio.create_task(writer.flushed(writer.append(EVENTS[0], 0.0)))
+    first = asyncio.create_task(put(writer, EVENTS[0], 0.0))
     async with asyncio.timeout(5):
         await asyncio.to_thread(syncing.wait, 5)
         syncing.clear()
-        second = asyncio.create_task(writer.flushed(writer.append(EVENTS[1], 1.0)))
+        second = asyncio.create_task(put(writer, EVENTS[1], 1.0))
         go_on.release()
         await first
         await asyncio.to_thread(syncing.wait, 5)
@@ -243,7 +251,7 @@ async def test_closing_writes_what_is_queued_and_nobody_is_left_waiting(tmp_path
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
     for _ in range(40):  # beyond what is committed at once, so that a group is being waited for
         writer._delay()
-    waiting = [asyncio.create_task(writer.flushed(writer.append(event, 0.0))) for event in EVENTS]
+    waiting = [asyncio.create_task(put(writer, event, 0.0)) for event in EVENTS]
     await asyncio.sleep(0)
     writer.close()
     async with asyncio.timeout(5):
@@ -255,7 +263,7 @@ async def test_closing_writes_what_is_queued_and_nobody_is_left_waiting(tmp_path
 
 async def test_one_who_is_cancelled_does_not_take_the_others_along(tmp_path):
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
-    waiting = [asyncio.create_task(writer.flushed(writer.append(event, 0.0))) for event in EVENTS]
+    waiting = [asyncio.create_task(put(writer, event, 0.0)) for event in EVENTS]
     await asyncio.sleep(0)
     waiting[2].cancel()
     async with asyncio.timeout(5):
@@ -267,14 +275,14 @@ async def test_one_who_is_cancelled_does_not_take_the_others_along(tmp_path):
 
 async def test_after_a_failed_write_every_append_is_refused(tmp_path):
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
-    await writer.flushed(writer.append(EVENTS[0], 0.0))
+    await put(writer, EVENTS[0], 0.0)
     broken = os.open("/dev/full", os.O_WRONLY)
     os.dup2(broken, writer._fd)
     os.close(broken)
-    record = writer.append(EVENTS[1], 1.0)
+    writer.append(EVENTS[1], 1.0)
     async with asyncio.timeout(5):
         with pytest.raises(JournalDead):
-            await writer.flushed(record)
+            await writer.commit()
     with pytest.raises(JournalDead, match="nothing more is started"):
         writer.append(EVENTS[2], 2.0)
     writer.close()
@@ -307,18 +315,18 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
-from test_journal import EVENTS
+from test_journal import EVENTS, put
 from canary_tui.store.journal import JournalWriter
 
 async def target(writer, number):
     for step in range(10**6):
         record = writer.append(EVENTS[3], float(step))
-        await writer.flushed(record)
+        await writer.commit()
         print(record.seq, flush=True)
 
 async def main():
     writer = JournalWriter.create(Path(sys.argv[1]))
-    await writer.flushed(writer.append(EVENTS[0], 0.0))
+    await put(writer, EVENTS[0], 0.0)
     print(0, flush=True)
     await asyncio.gather(*(target(writer, number) for number in range(20)))
 
