@@ -46,8 +46,6 @@ from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered
 if TYPE_CHECKING:
     from canary_tui.engine.control import Asked, Notice
     from canary_tui.tui.link import EngineLink
-
-if TYPE_CHECKING:
     from canary_tui.tui.screens.rollout import RolloutScreen
 
 _STRIP_CONTROLS = StripControls()

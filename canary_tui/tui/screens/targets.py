@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from canary_tui.store.known import Known
     from canary_tui.tui.app import AppOptions, CanaryApp
 
-_ON_TABLE = ("mark", "range", "all", "invert", "extend-down", "extend-up", "sort", "reverse")
 _HERE = (
     "plan suggest filter only-marked undo random one-each environment release history reload clear quit".split()  # noqa: SIM905
 )
