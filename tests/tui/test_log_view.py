@@ -103,6 +103,56 @@ async def test_search_highlights_counts_and_goes_both_ways(tmp_path):
         assert painted[0].style.bgcolor == hit.bgcolor
 
 
+async def test_a_search_from_the_top_finds_what_stands_below_and_says_which_keys_go_on(tmp_path):
+    recorded = running(tmp_path, *(f"{'needle' if n in (50, 90) else 'hay'} {n}" for n in range(100)))
+    async with watched(recorded, (100, 24)) as (app, pilot, pane):
+        await shows(app, "hay 99")
+        pane.view.focus()
+        await press(pilot, "g", "slash")
+        await shows(app, "text to find; then n and N go on")
+        await type_text(pilot, "needle")
+        await press(pilot, "enter")
+        await shows(app, "needle 50", "/ needle: 1 of 2 (n N)")
+        await press(pilot, "N")
+        await shows(app, "/ needle: no more above (n N)")
+        await press(pilot, "n")
+        await shows(app, "needle 90", "/ needle: 2 of 2 (n N)")
+
+
+async def test_a_search_for_what_stands_nowhere_says_so_and_names_no_keys_that_go_on(tmp_path):
+    recorded = running(tmp_path, "hay")
+    async with watched(recorded) as (app, pilot, _):
+        await shows(app, "hay")
+        await press(pilot, "slash")
+        await type_text(pilot, "needle")
+        await press(pilot, "enter")
+        await shows(app, "/ needle: not found")
+        assert "(n N)" not in screen_text(app)
+
+
+async def test_a_filter_keeps_the_place_of_who_reads_above(tmp_path):
+    recorded = running(tmp_path, *(f"{'error' if n % 50 == 0 else 'fine'} {n}" for n in range(1000)))
+    async with watched(recorded) as (app, pilot, pane):
+        await shows(app, "fine 999")
+        pane.view.focus()
+        await press(pilot, "pageup", "ampersand")
+        await type_text(pilot, "error")
+        await press(pilot, "enter")
+        await shows(app, "error 950", "& error: 20", "PAUSED")
+        assert " new" not in screen_text(app)
+
+
+async def test_the_title_keeps_the_name_and_the_mode_however_long_the_search_is(tmp_path):
+    query = "a text that is longer than the title is wide"
+    recorded = running(tmp_path, query)
+    async with watched(recorded) as (app, pilot, _):
+        await shows(app, "a text that")
+        await press(pilot, "slash")
+        await type_text(pilot, query)
+        await press(pilot, "enter")
+        await shows(app, "web-1   / a text", "…  PAUSED")
+
+
 async def test_a_filter_shows_only_matching_lines_and_an_empty_one_all_again(tmp_path):
     recorded = running(tmp_path, *(f"{'error' if n % 50 == 0 else 'fine'} {n}" for n in range(1000)))
     async with watched(recorded) as (app, pilot, _):
@@ -123,9 +173,11 @@ async def test_long_lines_scroll_sideways_or_wrap(tmp_path):
     async with watched(recorded) as (app, pilot, pane):
         await shows(app, "begin xxx")
         assert " end" not in "".join(log_rows(app))
+        assert any(row.endswith("x…") for row in log_rows(app))
         pane.view.focus()
         await press(pilot, "right", "right", "right", "right", "right")
         await shows(app, "xx end")
+        assert any(row.startswith("…x") for row in log_rows(app))
         await press(pilot, "w")
         await until(lambda: "begin" in "".join(log_rows(app)) and "end" in "".join(log_rows(app)))
         joined = "".join(log_rows(app))
@@ -227,7 +279,7 @@ async def test_a_log_of_300_mb_opens_at_once_and_memory_stays_flat(tmp_path):
         await press(pilot, "slash")
         await type_text(pilot, "zzz")
         await press(pilot, "enter")
-        await shows(app, "no more above", deadline=60)
+        await shows(app, "/ zzz: not found", deadline=60)
         assert resident() - before < 40_000_000
 
 

@@ -193,5 +193,25 @@ def test_a_filter_shows_only_matching_lines_and_keeps_the_place(tmp_path: Path):
     assert window.line(window.cursor) == 510
 
 
+def test_a_filter_set_while_paused_makes_nothing_new_and_counts_only_what_it_shows(tmp_path: Path):
+    texts = [f"{'hit' if n % 10 == 0 else 'miss'} {n}" for n in range(100)]
+    reader = log_file(tmp_path / "a.log", texts)
+    source = Listed(*texts)
+    window = window_on(source)
+    window.up()
+    matching = Matching(reader, "hit")
+    window.set_filter(matching)
+    exhaust(matching)
+    assert window.unseen == 0
+    with (tmp_path / "a.log").open("a") as file:
+        file.write("".join(f"2026-11-23T10:15:02.123Z s out| {text}\n" for text in ("hit", "miss", "miss")))
+    source.all += ["hit", "miss", "miss"]
+    reader.poll()
+    exhaust(matching)
+    assert window.unseen == 1
+    window.set_filter(None)
+    assert window.unseen == 3
+
+
 def visible_filtered(window: LogWindow) -> list[str]:
     return [window.source.displayed(window.line(r.position), window.line(r.position) + 1)[0] for r in window.rows()]

@@ -33,21 +33,31 @@ class LogTitle(Toned):
     def __init__(self) -> None:
         super().__init__(id="log-title")
         self._left: list[Piece] = []
-        self._right: list[Piece] = []
+        self._rights: list[list[Piece]] = [[]]
 
-    def show(self, left: list[Piece], right: list[Piece]) -> None:
-        if (left, right) != (self._left, self._right):
-            self._left, self._right = left, right
+    def show(self, left: list[Piece], rights: list[list[Piece]]) -> None:
+        """`rights` are ways to say the same, the longest first: the first that leaves room for the name is taken."""
+        if (left, rights) != (self._left, self._rights):
+            self._left, self._rights = left, rights
             self.refresh()
+
+    def _right(self, width: int) -> list[Piece]:
+        room = width - pieces_width(self._left[:1]) - 2
+        right = next((right for right in self._rights if pieces_width(right) <= room), self._rights[-1])
+        spare = room - pieces_width(right[1:])
+        if len(right) > 1 and pieces_width(right[:1]) > spare:
+            return [(f"{fit(right[0][0].rstrip(), spare - 2)}  ", right[0][1]), *right[1:]]
+        return right
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
         width = self.size.width
-        room = max(0, width - pieces_width(self._right) - 2)
+        right = self._right(width)
+        room = max(0, width - pieces_width(right) - 2)
         pieces: list[Piece] = []
         for text, tone in self._left:
             pieces.append((text if pieces_width([(text, "")]) <= room else fit(text, room), tone))
             room -= pieces_width(pieces[-1:])
-        return self.strip([*pieces, (" " * (room + 1), "plain"), *self._right, (" ", "plain")], width)
+        return self.strip([*pieces, (" " * (room + 1), "plain"), *right, (" ", "plain")], width)
 
 
 class QueryField(Input):
@@ -184,12 +194,13 @@ class LogPane(Vertical):
 
     def title(self) -> None:
         """Say whose log this is and where one is in it."""
+        self.query_one(LogTitle).show(self._stands, [self._where(keys=True), self._where(keys=False)])
+
+    def _where(self, *, keys: bool) -> list[Piece]:
         view = self.view
-        right: list[Piece] = []
-        if finds := view.finds():
-            right.append((f"{finds}  ", "name"))
-        right.append((view.mode(), "running" if view.window.follow else "unknown"))
-        self.query_one(LogTitle).show(self._stands, right)
+        finds = view.finds(keys=keys)
+        mode = (view.mode(keys=keys), "running" if view.window.follow else "unknown")
+        return [(f"{finds}  ", "name"), mode] if finds else [mode]
 
     def _whose(self) -> list[Piece]:
         if self.shown == "merged":
@@ -220,11 +231,11 @@ class LogPane(Vertical):
 
     def ask_search(self) -> None:
         """Type what to look for."""
-        self._ask(" /", self.view.searching.query if self.view.searching else "", filtering=False)
+        self._ask(" /", self.view.searching.query if self.view.searching else "", "text to find; then n and N go on")
 
     def ask_filter(self) -> None:
         """Type what the shown lines must contain."""
-        self._ask(" &", self.view.filter_query, filtering=True)
+        self._ask(" &", self.view.filter_query, "only lines with this text; empty: all again")
 
     def stop_asking(self) -> None:
         """Close the field; the focus goes to the log, where `n` goes on."""
@@ -242,11 +253,11 @@ class LogPane(Vertical):
             self.view.search(event.value)
         self.title()
 
-    def _ask(self, sign: str, value: str, *, filtering: bool) -> None:
-        self._filtering = filtering
+    def _ask(self, sign: str, value: str, hint: str) -> None:
+        self._filtering = sign == " &"
         self._before = self.screen.focused
         self.query_one("#query-label", Static).update(Content(sign))
         field = self.query_one(QueryField)
-        field.value = value
+        field.value, field.placeholder = value, hint
         self.add_class("-asking")
         field.focus()

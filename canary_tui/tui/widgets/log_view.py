@@ -80,6 +80,8 @@ class LogView(Toned, can_focus=True):
         """What became of the last search, until the next one."""
         self._looking: Search | None = None
         self._direction: Direction = 1
+        self._below: int | None = None
+        """From where a new search looks down once there is nothing above."""
         self._rows: list[Row] = []
         self._seen = (-1, -1)
         self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(512)
@@ -106,18 +108,21 @@ class LogView(Toned, can_focus=True):
     def filter(self, query: str) -> None:
         """Only lines that contain `query`; "" shows all again."""
         if self.source is not None:
-            self.window.set_filter(Matching(self.source.reader, query) if query else None)
+            matching = Matching(self.source.reader, query) if query else None
+            if matching is not None:
+                matching.advance(_LOOK_BUDGET)  # before it counts: the place is kept among what was found by then
+            self.window.set_filter(matching)
             self.flush()
             self.redraw()
 
     def search(self, query: str) -> None:
-        """Highlight `query` and go to its nearest line above the cursor, or below it."""
+        """Highlight `query` and go to its nearest line at or above the cursor; where there is none, below it."""
         if self.source is None:
             return
         self.searching = Matching(self.source.reader, query, _MOST_FOUND) if query else None
         self.note = ""
         if query:
-            self._look(-1, at_cursor=True)
+            self._look(-1, either_way=True)
         self.redraw()
 
     @property
@@ -149,20 +154,21 @@ class LogView(Toned, can_focus=True):
         number = window.line(window.count - 1 if window.follow else window.cursor)
         return self.source.whole(number) if self.source is not None else ""
 
-    def mode(self) -> str:
-        """Following or not, in the words of the title."""
+    def mode(self, *, keys: bool = True) -> str:
+        """Following or not, in the words of the title; with the keys that change it, or without."""
         if self.window.follow:
             return "FOLLOW"
-        return f"PAUSED +{self.window.unseen:,} new (G follows)" if self.window.unseen else "PAUSED (G follows)"
+        new = f" +{self.window.unseen:,} new" if self.window.unseen else ""
+        return f"PAUSED{new}{' (G follows)' if keys else ''}"
 
-    def finds(self) -> str:
+    def finds(self, *, keys: bool = True) -> str:
         """What is searched and filtered, with counts; `+` while not everything was looked at."""
         parts = []
         if matching := self.window.matching:
             more = "" if matching.complete else "+"
             parts.append(f"& {matching.query}: {len(matching.found):,}{more}")
         if searching := self.searching:
-            parts.append(self.note or self._place(searching))
+            parts.append((self.note or self._place(searching)) + (" (n N)" if keys and searching.found else ""))
         return "  ".join(parts)
 
     def _place(self, searching: Matching) -> str:
@@ -238,8 +244,18 @@ class LogView(Toned, can_focus=True):
         hits = self._hits(number, text) if self.searching else []
         pieces = cut(text, [*spans, *hits], row.start, row.stop)
         width = self.size.width
-        strip = self.strip(pieces, max(width, cell_len(text[row.start : row.stop])), over)
-        return strip.crop_extend(self.window.left, self.window.left + width, self.rich_style)
+        cells, left = cell_len(text[row.start : row.stop]), self.window.left
+        strip = self.strip(pieces, max(width, cells), over).crop_extend(left, left + width, self.rich_style)
+        return self._signed(strip, over, before=0 < left < cells, after=cells > left + width)
+
+    def _signed(self, strip: Strip, over: str, *, before: bool, after: bool) -> Strip:
+        """With a sign at the edges behind which a line goes on."""
+        sign, width = self.strip([("…", "note")], 1, over), self.size.width
+        if before and width > 1:
+            strip = Strip.join([sign, strip.crop(1, width)])
+        if after and width > 1:
+            strip = Strip.join([strip.crop(0, width - 1), sign])
+        return strip
 
     def _hits(self, number: int, drawn: str) -> list[Span]:
         """Where the searched text stands in what is drawn: behind time and name."""
@@ -309,7 +325,7 @@ class LogView(Toned, can_focus=True):
 
     # searching, a bounded piece at a time
 
-    def _look(self, direction: Direction, *, at_cursor: bool = False) -> None:
+    def _look(self, direction: Direction, *, either_way: bool = False) -> None:
         window = self.window
         if self.searching is None:
             return
@@ -317,7 +333,8 @@ class LogView(Toned, can_focus=True):
             self.note = f"/ {self.searching.query}: no lines yet"
             return
         cursor = window.line(window.count - 1 if window.follow else window.cursor)
-        self._looking = self.searching.nearest(cursor if at_cursor else cursor + direction, direction)
+        self._looking = self.searching.nearest(cursor if either_way else cursor + direction, direction)
+        self._below = cursor + 1 if either_way else None
         self._direction, self.note = direction, ""
         self._work()
 
@@ -335,10 +352,18 @@ class LogView(Toned, can_focus=True):
             self._looking = None
             self.window.show(found[0])
             self.redraw()
+        elif looking.done and self._below is not None and self._direction < 0:
+            self._looking, self._direction = searching.nearest(self._below, 1), 1
+            self._look_further(self._looking, searching)
         elif looking.done:
             self._looking = None
-            self.note = f"/ {searching.query}: no more {'below' if self._direction > 0 else 'above'}"
+            self.note = f"/ {searching.query}: {self._nothing(searching)}"
             self.post_message(self.Moved())
+
+    def _nothing(self, searching: Matching) -> str:
+        if self._below is not None or (searching.complete and not searching.found):
+            return "not found"
+        return "no more below" if self._direction > 0 else "no more above"
 
 
 class _Nothing:

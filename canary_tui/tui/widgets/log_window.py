@@ -95,7 +95,7 @@ class LogWindow:
         self.cursor = 0
         self.follow = True
         self.seen = 0
-        """How many lines there were when following stopped."""
+        """How many lines the log had when following stopped, shown or not."""
         self.matching: Matching | None = None
 
     @property
@@ -105,8 +105,11 @@ class LogWindow:
 
     @property
     def unseen(self) -> int:
-        """Lines that came since following stopped."""
-        return 0 if self.follow else max(0, self.count - self.seen)
+        """Lines that came since following stopped; with a filter, those of them that are shown."""
+        if self.follow:
+            return 0
+        before = self.seen if self.matching is None else bisect_left(self.matching.found, self.seen)
+        return max(0, self.count - before)
 
     def line(self, position: int) -> int:
         """The number in the log of a shown line."""
@@ -132,12 +135,12 @@ class LogWindow:
         self.matching = matching
         if not self.follow:
             self.cursor = self.top = self.position(line)
-            self.skipped, self.seen = 0, self.count
+            self.skipped = 0
 
     def renumber(self, moved: Callable[[int], int]) -> None:
         """Lines have got other numbers: `moved` says which. What is visible stays, as far as it is still there."""
         if not self.follow:
-            self.top, self.cursor, self.seen = moved(self.top), moved(self.cursor), self.count
+            self.top, self.cursor, self.seen = moved(self.top), moved(self.cursor), self.source.lines
             self._clamp()
 
     def rows(self) -> list[Row]:
@@ -213,7 +216,7 @@ class LogWindow:
             return
         rows = self.rows()
         self.follow = False
-        self.seen = self.count
+        self.seen = self.source.lines
         self.cursor = max(0, rows[-1].position if rows else 0)
 
     def _place(self, position: int) -> None:
