@@ -83,8 +83,11 @@ class Session:
         return self.state
 
     def _has_ended(self, rollout: str) -> bool:
-        """Whether a rollout of this state directory has ended, so that a lock in its name was only not let go of."""
-        known = (summarize(one) for one in rollouts(self._state_dir) if one.id == rollout)
+        """Whether a rollout is known to have ended in this state directory: a lock in its name was not let go of."""
+        try:
+            known = [summarize(one) for one in rollouts(self._state_dir) if one.id == rollout]
+        except OSError:
+            return False
         return any(one is not None and one.verdict is not None for one in known)
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ from in_process import ANN, Listener, no_file_longer_than, opened, plan_for, sma
 
 from canary_tui.domain import events as e
 from canary_tui.engine.loop import NoRoomError
-from canary_tui.errors import CanaryError, UsageError
+from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.session import open_again
 from canary_tui.store.directory import state_directory
 from canary_tui.store.journal import JournalDead, read_journal
@@ -118,6 +118,25 @@ async def test_a_rollout_that_ended_has_ended_even_where_its_summary_cannot_be_w
     state = await session.run(listener, None, listener.begin)
     assert state.verdict == "succeeded"
     assert holder(session.directory.lock) is None
+
+
+async def test_a_lock_is_anothers_where_the_rollouts_here_cannot_be_listed(farm, tmp_path):
+    """It may be that of one that has ended here; who cannot know does not take it, and the engine goes on."""
+    lock = farm.targets[1].home / ".local/state/canary-tui/lock"
+    lock.parent.mkdir(parents=True, mode=0o700)
+    lock.write_text("2026-01-01T000000Z-shop-00000000 bob@laptop 1000\n")
+    session = opened(tmp_path / "state", plan_for(farm, BODY + '[limits]\non-failure = "abort"\n'))
+    here = session.directory.path.parent
+
+    def lose(record, _rollout):
+        if isinstance(record.event, e.ProbeStarted) and here.is_dir():
+            here.rename(tmp_path / "elsewhere")
+            here.write_text("")
+
+    listener = Listener(lose)
+    state = await session.run(listener, None, listener.begin)
+    assert state.exit_code == ExitCode.LOCKED
+    assert not touched(farm)
 
 
 def test_a_state_directory_that_cannot_be_used_is_refused_in_words(farm, tmp_path):
