@@ -7,25 +7,24 @@ same answer. Nothing here reads a clock: what must happen at a time is returned 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import assert_never
 
 from canary_tui.domain import events as e
 from canary_tui.domain.census import Group
-from canary_tui.domain.events import Decision, Ending, Event, Verdict
+from canary_tui.domain.conclusion import conclusion
+from canary_tui.domain.events import Decision, Ending, Event
 from canary_tui.domain.fleet import HttpStep, UploadStep
+from canary_tui.domain.limits import blocked, failed_targets
 from canary_tui.domain.plan import Phase, Plan, PlannedWave
 from canary_tui.domain.state import (
-    FAILING,
     RolloutState,
     TargetState,
     applicable,
     can_roll_back,
     is_durable,
 )
-from canary_tui.errors import ExitCode
 
 PROBES = 64
 """Preflights at once; the handshakes among them are limited further by the connections themselves."""
@@ -249,44 +248,6 @@ def evidence(plan: Plan, state: RolloutState) -> str:
 # Failures
 
 
-def failed_targets(state: RolloutState) -> tuple[TargetState, ...]:
-    """Targets whose deployment counts against the limits, in the order of the waves."""
-    return tuple(_all(state, "failing"))
-
-
-def blocked(plan: Plan, state: RolloutState) -> str:
-    """Why nothing more is started, as a sentence with numbers; "" where the limits hold."""
-    census = state.census
-    if census.count("unknown"):
-        unknown = list(_all(state, "unknown"))
-        return f"{_count(unknown, 'target')} with an unknown outcome: {_names(unknown)}"
-    if census.any("failing canary", state.wave):
-        canaries = [state.targets[name] for name in census.among("failing canary", state.wave)]
-        return f"{_count(canaries, 'canary', 'canaries')} not ok, so nothing more starts: {_names(canaries)}"
-    failed, total = census.count("failing"), len(state.targets)
-    allowed = plan.limits.failures.of(total)
-    if failed > allowed:
-        bad = failed_targets(state)
-        return f"{_count(bad, 'target')} of {total} not ok, limits.failures allows {allowed or 'none'}: {_names(bad)}"
-    most = plan.limits.consecutive
-    if most is not None and (in_a_row := _in_a_row(state)) > most:
-        bad = failed_targets(state)
-        return f"{in_a_row} targets in a row not ok, limits.consecutive allows {most or 'none'}: {_names(bad)}"
-    return ""
-
-
-def _in_a_row(state: RolloutState) -> int:
-    """How many of the targets that ended last ended badly, without a good one between them."""
-    row = 0
-    for name in state.census.ended_lately():
-        target = state.targets[name]
-        if target.failing:
-            row += 1
-        elif target.steps.outcome == "ok":
-            break
-    return row
-
-
 def pending_failures(plan: Plan, state: RolloutState) -> tuple[str, ...]:
     """Targets about which a person must decide before anything goes on; empty while within the limits."""
     if state.stage not in ("preflight", "waves") or state.aborted != "none" or not blocked(plan, state):
@@ -440,99 +401,4 @@ def _finish(plan: Plan, state: RolloutState) -> Sequence[Action]:
         return [ReadRelease(name) for name in islice(state.census.among("unread"), CLEANING)]
     if state.census.count("locked"):
         return [Unlock(name) for name in islice(state.census.among("locked"), UNLOCKING)]
-    end = _conclusion(plan, state)
-    left = [target for target in state.targets.values() if target.left_locked]
-    return [replace(end, reason=f"{end.reason}; lock left on {_left(left)}") if left else end]
-
-
-def _left(targets: Sequence[TargetState]) -> str:
-    shown = ", ".join(f"{target.name} ({target.left_locked})" for target in targets[:5])
-    return shown if len(targets) <= 5 else f"{shown} and {len(targets) - 5} more"
-
-
-def _locked_out(state: RolloutState) -> bool:
-    """Nothing was changed anywhere, for another rollout is at work on some of the targets."""
-    return state.wave < 0 and any(target.held_by for target in failed_targets(state))
-
-
-def _conclusion(plan: Plan, state: RolloutState) -> e.RolloutFinished:
-    """The verdict, with the sentence that says why in numbers."""
-    rolled_back = [state.targets[name] for name in state.rollback_order]
-    stuck = [t for t in rolled_back if t.track("rollback").outcome != "ok"]
-    stuck += [state.targets[name] for name in state.unnamed]
-    done = _undone(rolled_back, stuck) if rolled_back or stuck else _done(plan, state)
-    undone = bool(rolled_back) and not stuck
-    match state.ending:
-        case "aborted":
-            by = state.aborted_by.user if state.aborted_by else "nobody"
-            reason = f"aborted by {by}" + (f" ({state.abort_note})" if state.abort_note else "")
-            verdict: Verdict = "rolled-back" if undone else "aborted"
-            return e.RolloutFinished(verdict, f"{reason}; {done}", ExitCode.ABORTED)
-        case "expired":
-            return e.RolloutFinished(
-                "rolled-back" if undone else "expired", f"the gate expired; {done}", ExitCode.EXPIRED
-            )
-        case "failed":
-            reason = blocked(plan, state) or _unproven(plan, state)
-            code = ExitCode.LOCKED if _locked_out(state) else ExitCode.FAILED
-            return e.RolloutFinished("rolled-back" if undone else "failed", f"{reason}; {done}", code)
-        case "completed" | None:
-            return e.RolloutFinished("succeeded", done, _completed_code(plan, state))
-        case _:
-            assert_never(state.ending)
-
-
-def _completed_code(plan: Plan, state: RolloutState) -> ExitCode:
-    targets = list(state.targets.values())
-    clean = all(target.finally_ is None or target.finally_.outcome == "ok" for target in targets)
-    return ExitCode.SUCCEEDED if clean and all(_has_it(plan, target) for target in targets) else ExitCode.PARTLY
-
-
-def _has_it(plan: Plan, target: TargetState) -> bool:
-    """It ran every step, and does not say itself that it has another release; or it had this one before."""
-    track = target.steps
-    if track.outcome == "skipped":
-        return target.previous == plan.release
-    return track.outcome == "ok" and not track.skipped and target.reported in (None, "", plan.release)
-
-
-def _done(plan: Plan, state: RolloutState) -> str:
-    targets = list(state.targets.values())
-    others = [target for target in targets if not _has_it(plan, target)]
-    unclean = [target for target in targets if target.finally_ is not None and target.finally_.outcome != "ok"]
-    done = f"{len(targets) - len(others)} of {_count(targets, 'target')} on {plan.release}"
-    if others:
-        done += f"; not: {_names(others)}"
-    return f"{done}; finally not ok on {', '.join(t.name for t in unclean)}" if unclean else done
-
-
-def _undone(rolled_back: Sequence[TargetState], stuck: Sequence[TargetState]) -> str:
-    undone = len([target for target in rolled_back if target not in stuck])
-    text = f"{undone} of {_count({t.name for t in (*rolled_back, *stuck)}, 'changed target')} rolled back"
-    return f"{text}; not: {', '.join(target.name for target in stuck)}" if stuck else text
-
-
-def _unproven(plan: Plan, state: RolloutState) -> str:
-    tracks = {state.targets[name].steps.detail or "excluded" for name in plan.waves[state.wave].targets}
-    return (
-        f"no canary ran every step ({', '.join(sorted(tracks))}), so nothing was tested; choose others, or --redeploy"
-    )
-
-
-def _count(things: Collection[object], word: str, plural: str = "") -> str:
-    return f"{len(things)} {word if len(things) == 1 else plural or word + 's'}"
-
-
-def _names(targets: Sequence[TargetState]) -> str:
-    shown = ", ".join(_named(target) for target in targets[:5])
-    return shown if len(targets) <= 5 else f"{shown} and {len(targets) - 5} more"
-
-
-def _named(target: TargetState) -> str:
-    track = target.steps
-    if track.outcome == "ok" and target.reported:
-        return f"{target.name} (reports {target.reported})"
-    if track.outcome not in FAILING:
-        return target.name
-    code = f"exit {track.exit_code}" if track.outcome == "failed" and track.exit_code else ""
-    return f"{target.name} ({track.detail or code or track.outcome})"
+    return [conclusion(plan, state)]

@@ -12,9 +12,10 @@ from textual.content import Content
 from textual.strip import Strip
 
 from canary_tui.domain.events import FailureTreated, Operator, Settlement, Treatment, UnknownSettled
+from canary_tui.domain.limits import blocked
 from canary_tui.domain.names import count
 from canary_tui.domain.plan import Plan
-from canary_tui.domain.schedule import blocked, pending_failures, settleable
+from canary_tui.domain.schedule import pending_failures, settleable
 from canary_tui.domain.state import RolloutState, TargetState, can_roll_back, unknown_phase
 from canary_tui.engine.control import Decide
 from canary_tui.tui.phrases import in_short
