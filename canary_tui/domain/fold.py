@@ -193,7 +193,7 @@ def _probe(state: RolloutState, event: e.ProbeStarted | e.TargetProbed, at: floa
     target = _target(state, event.target)
     if isinstance(event, e.ProbeStarted):
         _require(target.probe == "none", "it was probed already")
-        _put(state, replace(target, probe="running", locked=True, held_by=""))
+        _put(state, replace(target, probe="running", locked=True, locked_before=target.locked, held_by=""))
         return
     _require(target.probe == "running", "no probe is running")
     if event.outcome == "ok":  # asked again for its lock it says what it has become, not what it was
@@ -202,7 +202,8 @@ def _probe(state: RolloutState, event: e.ProbeStarted | e.TargetProbed, at: floa
         return
     lenient = _plan(state).limits.on_unavailable == "skip" and _plan(state).waves[target.wave].gate is None
     outcome: Outcome = "skipped" if lenient and not event.held_by and not target.changed else event.outcome
-    target = replace(target, probe="failed", locked=event.locked, held_by=event.held_by, ended_at=at)
+    locked = event.locked or (target.locked_before and not event.held_by)
+    target = replace(target, probe="failed", locked=locked, held_by=event.held_by, ended_at=at)
     _put(state, replace(target, steps=replace(target.steps, outcome=outcome, detail=event.detail, exit_code=None)))
 
 
@@ -233,6 +234,7 @@ def _start_step(state: RolloutState, event: e.StepStarted, at: float) -> None:
     changes = phase == "steps" and not isinstance(plan.steps[event.step], HttpStep)
     target = replace(target, running=running, changed=target.changed or changes, unconfirmed=False)
     target = replace(target, started_at=target.started_at or at, holding=phase == "steps")
+    target = replace(target, locked=target.locked or bool(state.breaks))  # by whom locks are taken with each start
     _put(state, target.with_track(phase, replace(track, attempts=event.attempt, execution=event.execution)))
 
 

@@ -63,6 +63,8 @@ class TargetState:
     """It has one of its wave's parallel places: from its first step until its deployment ends, well or badly."""
     locked: bool = False
     """Its lock is this rollout's, or may be."""
+    locked_before: bool = False
+    """The same before the last probe, which may not have come far enough to say anything about it."""
     held_by: str = ""
     """The other rollout that kept this one from having its lock."""
     left_locked: str = ""

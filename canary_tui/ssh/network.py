@@ -209,9 +209,14 @@ def _refused(runner: RunnerInfo) -> ProbeReport | None:
         case "held" if runner.holder is not None:
             detail = f"{runner.holder}; let it end, or --break-lock it"
             return ProbeReport("failed", detail=detail, holder=runner.holder)
+        case "strange":
+            lock = f"{runner.folder}/lock"
+            detail = f"it has a lock that no rollout has written; where nobody is at work, remove {lock} there"
+            return ProbeReport("failed", detail=detail, holder=runner.holder)
         case "room":
             return ProbeReport("failed", detail=f"the lock cannot be made in {runner.folder}; is there room?")
-    return ProbeReport("failed", detail="somebody took the lock at the same moment; try again")
+    detail = "somebody took the lock at the same moment; try again"
+    return ProbeReport("failed", detail=detail, holder=Holder("?", "", 0.0))
 
 
 def _check_library() -> None:

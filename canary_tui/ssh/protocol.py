@@ -63,7 +63,7 @@ class Answer:
     @property
     def fields(self) -> dict[str, str]:
         """The `key=value` words of the text."""
-        return {key: value for key, equals, value in (word.partition("=") for word in self.text.split()) if equals}
+        return {key: value for key, equals, value in (word.partition("=") for word in self.text.split(" ")) if equals}
 
     @property
     def first(self) -> str:

@@ -43,8 +43,8 @@ class RunnerInfo:
     """What was found when the runner was met: where it is, and the target as it is now.
 
     `clock_offset` is the target's clock minus ours in seconds. `note` is for the operator, "" if all is well.
-    `claim` says what became of a rollout's wish for the lock: ours, held, busy, room or none; `holder` is who has it
-    then, `busy` the other rollout that has something running there.
+    `claim` says what became of a rollout's wish for the lock: ours, held, busy, strange, room or none; `holder`
+    is who has it then, `busy` the other rollout that has something running there.
     """
 
     path: str
@@ -180,7 +180,11 @@ def holder_of(fields: Mapping[str, str]) -> Holder | None:
 def fenced_by(fields: Mapping[str, str]) -> str:
     """Why a rollout may not start anything any more, as a sentence."""
     holder = holder_of(fields)
-    return f"the lock was taken over by {holder.rollout} of {holder.who}" if holder else "the lock is gone"
+    if holder is None:
+        return "the lock is gone"
+    if holder.rollout == "?":
+        return "the lock is not one that a rollout has written"
+    return f"the lock was taken over by {holder.rollout} of {holder.who}"
 
 
 def _info(hello: Answer, name: str, asked: float, noise: str) -> RunnerInfo:

@@ -141,10 +141,17 @@ void() { # close the gate for this id for good; fails if somebody passed it befo
 
 # --- the lock ---------------------------------------------------------------------------------------------------------
 
-read_lock() { # all three empty where nobody holds it
+read_lock() { # all three empty where nobody holds it; "?" is what no rollout of ours has written
     lock= lock_who= lock_since=
-    read -r lock lock_who lock_since _ 2>/dev/null <"$folder/lock"
+    if [ -f "$folder/lock" ]; then read -r lock lock_who lock_since _ 2>/dev/null <"$folder/lock"
+    elif [ -e "$folder/lock" ] || [ -h "$folder/lock" ]; then lock='?' # to open a pipe would wait for ever
+    fi
+    [ "$lock" != none ] && is_word "$lock" || lock='?'
+    is_word "$lock_who" || lock_who='?'
+    is_word "$lock_since" || lock_since='?'
 }
+
+is_word() { case $1 in *[!A-Za-z0-9._~@-]*) return 1 ;; esac; [ "${#1}" -le 160 ]; }
 
 holds_lock() { # ROLLOUT. Without one there is nothing to hold.
     [ -n "$1" ] || return 0
@@ -193,10 +200,12 @@ take_over() { # ROLLOUT: its lock away. One at a time, or the second would hit w
 
 take_lock() { # ROLLOUT WHO SINCE FROM: in $claim how that went, in $busy which other rollout has something running here
     read_lock
-    if [ -n "$lock" ]; then [ "$lock" = "$4" ] && [ "$4" != "$1" ] && take_over "$4"
-    elif [ -e "$folder/lock" ]; then # somebody is about to write it, or a loss of power has emptied it
+    if [ "$lock" = '?' ]; then claim=strange; return
+    elif [ -n "$lock" ]; then [ "$lock" = "$4" ] && [ "$4" != "$1" ] && take_over "$4"
+    elif [ -e "$folder/lock" ]; then # somebody is about to write it, or a loss of power has emptied it or left NULs
         nap 1 100
-        [ -s "$folder/lock" ] || take_over ''
+        read_lock
+        [ -n "$lock" ] || take_over ''
     fi
     claim=held
     # A file that is made or not made is a lock without a fork; link() and what goes with it cost each target two.

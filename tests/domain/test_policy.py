@@ -101,6 +101,7 @@ class Rollouts(RuleBasedStateMachine):
         self.state = RolloutState()
         self.deeds: set[schedule.Deed] = set()
         self.locks = dict.fromkeys(plan.targets, "free")
+        self.locks_before = dict(self.locks)
         self.count = 0
         self.now = 1000.0
         self.record(e.RolloutStarted("r", plan, ME, attended, "0"))
@@ -132,6 +133,7 @@ class Rollouts(RuleBasedStateMachine):
         match deed:
             case schedule.Probe(target):
                 self.record(e.ProbeStarted(target))
+                self.locks_before[target] = self.locks[target]
                 if self.locks[target] == "free":  # whether or not we come to hear of it
                     self.locks[target] = "ours"
             case schedule.StartStep(target, phase, step, attempt):
@@ -156,6 +158,9 @@ class Rollouts(RuleBasedStateMachine):
                     self.record(e.TargetProbed(target, "failed", detail="locked", held_by="other"))
                 elif reached:
                     self.record(e.TargetProbed(target, "ok", "boot", "2" if outcome == "cancelled" else "1"))
+                elif outcome == "unreachable":  # known not to have been asked for the lock this time
+                    self.locks[target] = self.locks_before[target]
+                    self.record(e.TargetProbed(target, outcome))
                 else:
                     self.record(e.TargetProbed(target, outcome, locked=True))
             case schedule.StartStep(target) | schedule.Attach(target):

@@ -229,6 +229,23 @@ def test_a_lock_that_could_not_be_let_go_of_is_named_and_changes_no_verdict(tmp_
             assert holders(own)["web-2"] == rollout(controller)
 
 
+def test_a_lock_of_an_earlier_engine_is_named_where_its_target_cannot_be_reached_any_more(tmp_path):
+    slow = "[release]\ncurrent = 'until [ -e go ]; do sleep 0.1; done'\n"
+    with (
+        Farm(tmp_path / "own", 2, net=57) as own,
+        Controller(own, tmp_path / "left", slow + BODY, {}) as controller,
+    ):
+        engine = controller.run()
+        until(lambda: None not in holders(own).values(), 30, controller.said)
+        engine.kill()
+        engine.wait()
+        own.stop_target(own.targets[1])
+        (own.targets[0].home / "go").touch()
+        assert controller.resume().wait() == 1, controller.said()
+        assert holders(own) == {"web-1": None, "web-2": rollout(controller)}
+        assert "lock left on web-2 (" in controller.rollout().reason
+
+
 @pytest.mark.parametrize("seed", range(RACES))
 def test_however_two_race_each_target_is_acted_on_by_one_at_a_time(farm, tmp_path, seed):
     """The second has the order of the targets turned around, and breaks the lock of the first somewhere on the way."""

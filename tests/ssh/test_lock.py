@@ -91,6 +91,38 @@ def test_a_lock_that_a_loss_of_power_emptied_is_nobodys(host):
     assert claim(host, "A") == ("ours", "A", "none")
 
 
+@pytest.mark.parametrize("left", [b"\0" * 80, b"\n\n", b" "])
+def test_a_lock_that_a_loss_of_power_blanked_is_nobodys(host, left):
+    (host.folder / "lock").write_bytes(left)
+    assert claim(host, "A") == ("ours", "A", "none")
+
+
+STRANGE = {
+    "a folder": lambda path: path.mkdir(),
+    "a pipe": os.mkfifo,
+    "a link to nothing": lambda path: path.symlink_to("nowhere"),
+    "much": lambda path: path.write_bytes(b"x" * 100_000 + b"\n"),
+    "what acts on a terminal": lambda path: path.write_bytes(b"\x1b]0;owned\x07 \x1b[2Jann@desk\x0bclaim=ours 1000\n"),
+    "what a shell acts on": lambda path: path.write_bytes(b"$(touch${IFS}owned);`id` ;rm${IFS}* -1\n"),
+    "our own word for nobody": lambda path: path.write_bytes(b"none none 0\n"),
+}
+
+
+@pytest.mark.parametrize("make", STRANGE.values(), ids=STRANGE)
+async def test_a_lock_that_no_rollout_has_written_is_told_at_once_and_left_alone(host, tmp_path, make):
+    claim(host, "A")
+    (host.folder / "lock").unlink()
+    make(host.folder / "lock")
+    said = host.answer("hello", "A", WHO, 1000)
+    assert len(said) < 1000
+    assert said.isprintable()
+    assert fields(said).items() >= {"claim": "strange", "lock": "?"}.items()
+    assert host.answer("unlock", "A") == "UNLOCKED"
+    assert "why=fenced lock=?" in (await run(host, "A", f"echo A >>{tmp_path}/ran\n"))[1]
+    assert os.path.lexists(host.folder / "lock")
+    assert not (tmp_path / "ran").exists()
+
+
 def test_nothing_but_the_lock_and_who_had_it_last_is_left_in_the_folder(host):
     claim(host, "A")
     host.answer("unlock", "A")

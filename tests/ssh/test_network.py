@@ -206,6 +206,20 @@ async def test_who_only_looks_is_told_who_holds_the_lock_and_takes_nothing(farm,
     assert (await fresh.probe(ProbeRequest())).note == ""
 
 
+async def test_a_lock_that_no_rollout_has_written_is_said_to_be_that_and_where(farm, network):
+    remote = network.remote(planned(farm.targets[1], farm.ssh_config))
+    await remote.probe(ProbeRequest())
+    lock = farm.targets[1].home / ".local/state/canary-tui/lock"
+    lock.mkdir()
+    try:
+        report = await remote.probe(ProbeRequest(claim=Claim("a-rollout", "ann@desk", 0)))
+    finally:
+        lock.rmdir()
+    assert (report.outcome, report.locked) == ("failed", False)
+    assert report.holder is not None, "who skips what is not there does not skip this"
+    assert report.detail == f"it has a lock that no rollout has written; where nobody is at work, remove {lock} there"
+
+
 async def test_a_lock_at_a_target_that_cannot_be_reached_is_left_after_a_bounded_time(farm, network):
     nowhere = PlannedTarget("gone", "127.0.40.99", Ssh(config=str(farm.ssh_config)))
     async with asyncio.timeout(UNLOCKING + 10):
