@@ -49,13 +49,14 @@ def visit(app: App[Any], target: PlannedTarget, ssh: str) -> None:
         if trouble:
             _say(f"{target.name}: {trouble}. Press a key to go back to the rollout.")
             _wait_for_a_key()
-        with contextlib.suppress(termios.error):
-            termios.tcflush(_STDIN, termios.TCIFLUSH)
 
 
 @contextlib.contextmanager
 def lent(app: App[Any]) -> Iterator[None]:
-    """The terminal is another program's: a Ctrl-C that the terminal turns into a signal is for that one alone."""
+    """The terminal is another program's: a Ctrl-C that the terminal turns into a signal is for that one alone.
+
+    What is typed ahead of its end is nobody's.
+    """
     loop = asyncio.get_running_loop()
     ours = loop.remove_signal_handler(signal.SIGINT)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # not ignored: that would be handed down
@@ -68,6 +69,8 @@ def lent(app: App[Any]) -> Iterator[None]:
     try:
         with app.suspend():
             yield
+            with contextlib.suppress(termios.error):
+                termios.tcflush(_STDIN, termios.TCIFLUSH)
     finally:
         # Later, and by the clock: the loop hears only now of a signal that came meanwhile, and before its timers.
         loop.call_later(0, take_back)

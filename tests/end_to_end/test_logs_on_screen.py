@@ -103,3 +103,26 @@ def test_logs_are_searched_filtered_wrapped_copied_and_opened_by_keys(any_farm, 
         out = [line.partition("out| ")[2] for line in (paged / f"{target.name}.log").read_text().splitlines()]
         assert [line for line in out if line] == target.read("said").splitlines()
         assert len(target.read("said").splitlines()) == 61
+
+
+def test_what_is_typed_ahead_of_the_pager_s_end_decides_nothing(farm, state, tmp_path):
+    """What was asked may be another question by then, and nobody has read that."""
+    pager = tmp_path / "pager"
+    waits = "until [ -e go ]; do sleep 0.05; done"
+    pager.write_text(f"#!/bin/sh\ncd {tmp_path}; echo x > lent; {waits}; echo x > ended\n")
+    pager.chmod(0o755)
+    fails = '[[steps]]\nname = "deploy"\nrun = "echo x >> tried; exit 3"\n'
+    with run(state, fleet_file(farm, fails), "--canary", "web-1", PAGER=str(pager)) as screen:
+        start(screen)
+        screen.shows("1 target not ok", "R Retry")
+        screen.read()
+        screen.press("e")
+        screen.until((tmp_path / "lent").exists)
+        screen.press("R")
+        (tmp_path / "go").touch()
+        screen.until((tmp_path / "ended").exists)
+        screen.press("R")
+        screen.read()
+        assert farm.targets[0].read("tried") == "x\n"
+        screen.press("R")
+        screen.until(lambda: farm.targets[0].read("tried") == "x\nx\n")

@@ -416,9 +416,17 @@ class RolloutScreen(LogKeys):
             visit(self.app, target, ssh)
         except SuspendNotSupported:
             return "no shell: these screens are on no terminal of their own"
+        self._rearm()
+        return ""
+
+    def action_export(self) -> None:
+        super().action_export()
+        self._rearm()
+
+    def _rearm(self) -> None:
+        """What a panel asks may be something else by now."""
         for panel in self.panels:
             panel.rearm()
-        return ""
 
     def action_result(self) -> None:
         """How it ended."""
