@@ -203,7 +203,7 @@ def _info(hello: Answer, name: str, asked: float, noise: str) -> RunnerInfo:
         note=_note(fields.get("session", ""), noise),
         claim=fields.get("claim", "none"),
         holder=holder_of(fields),
-        busy=one_line(fields.get("busy", "none")).removeprefix("none"),
+        busy="" if fields.get("busy", "none") == "none" else one_line(fields["busy"]),
     )
 
 
