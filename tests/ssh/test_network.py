@@ -72,8 +72,8 @@ async def test_a_target_that_cannot_be_reached_is_said_to_be(farm, network):
 
 async def test_a_person_may_take_longer_over_a_host_key_than_a_probe_may(farm, tmp_path):
     config = write_config(farm, tmp_path / "config", "Host *", f" UserKnownHostsFile {tmp_path}/known_hosts")
-    network = SshNetwork(Person("yes", act=lambda _question: time.sleep(1.2)))
-    report = await network.remote(planned(farm.targets[0], config)).probe(ProbeRequest(timeout=1))
+    network = SshNetwork(Person("yes", act=lambda _question: time.sleep(3.2)))
+    report = await network.remote(planned(farm.targets[0], config)).probe(ProbeRequest(timeout=3))
     await network.close()
     assert report.outcome == "ok"
 
