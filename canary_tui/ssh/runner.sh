@@ -201,7 +201,12 @@ take_over() { # ROLLOUT: its lock away. One at a time, or the second would hit w
 take_lock() { # ROLLOUT WHO SINCE FROM: in $claim how that went, in $busy which other rollout has something running here
     read_lock
     if [ "$lock" = '?' ]; then claim=strange; return
-    elif [ -n "$lock" ]; then [ "$lock" = "$4" ] && [ "$4" != "$1" ] && take_over "$4"
+    elif [ -n "$lock" ]; then
+        if [ "$lock" = "$4" ] && [ "$4" != "$1" ]; then
+            look_for own "$4" # who is not to have it does no harm
+            [ -z "$busy" ] || { claim=busy; return; }
+            take_over "$4"
+        fi
     elif [ -e "$folder/lock" ]; then # somebody is about to write it, or a loss of power has emptied it or left NULs
         nap 1 100
         read_lock

@@ -164,11 +164,14 @@ async def test_a_lock_is_not_had_while_a_step_of_another_rollout_runs(host, tmp_
     claim(host, "A")
     talk = await start(host, "A", f"until [ -e {tmp_path}/go ]; do sleep 0.05; done\n")
     await talk.until("BEGUN")
-    assert claim(host, "B", "A") == ("busy", "B", "A")
+    assert claim(host, "B", "A") == ("busy", "A", "A")
+    assert claim(host, "B") == ("held", "A", "none")
+    (host.folder / "lock").unlink()
     assert claim(host, "B") == ("busy", "B", "A")
+    assert claim(host, "A", "B") == ("ours", "A", "none")
     (tmp_path / "go").touch()
     await talk.to_the_end()
-    assert claim(host, "B") == ("ours", "B", "none")
+    assert claim(host, "B", "A") == ("ours", "B", "none")
 
 
 async def test_a_lock_is_not_had_while_a_command_lives_whose_supervisor_was_killed(host, tmp_path):
@@ -179,10 +182,10 @@ async def test_a_lock_is_not_had_while_a_command_lives_whose_supervisor_was_kill
     run_id = next(host.runs.glob("*.go")).stem
     os.kill(host.identity(run_id, "go"), signal.SIGKILL)
     await talk.until("END")
-    assert claim(host, "B", "A") == ("busy", "B", "A")
-    assert host.answer("unlock", "A") == "UNLOCKED"
+    assert claim(host, "B", "A") == ("busy", "A", "A")
+    assert host.answer("unlock", "A") == "KEPT why=running"
     (tmp_path / "go").touch()
-    await until(lambda: claim(host, "B")[0] == "ours")
+    await until(lambda: claim(host, "B", "A")[0] == "ours")
     with contextlib.suppress(ProcessLookupError):
         os.kill(command, signal.SIGKILL)
     await talk.cut()
@@ -210,10 +213,10 @@ async def test_a_lock_is_kept_while_anything_is_left_of_a_step_that_was_stopped(
         claim(host, "A")
         (host.runs / f"{run_id}.cancelled").touch()
         assert host.answer("unlock", "A") == "KEPT why=running"
-        assert claim(host, "B", "A") == ("busy", "B", "A")
+        assert claim(host, "B", "A") == ("busy", "A", "A")
     finally:
         os.kill(left, signal.SIGKILL)
-    assert claim(host, "B") == ("ours", "B", "none")
+    assert claim(host, "B", "A") == ("ours", "B", "none")
 
 
 async def test_a_plain_command_of_a_rollout_that_lost_the_lock_is_not_run(host, tmp_path):
@@ -233,10 +236,10 @@ async def test_a_lock_is_not_had_while_a_plain_command_of_another_rollout_runs(h
     talk.say(b"0 1\n" + f"echo here; until [ -e {tmp_path}/go ]; do sleep 0.05; done\n".encode())
     await talk.process.stdout.readuntil(b"here\n")
     assert host.answer("unlock", "A") == "KEPT why=running"
-    assert claim(host, "B", "A") == ("busy", "B", "A")
+    assert claim(host, "B", "A") == ("busy", "A", "A")
     (tmp_path / "go").touch()
     await talk.until("END")
-    assert claim(host, "B") == ("ours", "B", "none")
+    assert claim(host, "B", "A") == ("ours", "B", "none")
     await talk.cut()
 
 
@@ -261,7 +264,8 @@ async def test_a_file_whose_rollout_loses_the_lock_while_it_is_sent_is_not_put_i
     claim(host, "A")
     talk = await sending(host, tmp_path, b"new", "A")
     assert await talk.line() == "SEND"
-    assert claim(host, "B", "A") == ("busy", "B", "A")
+    (host.folder / "lock").unlink()
+    assert claim(host, "B") == ("busy", "B", "A")
     talk.say(b"new")
     talk.process.stdin.close()
     assert await talk.line() == f"FENCED lock=B by={WHO}"
