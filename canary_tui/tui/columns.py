@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from canary_tui.tui.phrases import short_time
+from canary_tui.tui.phrases import ago
 from canary_tui.tui.picking import Row, SortKey, natural
 
 GAP = 2
@@ -44,7 +44,7 @@ def _last(row: Row) -> str:
     if not row.seen:
         return "never"
     word = "ok" if row.outcome == "ok" else (row.outcome or "open").upper()
-    return f"{word:6} {short_time(row.age)}"
+    return f"{word:6} {ago(row.age)}"
 
 
 def _last_key(row: Row) -> tuple[tuple[int, str], ...]:

@@ -49,7 +49,7 @@ def test_what_is_laid_out_fits(width):
 
 def test_the_last_rollout_is_told_in_words():
     cells = [column("LAST ROLLOUT").cell(row) for row in ROWS]
-    assert cells == ["ok     2 h", "FAILED 1 m", "OPEN   30 s", "never"]
+    assert cells == ["ok     2 h ago", "FAILED 1 m ago", "OPEN   just now", "never"]
 
 
 def test_what_failed_comes_first_when_ordered_by_the_last_rollout():

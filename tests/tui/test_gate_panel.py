@@ -392,6 +392,6 @@ async def test_in_a_small_terminal_the_gate_says_that_it_scrolls(tmp_path):
     recorded = Recorded(tmp_path / "r", make_plan(4, 1, gate)).at_gate()
     async with waiting(recorded, (60, 18)) as (app, pilot, _wire, panel):
         await readable(panel)
-        await shows(app, "[ ] scroll", "line 0")
+        await shows(app, "[ and ] scroll", "line 0")
         await press(pilot, *["]"] * 9)
         await shows(app, "1 Looked")

@@ -40,10 +40,10 @@ def shows_rollout(app):
 async def test_the_picker_tells_what_is_on_each_target_and_how_its_last_rollout_ended(tmp_path, state):
     rollout(state, "2026-11-23T101500Z")
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "FAILED 0 s")
+        await shows(app, "FAILED just now")
         rows = screen_lines(app)
-        assert "1.4.2  ok     0 s" in next(row for row in rows if "web-1 " in row)
-        assert "-      FAILED 0 s" in next(row for row in rows if "web-2 " in row)
+        assert "1.4.2  ok     just now" in next(row for row in rows if "web-1 " in row)
+        assert "-      FAILED just now" in next(row for row in rows if "web-2 " in row)
         assert "never" in next(row for row in rows if "web-5 " in row)
         await press(pilot, "slash", *"failed", "enter")
         await shows(app, "shown 1 ")
@@ -69,6 +69,16 @@ async def test_the_list_is_the_youngest_first_and_an_open_one_can_be_resumed(tmp
         await until(lambda: shows_rollout(app))
         (resume,) = map(json.loads, log.read_text().splitlines())
         assert resume["directory"].endswith("2026-11-23T101500Z-shop-7f3a")
+
+
+async def test_where_there_is_no_rollout_no_key_offers_to_open_one(tmp_path, state):
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "web-1 ")
+        await press(pilot, "h")
+        await shows(app, "No rollout of this fleet yet.")
+        await shows(app, "esc Back  ? Help")
+        assert "enter" not in screen_lines(app)[-1]
+        assert "R" not in screen_lines(app)[-1].split()
 
 
 async def test_enter_shows_a_rollout_again_and_escape_comes_back(tmp_path, state):

@@ -131,6 +131,22 @@ def test_resizing_keeps_the_line_at_the_top(wrap: bool):
     assert window.rows()[0].position == top
 
 
+def test_a_window_that_gets_smaller_keeps_its_cursor_in_sight():
+    window = window_on(numbered(100), height=10)
+    window.up()
+    top = visible(window)[0]
+    window.resize(20, 4)
+    assert visible(window)[0] == top
+    assert window.cursor in [row.position for row in window.rows()]
+
+
+def test_wrapping_shows_all_of_the_line_under_the_cursor():
+    window = window_on(Listed(*(f"{n} {'y' * 50} end" for n in range(50))), height=6, width=20)
+    window.up()
+    window.set_wrap(True)
+    assert visible(window)[-3:] == ["48 " + "y" * 17, "y" * 20, "y" * 13 + " end"]
+
+
 def test_showing_a_line_puts_it_inside_the_window():
     window = window_on(numbered(1000), height=10)
     window.show(500)

@@ -109,6 +109,18 @@ async def test_the_cursor_stays_on_its_target_when_the_order_changes(tmp_path):
         await shows(app, "this is web-5")
 
 
+async def test_a_list_that_gets_lower_keeps_its_cursor_in_sight(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(30, 2)).start()
+    async with waiting(recorded, (80, 40)) as (app, pilot, _wire, _gate):
+        await shows(app, "web-30")
+        await press(pilot, "end")
+        await until(lambda: app.screen.query_one(TargetList).cursor == "web-30")
+        for size in ((80, 20), (60, 18)):
+            await pilot.resize_terminal(*size)
+            await until(lambda size=size: app.size == size)
+            await shows(app, "web-30 ")
+
+
 async def test_before_a_key_is_pressed_the_log_is_that_of_who_works_or_failed(tmp_path):
     recorded = second_wave(tmp_path)
     async with waiting(recorded) as (app, _pilot, _wire, _gate):

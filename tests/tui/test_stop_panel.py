@@ -40,6 +40,16 @@ async def test_asking_holds_the_rollout_until_it_is_to_keep_going(tmp_path, key,
         await until(lambda: "HELD" not in screen_text(app))
 
 
+async def test_only_what_is_chosen_has_the_sign_of_the_choice(tmp_path):
+    async with waiting(at_work(tmp_path)) as (app, pilot, _wire, _):
+        await press(pilot, "ctrl+c")
+        await shows(app, "STOP?", "3 steps running")
+        below = screen_text(app).partition("STOP?")[2]
+        assert [row.strip() for row in below.splitlines() if row.strip().startswith(">")] == [
+            "> Keep going       what is held back is started, and nothing is stopped"
+        ]
+
+
 async def test_keep_going_withdraws_a_hold_that_the_journal_does_not_show_yet(tmp_path):
     async with waiting(at_work(tmp_path)) as (_, pilot, wire, _):
         await press(pilot, "ctrl+c", "escape", "ctrl+c", "escape")

@@ -82,7 +82,7 @@ async def test_only_marked_undo_invert_and_suggest(tmp_path):
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "m")
-        await shows(app, "shown 2   marked 2")
+        await shows(app, "only marked   shown 2   marked 2")
         await press(pilot, "m", "i")
         await shows(app, "marked 18")
         await press(pilot, "u")

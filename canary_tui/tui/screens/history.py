@@ -53,6 +53,10 @@ class Rollouts(OptionList):
         """The one under the cursor."""
         self.action_select()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:  # noqa: ARG002  Textual's signature
+        """Where there is none, none can be opened."""
+        return action != "open" or self.option_count > 0
+
 
 class HistoryScreen(Screen[None]):
     """The list, the youngest first."""
@@ -92,6 +96,7 @@ class HistoryScreen(Screen[None]):
         listed = self.query_one(OptionList)
         listed.add_options([Option(Content.assemble(*summary_pieces(one))) for one in self._found])
         listed.highlighted = 0 if found else None
+        self.refresh_bindings()
         self.query_one(TitleBar).show(f"HISTORY  {self._fleet}", count(len(found), "rollout"))
 
     def _say(self, text: str, *, warning: bool = False) -> None:
@@ -137,6 +142,10 @@ class HistoryScreen(Screen[None]):
                 self._say(f"Refused: {notice.reason}", warning=True)
             case _:
                 pass
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:  # noqa: ARG002  Textual's signature
+        """Nor gone on with; the list's enter is a key of the screen, too."""
+        return action not in ("open", "resume") or bool(self._found)
 
     # -- moving
 

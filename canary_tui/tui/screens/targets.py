@@ -176,7 +176,8 @@ class TargetsScreen(Screen[None]):
         picking = self._here.picking
         hidden = len(picking.hidden)
         marked = f"marked {len(picking.marked) - hidden:,}" + (f" (+{hidden:,} hidden)" if hidden else "")
-        self.filter.say(f"shown {len(picking.shown):,}   {marked}" if self._loaded else "")
+        only = "only marked   " if picking.only_marked else ""
+        self.filter.say(f"{only}shown {len(picking.shown):,}   {marked}" if self._loaded else "")
         line = self.query_one("#summary", Static)
         line.set_class(bool(self._warning), "-warning")
         line.update(Content(one_line(self._warning or self._sentence())), layout=False)

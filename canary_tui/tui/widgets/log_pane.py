@@ -34,17 +34,18 @@ class LogTitle(Toned):
         super().__init__(id="log-title")
         self._left: list[Piece] = []
         self._rights: list[list[Piece]] = [[]]
+        self._whole = 1
 
-    def show(self, left: list[Piece], rights: list[list[Piece]]) -> None:
-        """`rights` are ways to say the same, the longest first: the first that leaves room for the name is taken."""
-        if (left, rights) != (self._left, self._rights):
-            self._left, self._rights = left, rights
+    def show(self, left: list[Piece], rights: list[list[Piece]], whole: int) -> None:
+        """`rights` are ways to say the same, the longest first: one that leaves `whole` pieces whole is taken."""
+        if (left, rights, whole) != (self._left, self._rights, self._whole):
+            self._left, self._rights, self._whole = left, rights, whole
             self.refresh()
 
     def _right(self, width: int) -> list[Piece]:
-        room = width - pieces_width(self._left[:1]) - 2
+        room = width - pieces_width(self._left[: self._whole]) - 2
         right = next((right for right in self._rights if pieces_width(right) <= room), self._rights[-1])
-        spare = room - pieces_width(right[1:])
+        spare = width - pieces_width(self._left[:1]) - 2 - pieces_width(right[1:])
         if len(right) > 1 and pieces_width(right[:1]) > spare:
             return [(f"{fit(right[0][0].rstrip(), spare - 2)}  ", right[0][1]), *right[1:]]
         return right
@@ -194,7 +195,9 @@ class LogPane(Vertical):
 
     def title(self) -> None:
         """Say whose log this is and where one is in it."""
-        self.query_one(LogTitle).show(self._stands, [self._where(keys=True), self._where(keys=False)])
+        # How a target stands can be read in the list, too; what is folded is told only here.
+        whole = len(self._stands) if self.shown == "folded" else 1
+        self.query_one(LogTitle).show(self._stands, [self._where(keys=True), self._where(keys=False)], whole)
 
     def _where(self, *, keys: bool) -> list[Piece]:
         view = self.view

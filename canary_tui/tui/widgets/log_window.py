@@ -122,12 +122,17 @@ class LogWindow:
         return min(bisect_left(self.matching.found, line), max(0, self.count - 1))
 
     def resize(self, width: int, height: int) -> None:
-        """Keep the line at the top when the shape changes."""
+        """Keep the line at the top when the shape changes, and the cursor among what is visible."""
         self.width, self.height = max(1, width), max(1, height)
         self.skipped = 0
+        if not self.follow and (visible := self.rows()):
+            self.cursor = min(self.cursor, visible[-1].position)
 
     def set_wrap(self, wrap: bool) -> None:
+        """Break long lines or not; the line under the cursor is seen to its end."""
         self.wrap, self.left, self.skipped = wrap, 0, 0
+        if not self.follow and self.count:
+            self._show_end(self.cursor)
 
     def set_filter(self, matching: Matching | None) -> None:
         """Show only matching lines, or all again; the line under the eye stays where there is one."""
@@ -225,8 +230,12 @@ class LogWindow:
         if position < self.top or (position == self.top and self.skipped):
             self.top, self.skipped = position, 0
             return
+        if downwards:
+            self._show_end(position)
+
+    def _show_end(self, position: int) -> None:
         visible = self.rows()
-        if downwards and visible and position >= visible[-1].position and not self._ends_in(visible, position):
+        if visible and position >= visible[-1].position and not self._ends_in(visible, position):
             self.top, self.skipped = self._top_for(position)
 
     def _ends_in(self, rows: list[Row], position: int) -> bool:

@@ -136,7 +136,7 @@ class PanelTitle(Toned):
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
         width = self.size.width
-        scroll = "[ ] scroll" if self._cut else ""
+        scroll = "[ and ] scroll" if self._cut else ""
         right = "  ".join(part for part in (scroll, self._right) if part)
         if pieces_width([(self._left + right, "")]) + 9 > width:
             right = scroll  # what is asked comes before since when

@@ -228,8 +228,9 @@ def _title(state: RolloutState, running: int) -> tuple[str, str]:
 
 def _stopping(watching: Watching, target: TargetState) -> Content:
     assert target.running is not None
+    # No sign before it: `>` says below what is chosen.
     doing = "is being stopped" if target.running.cancelling else "runs"
-    return line((" > ", "running"), f"{waiting_words(watching, target)}  ", (doing, "dim"))
+    return line(f"   {waiting_words(watching, target)}  ", (doing, "running"))
 
 
 def _stopped(event: CancelFinished) -> Content:

@@ -184,6 +184,7 @@ class TargetList(Toned, can_focus=True):
             self._go(here + 1 if here + 1 < troubled else 0)
 
     def on_resize(self) -> None:
+        self._keep_visible()
         self.flush()
 
     def on_focus(self) -> None:
