@@ -70,17 +70,18 @@ def _runner() -> tuple[bytes, str]:
 
 # One line, no "!" and no quote inside: any login shell hands it to sh as it is, csh and fish too.
 _MEET = (
-    "umask 077; "
+    'umask 077; m="no folder to write to, neither in the home folder nor in /var/tmp"; '
     'for i in 1 2; do d="${{XDG_STATE_HOME:-${{HOME:-/dev/null}}/.local/state}}/canary-tui"; '
     '[ $i = 1 ] || d="/var/tmp/canary-tui-$(id -u)"; '
     '[ -d "$d" ] || mkdir -p "$d" 2>/dev/null; '
-    '[ -h "$d" ] && continue; [ -d "$d" ] && [ -O "$d" ] && [ -w "$d" ] || continue; '
+    '[ -h "$d" ] && continue; [ -d "$d" ] && [ -O "$d" ] && [ -w "$d" ] || '
+    '{{ [ -s "$d/lock" ] || continue; m="$d cannot be written to, and has a lock in it"; break; }}; '
     'r=$d/{name}; if [ -f "$r" ] && [ "$(wc -c <"$r")" -eq {size} ]; then :; else '
     'echo "CTUI1 {nonce} SEND" >&2; '
     'cat >"$r.$$" && [ "$(wc -c <"$r.$$")" -eq {size} ] && mv -f "$r.$$" "$r" || '
     '{{ rm -f "$r.$$"; echo "CTUI1 {nonce} ERR no room in $d" >&2; exit 97; }}; fi; '
     'exec /bin/sh "$r" hello {nonce}{claim}; done; '
-    'echo "CTUI1 {nonce} ERR no folder to write to, neither in the home folder nor in /var/tmp" >&2; exit 97'
+    'echo "CTUI1 {nonce} ERR $m" >&2; exit 97'
 )
 
 

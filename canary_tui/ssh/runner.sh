@@ -346,14 +346,15 @@ read_payload_head() { # $count, and the environment into memory: it never has a 
     read_lines "$lines_" && environment=$text
 }
 
-take() { # BYTES FILE: exactly so many from stdin, and not one further
-    true >"$2" || return 1
+take() { # BYTES FILE: exactly so many from stdin, and not one further; 2 where it cannot be written
+    true >"$2" || return 2
     left_=$1
     while [ "$left_" -gt 0 ]; do
         case $(LC_ALL=C dd bs="$left_" count=1 2>&1 >>"$2") in
         1+0*) return 0 ;; # one whole block: nothing to count
         0+1*) ;;          # a pipe gives what it has
-        *) return 1 ;;
+        0+0*) return 1 ;;
+        *) return 2 ;;
         esac
         size_of "$2"
         left_=$(($1 - size))
@@ -379,8 +380,12 @@ supervise() { # TIMEOUT CAP DIGEST ROLLOUT. stdin: the payload. stdout: the foll
     umask 077
     LC_ALL=C
     own_folder "$runs" || die "$runs is not a folder of ours"
-    script=$run.$$.sh
-    read_payload_head && take "$count" "$script" || { rm -f "$script"; die 'the step did not arrive whole'; }
+    script=$run.$$.sh why='the step did not arrive whole'
+    read_payload_head && take "$count" "$script" || {
+        [ $? -ne 2 ] || why="no room in $runs"
+        rm -f "$script"
+        die "$why"
+    }
     exec 4<&- 0</dev/null
     boot_id
     who_am_i

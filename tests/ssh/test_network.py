@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pathlib
 import resource
+import shutil
+import subprocess
 import time
 import uuid
+from dataclasses import replace
 
 import pytest
 from farm import Farm, available
@@ -218,6 +222,26 @@ async def test_a_lock_that_no_rollout_has_written_is_said_to_be_that_and_where(f
     assert (report.outcome, report.locked) == ("failed", False)
     assert report.holder is not None, "who skips what is not there does not skip this"
     assert report.detail == f"it has a lock that no rollout has written; where nobody is at work, remove {lock} there"
+
+
+async def test_a_home_that_became_read_only_with_a_lock_in_it_has_no_second_one_elsewhere(farm, network):
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    local = farm.targets[1].home / ".local"
+    shutil.rmtree(local, ignore_errors=True)
+    local.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", local], check=False).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        claim = Claim("a-rollout", "ann@desk", 0)
+        assert (await network.remote(planned(farm.targets[1], farm.ssh_config)).probe(ProbeRequest(claim=claim))).locked
+        subprocess.run(["mount", "-o", "remount,ro", local], check=True)
+        remote = network.remote(planned(farm.targets[1], farm.ssh_config))
+        report = await remote.probe(ProbeRequest(claim=replace(claim, rollout="another")))
+        assert report.outcome == "failed"
+        assert f"{local}/state/canary-tui cannot be written to, and has a lock in it" in report.detail
+    finally:
+        subprocess.run(["umount", "-l", local], check=True)
 
 
 async def test_a_lock_at_a_target_that_cannot_be_reached_is_left_after_a_bounded_time(farm, network):

@@ -91,5 +91,12 @@ def test_a_disk_without_names_for_new_files_loses_neither_output_nor_exit_code(f
 def test_a_start_that_finds_no_room_says_so(few_inodes):
     run(few_inodes, "a1", FILL + b"exit 0\n")
     done = run(few_inodes, "a2", b"echo started >begun\n")
-    assert b"CTUI1 N1 ERR" in done.stderr
+    assert b"CTUI1 N1 ERR no room in " in done.stderr
+    assert not (few_inodes.folder.parent / "begun").exists()
+
+
+def test_a_start_on_a_full_disk_says_so(few_inodes):
+    run(few_inodes, "a1", b"cat /dev/zero >fill; exit 0\n")
+    done = run(few_inodes, "a2", b"echo started >begun\n")
+    assert b"CTUI1 N1 ERR no room in " in done.stderr
     assert not (few_inodes.folder.parent / "begun").exists()
