@@ -169,3 +169,30 @@ async def test_a_locked_target_says_whose_it_is_and_is_no_target_to_skip_steps_o
         await press(pilot, "R")
         await until(lambda: wire.sent)
         assert wire.decided[0].treatment == "retry"
+
+
+async def test_a_long_list_in_a_small_terminal_covers_no_key_and_says_how_many_it_hides(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(12, 10)).start()
+    for number in range(1, 10):
+        recorded.fail(f"web-{number}", "exit 1")
+    async with waiting(recorded, (60, 18)) as (app, pilot, _wire, _):
+        await panel_of(app)
+        await shows(
+            app,
+            "9 targets not ok ==",
+            "the keys are for all 9",
+            "X Abort: then roll back or leave   tab, space: choose some",
+            "↓ 7 more",
+        )
+        app.screen.query_one(FailureList).focus()
+        await press(pilot, "space", *["j"] * 9)
+        await shows(
+            app,
+            "the keys are for web-1 ==",
+            "[ ] ! web-9",
+            "↑ 7 more",
+            "X Abort: then roll back or leave   tab, space: choose some",
+        )
+        assert not app.screen.show_vertical_scrollbar
+        await pilot.resize_terminal(80, 40)
+        await shows(app, "9 targets not ok: what becomes of them?", "[ ] ! web-4", "[ ] ! web-9", "↑ 3 more")

@@ -52,7 +52,7 @@ WAYS_OUT: tuple[WayOut, ...] = (
         "B",
         "rollback",
         "Roll back",
-        "its former release again, and no more of this one",
+        "its former release, and no more of this one",
         lambda plan, target: unknown_phase(target) is None and can_roll_back(plan, target),
     ),
 )
@@ -87,7 +87,7 @@ class FailureList(Toned, can_focus=True):
             return
         self.names, self._rows = names, rows
         self._at = min(self._at, max(0, len(names) - 1))
-        self.styles.height = max(1, min(len(names), _MOST_ROWS))
+        self._keep_visible()
         self.refresh()
 
     @property
@@ -101,12 +101,31 @@ class FailureList(Toned, can_focus=True):
             return self.strip([], self.size.width)
         mark = "[x]" if self.names[index] in self.marked else "[ ]"
         over = "cursor" if index == self._at and self.has_focus else ""
-        return self.strip([(f" {mark} ", "plain"), *self._rows[index]], self.size.width, over)
+        row = self.strip([(f" {mark} ", "plain"), *self._rows[index]], self.size.width, over)
+        hidden = self._hidden(y)
+        if not hidden:
+            return row
+        sign = self.strip([(f"  {hidden} ", "name")], len(hidden) + 3, over)
+        return Strip.join([row.crop(0, max(0, self.size.width - len(hidden) - 3)), sign])
+
+    def _hidden(self, y: int) -> str:
+        """What the first and the last row say about those that are not seen."""
+        below = len(self.names) - self._top - self.size.height
+        if y == self.size.height - 1 and below > 0:
+            return f"↓ {below} more"
+        return f"↑ {self._top} more" if y == 0 and self._top else ""
 
     def action_move(self, rows: int) -> None:
         self._at = max(0, min(self._at + rows, len(self.names) - 1))
+        self._keep_visible()
+        self.refresh()
+
+    def _keep_visible(self) -> None:
         height = max(1, self.size.height)
-        self._top = min(max(self._top, self._at - height + 1), self._at)
+        self._top = min(max(self._top, self._at - height + 1), self._at, max(0, len(self.names) - height))
+
+    def on_resize(self) -> None:
+        self._keep_visible()
         self.refresh()
 
     def action_mark(self) -> None:
@@ -131,12 +150,20 @@ class FailurePanel(Panel):
         self._plan: Plan | None = None
         self._state = RolloutState()
         self._note = ""
+        self._most_rows = _MOST_ROWS
 
     def compose_choice(self) -> ComposeResult:
         yield FailureList()
 
     def choice_rows(self) -> int:
-        return max(1, min(len(self.query_one(FailureList).names), _MOST_ROWS))
+        return max(1, min(len(self.query_one(FailureList).names), self._most_rows))
+
+    def limit(self, rows: int) -> None:
+        """The list gets lower before the keys do: it scrolls, and they would be covered."""
+        others = 2 + sum(self._rows(one) for one in (".panel-says", ".panel-keys")) + (1 if self.asking else 0)
+        self._most_rows = max(1, min(_MOST_ROWS, rows - others))
+        self.query_one(FailureList).styles.height = self.choice_rows()
+        super().limit(rows)
 
     def show(self, plan: Plan, state: RolloutState) -> None:
         """Bring it up to date: open while targets wait for a decision."""
@@ -232,11 +259,14 @@ class FailurePanel(Panel):
     def _draw(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> None:
         them = "it" if len(names) == 1 else "them"
         right = "enter decides, esc leaves" if self.asking else f"the keys are for {self._about(names)}"
-        self.title(f"{count(len(names), 'target')} not ok: what becomes of {them}?", right)
+        told = f"{count(len(names), 'target')} not ok"
+        question = f"{told}: what becomes of {them}?"
+        # Whom the keys are for is never left out.
+        self.title(question if len(question) + len(right) + 9 <= self.screen.size.width else told, right)
         reason = blocked(plan, state)
         # The names follow after the colon; here they stand below, with why.
-        told = [line((f" {reason.partition(': ')[0]}", "failed"))] if reason else []
-        self.details([*told, *self._in_full(plan, state, names)])
+        blocking = [line((f" {reason.partition(': ')[0]}", "failed"))] if reason else []
+        self.details([*blocking, *self._in_full(plan, state, names)])
         self.says(*([line((f" {self._note}", "unknown"))] if self._note else []))
         if self._read_only:
             self.keys(line((" read only: this terminal cannot answer", "dim")))
@@ -270,7 +300,7 @@ class FailurePanel(Panel):
         if target := self.unsettled():
             lines.append(keyed("U", f"Settle {target}: ", ("say what became of it: done, failed or retry", "dim")))
         lines.append(keyed("T", "Shell: ", ("look yourself, on the target under the cursor", "dim")))
-        tail: list[Piece | str] = ["Abort: ", ("no more targets; then roll back or leave", "dim")]
+        tail: list[Piece | str] = ["Abort: ", ("then roll back or leave", "dim")]
         if len(names) > 1:
             tail.append(("   tab, space: choose some", "dim"))
         if self._state.stage in ("preflight", "waves"):
