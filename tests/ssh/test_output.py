@@ -151,9 +151,9 @@ def test_a_sequence_without_end_is_held_only_for_a_while():
 def test_hostile_text_costs_no_more_than_its_length():
     """64 kB of introducers without an end, in about the time that 64 kB of anything take."""
     for hostile in (b"\xc2\x90", b"\x1b]", b"\x1bP", b"\x1b[", b"\x1b ", b"\r"):
-        started = time.perf_counter()
+        started = time.process_time()
         Sanitiser().feed(hostile * 32_000, final=True)
-        assert time.perf_counter() - started < 1
+        assert time.process_time() - started < 1
 
 
 def test_one_line_of_foreign_text_is_short_and_safe():
