@@ -35,7 +35,7 @@ class AbortPanel(Panel):
         self._note = self._says = ""
         self.open()
         self.draw()
-        self.ask(" Why? (kept in the journal)", self._noted)
+        self.ask(" Why? (a few words, kept in the journal)", self._noted)
 
     def draw(self) -> None:
         """Say what would happen as things stand now."""
