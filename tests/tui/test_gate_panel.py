@@ -12,6 +12,7 @@ from canary_tui.domain import events as e
 from canary_tui.domain.fleet import Gate
 from canary_tui.domain.units import Duration
 from canary_tui.engine.control import Refused
+from canary_tui.tui.screens.help import usable_on
 from canary_tui.tui.screens.rollout import RolloutScreen
 from canary_tui.tui.widgets.gate_panel import GatePanel
 from canary_tui.tui.widgets.log_view import LogView
@@ -395,3 +396,14 @@ async def test_in_a_small_terminal_the_gate_says_that_it_scrolls(tmp_path):
         await shows(app, "[ and ] scroll", "line 0")
         await press(pilot, *["]"] * 9)
         await shows(app, "1 Looked")
+
+
+async def test_the_help_of_an_open_field_lists_no_key_that_would_be_typed_into_it(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded) as (app, pilot, _wire, panel):
+        await readable(panel)
+        await press(pilot, "A")
+        await until(lambda: panel.field.has_focus)
+        listed = {one.action.id for one in usable_on(app.screen)}
+        assert {"field.leave", "field.done"} <= listed
+        assert not {one for one in listed if one.startswith(("log.", "gate."))}

@@ -19,6 +19,7 @@ from textual.widgets import Static
 
 from canary_tui.tui.actions import ACTIONS, TITLES, Action, bindings, find_action, key_sign
 from canary_tui.tui.themes import NAMES
+from canary_tui.tui.widgets.footer import is_text
 
 _INDENT = 20
 _UNLISTED = {"app.palette", "app.interrupt"}
@@ -44,7 +45,8 @@ def usable_on(screen: Screen[object]) -> list[Usable]:
     keys: dict[str, list[str]] = {}
     active: dict[str, ActiveBinding] = {}
     for key, binding in screen.active_bindings.items():
-        if action := find_action(binding.binding.id):
+        action = find_action(binding.binding.id)
+        if action is not None and not is_text(screen, key):
             keys.setdefault(action.id, []).append(key)
             active[action.id] = binding
     return [Usable(action, tuple(keys[action.id]), active[action.id]) for action in ACTIONS if action.id in keys]

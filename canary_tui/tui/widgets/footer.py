@@ -38,12 +38,12 @@ def hints_of(screen: Screen[object]) -> list[Hint]:
     found: dict[str, Hint] = {}
     for key, active in screen.active_bindings.items():
         action = find_action(active.binding.id)
-        if action is not None and action.footer and action.id not in found and not _is_text(screen, key):
+        if action is not None and action.footer and action.id not in found and not is_text(screen, key):
             found[action.id] = Hint(action.footer, key_sign(key), active.binding.description, active.enabled)
     return sorted(found.values(), key=lambda hint: hint.rank)
 
 
-def _is_text(screen: Screen[object], key: str) -> bool:
+def is_text(screen: Screen[object], key: str) -> bool:
     """Whether the key goes into the field that is being typed into."""
     sign = key_sign(key)
     character = sign if len(sign) == 1 and sign.isascii() else key_to_character(key)
