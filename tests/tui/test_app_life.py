@@ -19,6 +19,7 @@ from canary_tui.tui.link import EngineLink
 from canary_tui.tui.picking import Picking, Row
 from canary_tui.tui.screens.prompts import LeaveScreen
 from canary_tui.tui.themes import NAMES
+from canary_tui.tui.widgets.footer import KeyBar
 
 
 async def started(app, pilot):
@@ -53,6 +54,25 @@ async def test_the_palette_finds_every_action_with_its_key_and_does_it(tmp_path)
         await shows(app, "Invert  (i)")
         await press(pilot, "down", "enter")
         await shows(app, "marked 18", "remaining 2")
+
+
+async def test_the_keys_below_a_dialog_are_grey_until_it_closes(tmp_path):
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "remaining 18")
+        bar = app.screen.query_one(KeyBar)
+
+        def are_grey() -> set[bool]:
+            grey = bar.get_component_rich_style("keybar--off").color
+            return {
+                segment.style.color == grey for segment in bar.render_lines(bar.size.region)[0] if segment.text.strip()
+            }
+
+        assert are_grey() == {False}
+        await press(pilot, "question_mark")
+        await shows(app, "Keys here")
+        await until(lambda: are_grey() == {True})
+        await press(pilot, "escape")
+        await until(lambda: are_grey() == {False})
 
 
 async def test_a_colon_in_the_filter_is_text(tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.segment import Segment
+from textual.app import App
 from textual.keys import key_to_character
 from textual.screen import Screen
 from textual.strip import Strip
@@ -77,8 +78,12 @@ class KeyBar(Widget):
     COMPONENT_CLASSES = {"keybar--key", "keybar--off"}  # noqa: RUF012  Textual's declaration
 
     def on_mount(self) -> None:
-        """Repaint whenever other keys become active."""
+        """Repaint whenever other keys become active, and when a dialog covers the screen or leaves it."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh(), immediate=True)
+        self.watch(self.screen, "stack_updates", self._covered, init=False)
+
+    def _covered(self) -> None:
+        self.refresh()
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
         """The only line."""
@@ -90,7 +95,11 @@ class KeyBar(Widget):
         plain = self.rich_style
         key_style = self.get_component_rich_style("keybar--key")
         off_style = self.get_component_rich_style("keybar--off")
+        # Below a dialog they still stand there, and do nothing.
+        app = self.screen.parent  # not self.app: that is whichever app paints now, where there are several
+        on_top = isinstance(app, App) and app.screen is self.screen
         yield Segment(" ", plain)
         for hint in hints:
-            yield Segment(hint.key, key_style if hint.enabled else off_style)
-            yield Segment(f" {hint.label}  ", plain if hint.enabled else off_style)
+            enabled = hint.enabled and on_top
+            yield Segment(hint.key, key_style if enabled else off_style)
+            yield Segment(f" {hint.label}  ", plain if enabled else off_style)
