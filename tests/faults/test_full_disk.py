@@ -22,7 +22,7 @@ LOUD = (
     + numbered_step("after", 10, 10, 0)
     + '\n[[waves]]\nname = "all"\nparallel = 2\n'
 )
-"""Some 1.2 MB for each of four targets, two at a time; in a log it is twice as much."""
+"""Some 1.2 MB for each of four targets, two at a time; in a log twice as much, for which the disk has no room twice."""
 COUNTS = {"loud": LINES, "after": 10}
 
 
@@ -37,7 +37,7 @@ def disk(tmp_path):
     """A disk of our own, and how to give it another size."""
     place = tmp_path / "disk"
     place.mkdir(mode=0o700)
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=9m,mode=0700", "tmpfs", place], capture_output=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=5m,mode=0700", "tmpfs", place], capture_output=True)
     if done.returncode:
         pytest.skip(f"nothing can be mounted here: {done.stderr.decode().strip()}")
 
