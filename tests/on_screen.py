@@ -109,19 +109,25 @@ class Terminal:
         while time.monotonic() < ends:
             self.pump(max(0.0, ends - time.monotonic()))
 
-    def hang_up(self) -> None:
-        """Close the terminal's window; the program and its engine end."""
+    @property
+    def pid(self) -> int:
+        return int(self._child.pid)
+
+    def hang_up(self) -> int | None:
+        """Close the terminal's window; the program and its engine end. Its exit code, None where it had ended."""
         child = self._child
         if child.closed:
-            return
+            return None
         child.ptyproc.fileobj.close()
         child.closed = child.ptyproc.closed = True  # else both close the number, which is somebody else's by then
         ends = time.monotonic() + 15
         with contextlib.suppress(ChildProcessError):
-            while not os.waitpid(child.pid, os.WNOHANG)[0]:
+            while not (ended := os.waitpid(child.pid, os.WNOHANG))[0]:
                 if time.monotonic() > ends:
                     os.kill(child.pid, 9)
                 time.sleep(0.02)
+            return os.waitstatus_to_exitcode(ended[1])
+        return None
 
     def ended(self, limit: float = LIMIT) -> int:
         """The exit code of a program that ends by itself."""

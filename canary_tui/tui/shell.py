@@ -23,6 +23,7 @@ from canary_tui.ssh import command
 from canary_tui.tui.terminal import one_line
 
 _ANSWER_WITHIN = 15.0
+_HEAR_WITHIN = 0.5
 _STDIN = 0
 
 
@@ -42,7 +43,7 @@ def visit(app: App[Any], target: PlannedTarget, ssh: str) -> None:
         _say(f"{target.name}{where}: your own ssh. exit, or Ctrl-D, goes back to the rollout.")
         try:
             words = command.shell(ssh, target.address, target.ssh, _proxy_jump)
-            code = subprocess.run(words, check=False).returncode
+            code = _run(words)
             trouble = f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}" if code else ""
         except (command.ResolveError, OSError) as error:
             trouble = str(error)
@@ -76,6 +77,39 @@ def lent(app: App[Any]) -> Iterator[None]:
         loop.call_later(0, take_back)
 
 
+def _run(words: list[str]) -> int:
+    """Run a program to its end and return its exit code; 0 where it was ended because we are told to end.
+
+    The loop hears of that only afterwards, and a terminal that is closed tells nobody but who leads its session.
+    """
+    process: subprocess.Popen[bytes] | None = None
+    told: list[int] = []
+
+    def pass_on(number: int, _: object) -> None:
+        told.append(number)
+        if process is not None:
+            process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGHUP, signal.SIGTERM)}
+    try:
+        process = subprocess.Popen(words)
+        for number in told[:1]:
+            process.send_signal(number)
+        while (code := _ended(process)) is None:
+            pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return 0 if told else code
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int | None:
+    """Its exit code, None if it still runs: another thread may hear of a signal, which this one then acts on."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(_HEAR_WITHIN)
+    return None
+
+
 def _proxy_jump(query: list[str]) -> str:
     """What ssh says about the way; it connects to nothing."""
     try:
@@ -92,8 +126,9 @@ def _proxy_jump(query: list[str]) -> str:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"canary-tui: {one_line(text)}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # the terminal is gone
+        sys.stderr.write(f"canary-tui: {one_line(text)}\n")
+        sys.stderr.flush()
 
 
 def _wait_for_a_key() -> None:

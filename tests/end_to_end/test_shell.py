@@ -127,3 +127,27 @@ def test_a_rollout_that_is_watched_has_shells_and_one_that_is_told_again_says_wh
         again.press("T")
         again.shows("no shell: this rollout has ended")
     assert shells(farm) == ["web-1"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_who_is_told_to_end_during_a_shell_ends_with_it(farm, state, number):
+    with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
+        start(screen)
+        screen.shows("GATE canary -> rest")
+        screen.press("T")
+        screen.until(lambda: shells(farm) == ["web-1"])
+        os.kill(screen.pid, number)
+        assert screen.ended() == 130
+        screen.until(lambda: [one.reason for one in told(state, e.EngineStopped)] == ["detached"])
+        screen.until(lambda: not farm.targets[0].sessions())
+        assert "Press a key" not in screen.text
+
+
+def test_a_terminal_that_is_closed_during_a_shell_leaves_nothing_behind(farm, state):
+    with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
+        start(screen)
+        screen.shows("GATE canary -> rest")
+        screen.press("T")
+        screen.until(lambda: shells(farm) == ["web-1"])
+        assert screen.hang_up() in (1, 130), "it ends by itself"
+    assert [one.reason for one in told(state, e.EngineStopped)] == ["detached"]
