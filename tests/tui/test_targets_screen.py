@@ -183,7 +183,7 @@ async def test_wider_terminals_show_more_columns_and_none_is_too_long(tmp_path, 
 async def test_the_columns_order_the_rows_and_the_title_says_which(tmp_path):
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
-        await press(pilot, "o", "O")
+        await press(pilot, "o", "O", "g")
         await shows(app, "TARGET↓")
         assert screen_lines(app)[3].startswith(">[ ] web-20")
 
@@ -216,3 +216,23 @@ async def test_ten_thousand_targets_are_filtered_while_typing(tmp_path):
         )
         await press(pilot, "enter", "G", "space")
         await shows(app, "marked 1", "remaining 9,999")
+
+
+async def test_sorting_keeps_the_cursor_on_its_target_and_in_sight(tmp_path):
+    async with opened(tmp_path, size=(80, 18)) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "j", "j")
+        await shows(app, ">[ ] web-3 ")
+        await press(pilot, "O")
+        await until(lambda: 0 <= screen_text(app).find("[ ] web-4 ") < screen_text(app).find(">[ ] web-3 "))
+        await press(pilot, "o", "O")
+        await shows(app, "TARGET↑", ">[ ] web-3 ")
+
+
+async def test_a_target_that_sorting_takes_out_of_the_list_leaves_the_cursor_on_a_row(tmp_path):
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "m")
+        await shows(app, "only marked   shown 2")
+        await press(pilot, "G", "space", "o")
+        await shows(app, "shown 1", ">[x] web-2 ")

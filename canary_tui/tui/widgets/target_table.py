@@ -228,10 +228,14 @@ class TargetTable(ScrollView, can_focus=True):
         self._sort()
 
     def _sort(self) -> None:
+        under_cursor = self.picking.shown[self.cursor : self.cursor + 1]
         key = self.ordered_by.sort_key if self.ordered_by is not None else None
         self.picking.sort(key, reverse=self.reverse)
         self.head.show(self._laid, self.ordered_by, reverse=self.reverse)
-        self.show_again(to_top=True)
+        self.show_again()
+        # Where only the marked are shown, one that has lost its mark is gone now.
+        for index in set(under_cursor).intersection(self.picking.shown):
+            self.cursor = self.picking.shown.index(index)
 
     # -- painting
 
