@@ -26,6 +26,7 @@ _PAUSES: dict[str, tuple[str, ExitCode]] = {
     "interrupted": ("it was stopped by the operator", ExitCode.INTERRUPTED),
     "terminated": ("the engine was told to end", ExitCode.INTERRUPTED),
 }
+_GOES_ON = "nothing is lost, and resume goes on with exactly the rest"
 _MOST_TOLD = 200
 
 
@@ -38,25 +39,23 @@ def exit_code(state: RolloutState, ended: Ended | None) -> ExitCode:
     return _PAUSES[state.paused][1] if state.paused else ExitCode.INTERRUPTED
 
 
-def verdict(state: RolloutState) -> Piece:
-    """The first line."""
+def verdict(state: RolloutState, *, demo: bool = False) -> Piece:
+    """The first line; of a `demo` nothing is left to go on with."""
     if state.verdict is not None:
         good = state.verdict == "succeeded" and state.exit_code == ExitCode.SUCCEEDED
         return f"{state.verdict.upper().replace('-', ' ')}: {state.reason}", "ok" if good else "failed"
     if state.paused is not None:
-        return (
-            f"PAUSED: {_PAUSES[state.paused][0]}; nothing is lost, and resume goes on with exactly the rest",
-            "unknown",
-        )
+        on = "the demo's servers end with this screen" if demo else _GOES_ON
+        return f"PAUSED: {_PAUSES[state.paused][0]}; {on}", "unknown"
     return "NOT ENDED", "dim"
 
 
-def report(watching: Watching, fleet_file: str) -> list[Line]:
+def report(watching: Watching, fleet_file: str, *, demo: bool = False) -> list[Line]:
     """The whole result, a line after the other; `fleet_file` is for the command that does it again."""
     plan, state = watching.plan, watching.state
     if plan is None:
         return [[("the journal is empty", "dim")]]
-    lines: list[Line] = [[verdict(state)], [(_about(plan, watching), "dim")]]
+    lines: list[Line] = [[verdict(state, demo=demo)], [(_about(plan, watching), "dim")]]
     for part in (
         _troubled(plan, state),
         _stops(watching),
@@ -64,7 +63,7 @@ def report(watching: Watching, fleet_file: str) -> list[Line]:
         _releases(plan, state),
         _excluded(plan),
         _waves(plan, state),
-        _left(watching),
+        _left(watching, demo=demo),
         _places(plan, watching, fleet_file),
     ):
         told = list(part)
@@ -181,11 +180,11 @@ def _waves(plan: Plan, state: RolloutState) -> Iterator[Line]:
         yield line
 
 
-def _left(watching: Watching) -> Iterator[Line]:
+def _left(watching: Watching, *, demo: bool) -> Iterator[Line]:
     """What a person still has to do."""
     state = watching.state
     rollout = shlex.quote(state.rollout or watching.directory.name)
-    if state.verdict is None:
+    if state.verdict is None and not demo:
         yield [("go on      ", "strong"), (resume_command(rollout), "plain")]
     mixed = [t.name for t in state.targets.values() if t.changed and t.rollback is None]
     other = [t.name for t in state.targets.values() if t.name not in set(mixed)]

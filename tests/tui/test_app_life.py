@@ -13,6 +13,7 @@ from recorded import Recorded
 from textual.content import Content
 from textual.widgets import Static
 
+from canary_tui.domain import events as e
 from canary_tui.errors import ExitCode
 from canary_tui.tui.keymap import Settings
 from canary_tui.tui.link import EngineLink
@@ -272,3 +273,18 @@ async def test_leaving_a_demo_promises_no_resume(tmp_path):
         await press(pilot, "ctrl+q")
         await shows(app, "The demo's servers end with this screen", "L Leave")
         assert "canary-tui resume" not in screen_text(app)
+
+
+@pytest.mark.parametrize("demo", [True, False])
+async def test_a_paused_demo_promises_no_resume_and_no_other_rollout_does_without(tmp_path, demo):
+    recorded = Recorded(tmp_path / "r").at_gate()
+    async with opened(tmp_path, engine=("--directory", str(recorded.directory)), demo=demo) as (app, pilot):
+        await started(app, pilot)
+        await shows(app, "GATE")
+        recorded.add(e.EngineStopped("interrupted"))
+        await shows(app, "PAUSED: it was stopped by the operator")
+        told = " ".join(screen_text(app).split())
+        assert ("the demo's servers end with this screen" in told) == demo
+        assert ("nothing is lost" in told) != demo
+        assert ("canary-tui resume" in told) != demo
+    recorded.close()

@@ -28,12 +28,15 @@ class ResultScreen(Screen[None]):
     CSS_PATH = "../rollout.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("result")
 
-    def __init__(self, watching: Watching, ended: Ended | None, *, live: bool, fleet_file: str) -> None:
+    def __init__(
+        self, watching: Watching, ended: Ended | None, *, live: bool, fleet_file: str, demo: bool = False
+    ) -> None:
         super().__init__()
         self._watching = watching
         self._code = exit_code(watching.state, ended)
         self._live = live
         self._fleet_file = fleet_file
+        self._demo = demo
         self._guard = KeyGuard()
         self._painted_at = float("inf")
 
@@ -42,7 +45,7 @@ class ResultScreen(Screen[None]):
         name = f"{plan.fleet} {plan.release} · result" if plan is not None else "result"
         yield TitleBar(name, f"exit code {self._code.value}")
         with VerticalScroll(id="result"):
-            lines = (line(*pieces) for pieces in report(self._watching, self._fleet_file))
+            lines = (line(*pieces) for pieces in report(self._watching, self._fleet_file, demo=self._demo))
             yield Static(Content("\n").join(lines), id="result-text", markup=False)
         yield KeyBar()
 

@@ -433,14 +433,19 @@ class RolloutScreen(LogKeys):
         from canary_tui.tui.screens.result import ResultScreen
 
         if self.watching.ended and not isinstance(self.app.screen, ResultScreen):
+            live, fleet_file = self.link is not None, self._fleet_file()
             self.app.push_screen(
-                ResultScreen(self.watching, self.ended, live=self.link is not None, fleet_file=self._fleet_file())
+                ResultScreen(self.watching, self.ended, live=live, fleet_file=fleet_file, demo=self._demo())
             )
 
     def _fleet_file(self) -> str:
         """The fleet file that the app was started with; a rollout that is only watched does not know its own."""
         options = getattr(self.app, "options", None)
         return str(getattr(options, "fleet", None) or "FLEET.toml")
+
+    def _demo(self) -> bool:
+        """The servers and the rollout's folder end with the program."""
+        return bool(getattr(getattr(self.app, "options", None), "demo", False))
 
     async def action_back(self) -> None:
         """Leave: back to where this was opened from, or out of the program; a live rollout asks first."""
