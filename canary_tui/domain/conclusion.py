@@ -83,10 +83,15 @@ def _undone(rolled_back: Sequence[TargetState], stuck: Sequence[TargetState]) ->
 
 
 def _unproven(plan: Plan, state: RolloutState) -> str:
-    tracks = {state.targets[name].steps.detail or "excluded" for name in plan.waves[state.wave].targets}
+    reasons = {_why_not(state.targets[name]) for name in plan.waves[state.wave].targets}
     return (
-        f"no canary ran every step ({', '.join(sorted(tracks))}), so nothing was tested; choose others, or --redeploy"
+        f"no canary ran every step ({', '.join(sorted(reasons))}), so nothing was tested; choose others, or --redeploy"
     )
+
+
+def _why_not(canary: TargetState) -> str:
+    track = canary.steps
+    return track.detail or ("a failed step was skipped" if track.skipped else track.outcome or "")
 
 
 def _left(targets: Sequence[TargetState]) -> str:

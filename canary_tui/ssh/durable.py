@@ -275,7 +275,7 @@ class _Followed:
         return self._report("unknown", f"{detail}; how it ended could not be learned")
 
     def _tell_lost(self, detail: str) -> None:
-        if not self._lost and self._started != "nothing was sent":
+        if not self._lost:
             self._lost = True
             self._watch.connection_lost(detail)
 

@@ -297,6 +297,21 @@ async def test_what_cannot_be_stopped_is_not_called_stopped(farm, line):
     assert (report.outcome, report.detail) == ("unreachable", "refused")
 
 
+async def test_a_step_that_waits_for_a_way_to_its_target_says_so(farm, line):
+    class Shut(DirectLine):
+        tries = 0
+
+        async def connection(self):
+            self.tries += 1
+            if self.tries == 1:
+                raise LinkError("refused", final=False)
+            return await line.connection()
+
+    seen = Seen()
+    report = await durable.execute(Shut(farm), request(b"true"), Bytes(), seen)
+    assert (report.outcome, seen.lost, seen.restored) == ("ok", ["refused"], 1)
+
+
 @pytest.mark.parametrize(
     ("script", "changes", "expected"),
     [

@@ -39,12 +39,18 @@ class WayOut:
 
 
 WAYS_OUT: tuple[WayOut, ...] = (
-    WayOut("R", "retry", "Retry", "only the failed step, only there", lambda _, target: unknown_phase(target) is None),
+    WayOut(
+        "R",
+        "retry",
+        "Retry",
+        "only the failed step, only there; the others go on",
+        lambda _, target: unknown_phase(target) is None,
+    ),
     WayOut(
         "K",
         "skip",
         "Skip the step",
-        "go on as if it had ended ok",
+        "as if it were ok; such a canary proves nothing",
         lambda _, target: unknown_phase(target) is None and target.probe == "ok",
     ),
     WayOut("E", "exclude", "Exclude", "nothing more there; it does not count as done", lambda _plan, _target: True),
