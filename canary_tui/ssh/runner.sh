@@ -221,6 +221,7 @@ take_lock() { # ROLLOUT WHO SINCE FROM: in $claim how that went, in $busy which 
         printf '%s\n' "$1 $2 $3" 2>/dev/null >"$folder/lock" || { rm -f "$folder/lock"; claim=room; return; }
     fi
     read_lock
+    if [ -z "$lock" ] && [ -e "$folder/lock" ]; then nap 0.2 20; read_lock; fi # made by somebody at this moment
     if [ "$lock" != "$1" ]; then
         if [ -e "$folder/lock" ]; then claim=held; else claim=room; fi
         return
@@ -264,7 +265,10 @@ unlock() { # ROLLOUT
     boot_id
     look_for own "$1"
     [ -z "$busy" ] || { say 'KEPT why=running'; return; }
-    drop_lock "$1" || { say 'KEPT why=failed'; return; }
+    if ! drop_lock "$1"; then
+        read_lock
+        [ "$lock" != "$1" ] || { say 'KEPT why=failed'; return; } # else a target that shares this folder was first
+    fi
     say UNLOCKED
 }
 

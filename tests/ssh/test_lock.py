@@ -44,13 +44,19 @@ def holder(host):
     return fields(host.answer("hello"))["lock"]
 
 
-async def asked(host, *words):
-    """What became of a claim, for several that ask at once: each with a nonce of its own."""
-    command = [host.shell, str(host.folder / "runner.sh"), "hello", secrets.token_hex(12), *map(str, words)]
+async def said_to(host, *words):
+    """An answer, for several that ask at once: each with a nonce of its own."""
+    op, *rest = map(str, words)
+    command = [host.shell, str(host.folder / "runner.sh"), op, secrets.token_hex(12), *rest]
     done = await asyncio.to_thread(
         subprocess.run, command, env=host.environment, capture_output=True, timeout=60, check=False
     )
-    return fields(done.stderr.decode())["claim"]
+    return done.stderr.decode()
+
+
+async def asked(host, *words):
+    """What became of a claim."""
+    return fields(await said_to(host, "hello", *words))["claim"]
 
 
 async def start(host, rollout, script):
@@ -308,6 +314,16 @@ async def test_of_many_that_want_a_free_lock_one_gets_it(host):
         said = await asyncio.gather(*(asked(host, name, WHO, 1) for name in names))
         assert sorted(said) == ["held", "held", "held", "ours"]
         host.answer("unlock", names[said.index("ours")])
+        assert holder(host) == "none"
+
+
+async def test_targets_that_share_a_folder_share_the_lock_of_their_rollout(host):
+    """As homes on a file server do: all take it at once, and all let go of it at once."""
+    for number in range(ROUNDS):
+        said = await asyncio.gather(*(asked(host, f"{number}", WHO, 1) for _ in range(6)))
+        assert said == ["ours"] * 6
+        left = await asyncio.gather(*(said_to(host, "unlock", f"{number}") for _ in range(6)))
+        assert [one.split()[2:] for one in left] == [["UNLOCKED"]] * 6
         assert holder(host) == "none"
 
 
