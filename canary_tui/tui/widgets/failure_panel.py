@@ -50,7 +50,7 @@ WAYS_OUT: tuple[WayOut, ...] = (
         "K",
         "skip",
         "Skip the step",
-        "as if it were ok; such a canary proves nothing",
+        "as if ok; such a canary proves nothing",
         lambda _, target: unknown_phase(target) is None and target.probe == "ok",
     ),
     WayOut("E", "exclude", "Exclude", "nothing more there; it does not count as done", lambda _plan, _target: True),
