@@ -110,7 +110,7 @@ def test_ctrl_c_at_an_ssh_that_hangs_ends_that_one_and_nothing_here(farm, state)
     assert told(state, e.StopRequested) == []
 
 
-def test_a_rollout_that_is_watched_has_shells_and_one_that_is_told_again_says_why_not(farm, state):
+def test_a_rollout_that_is_watched_has_shells_and_one_that_is_told_again_offers_none(farm, state):
     with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
         start(screen)
         screen.shows("GATE canary -> rest")
@@ -123,9 +123,10 @@ def test_a_rollout_that_is_watched_has_shells_and_one_that_is_told_again_says_wh
         answer_gate(screen, 3)
         screen.shows("SUCCEEDED")
     with Terminal(state, "replay") as again:
-        again.shows("T Shell", "succeeded")
-        again.press("T")
-        again.shows("no shell: this rollout has ended")
+        again.shows("v Result", "succeeded")
+        assert "T Shell" not in again.text
+        again.press("T", "v")
+        again.shows("exit code 0")
     assert shells(farm) == ["web-1"]
 
 

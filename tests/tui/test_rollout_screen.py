@@ -290,3 +290,16 @@ async def test_where_no_shell_can_be_had_the_key_says_so(tmp_path, monkeypatch, 
         await press(pilot, "T")
         await until(lambda: [one.message for one in app._notifications] == [said])
         assert wire.sent == []
+
+
+async def test_a_rollout_that_is_watched_offers_a_shell_until_it_has_ended(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded, (120, 24), read_only=True) as (app, pilot, _wire, _gate):
+        await shows(app, "T Shell", "read only")
+        recorded.add(e.Aborted(BY, "bad", rollback=False))
+        recorded.add(e.FinallyStarted("aborted", ()))
+        recorded.add(e.RolloutFinished("aborted", "aborted by maria (bad)", 3))
+        await shows(app, "exit code 3")
+        await press(pilot, "escape")
+        await shows(app, "v Result", "aborted")
+        assert "T Shell" not in screen_text(app)

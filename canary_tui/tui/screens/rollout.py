@@ -402,9 +402,7 @@ class RolloutScreen(LogKeys):
         name = self.failures.under_cursor() or self.targets.cursor
         if plan is None or name not in plan.targets:
             return
-        if self.link is None and self.watching.state.verdict is not None:
-            why = "no shell: this rollout has ended and is only told again; the target may be another by now"
-        elif ssh is None:
+        if ssh is None:
             why = "no shell: the ssh program is not installed here"
         else:
             why = self._visit(plan.targets[name], ssh)
@@ -474,6 +472,12 @@ def _can_stop(screen: RolloutScreen) -> bool:
     return screen.link is not None and not screen.link.gone and not screen.watching.ended
 
 
+def _can_visit(screen: RolloutScreen) -> bool:
+    """Of a rollout that is only told again the targets may be others by now."""
+    told_again = screen.link is None and screen.watching.state.verdict is not None
+    return screen.watching.plan is not None and not told_again
+
+
 def _some_panel(screen: RolloutScreen) -> bool:
     return any(panel.display for panel in screen.panels)
 
@@ -491,7 +495,7 @@ _CONDITIONS: dict[str, Callable[[RolloutScreen], bool]] = {
     "abort_back": lambda screen: screen.abort.display and screen.abort.can_roll_back(),
     "abort_leave": lambda screen: screen.abort.display and screen.abort.can_leave(),
     "abort_cancel": lambda screen: screen.abort.display and not screen.abort.asking,
-    "shell": lambda screen: screen.watching.plan is not None,
+    "shell": _can_visit,
     "ask_stop": lambda screen: _can_stop(screen) and not _some_panel(screen),
     "scroll_up": _some_panel,
     "scroll_down": _some_panel,
