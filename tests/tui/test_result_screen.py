@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import time
 
-from driving import nothing_is_read_yet, press, screen_text, shows, until
+from driving import nothing_is_read_yet, press, screen_lines, screen_text, shows, type_text, until
 from recorded import BY, Recorded, Stage, Wire, make_plan
 from test_gate_panel import waiting
 
@@ -14,6 +14,7 @@ from canary_tui.domain.units import Share
 from canary_tui.engine.control import Ended
 from canary_tui.tui.screens.result import ResultScreen
 from canary_tui.tui.screens.rollout import RolloutScreen
+from canary_tui.tui.widgets.log_pane import QueryField
 from canary_tui.tui.widgets.panel import GUARD
 
 
@@ -159,3 +160,52 @@ async def test_a_paused_rollout_that_an_engine_goes_on_with_shows_its_gate_and_n
         await shows(app, "a late line")
         recorded.add(e.EngineResumed(BY, True))
         await shows(app, "GATE canary", "A Approve")
+
+
+async def test_who_types_a_search_when_it_ends_goes_on_typing_and_is_told_in_one_line(tmp_path):
+    recorded = finished(tmp_path)
+    recorded.print("web-5", "the reason why")
+    async with waiting(recorded, (80, 30)) as (app, pilot, _, _gate):
+        await shows(app, "the reason why")
+        await press(pilot, "slash")
+        await type_text(pilot, "rea")
+        finish(recorded)
+        await shows(app, "SUCCEEDED: 5 of 6 targets", "v shows the result")
+        assert len([row for row in screen_lines(app) if "SUCCEEDED" in row and row.endswith("result")]) == 1
+        await type_text(pilot, "son v")
+        assert app.screen.query_one(QueryField).value == "reason v"
+        await press(pilot, "enter", "v")
+        await shows(app, "Not ok: 1 target", "exit code 5")
+        await press(pilot, "escape")
+        await shows(app, "the reason why", "v Result")
+        await until(lambda: "v shows the result" not in screen_text(app))
+
+
+async def test_who_reads_back_in_a_log_when_it_ends_reads_on_and_shows_the_result_by_its_key(tmp_path):
+    recorded = finished(tmp_path)
+    recorded.print("web-5", *(f"line {number}" for number in range(200)))
+    async with waiting(recorded, (80, 30)) as (app, pilot, _, _gate):
+        await shows(app, "line 199")
+        await press(pilot, "tab", "g")
+        await shows(app, "PAUSED", "line 0")
+        recorded.add(e.StopRequested("starting", BY))
+        recorded.add(e.EngineStopped("interrupted"))
+        await shows(app, "PAUSED: it was stopped by the operator", "v shows the result", "line 0")
+        await press(pilot, "j", "j")
+        assert isinstance(app.screen, RolloutScreen)
+        await press(pilot, "v")
+        await shows(app, "exit code 130", "canary-tui resume")
+
+
+async def test_a_result_that_was_kept_back_is_not_offered_once_an_engine_goes_on(tmp_path):
+    recorded = finished(tmp_path)
+    async with waiting(recorded, (80, 30)) as (app, pilot, _, _gate):
+        await shows(app, "wave 2 of 2")
+        await press(pilot, "ampersand")
+        recorded.add(e.EngineStopped("waiting"))
+        await shows(app, "PAUSED: it waits", "v shows the result")
+        recorded.add(e.EngineResumed(BY, True))
+        await until(lambda: "v shows the result" not in screen_text(app))
+        await press(pilot, "escape")
+        finish(recorded)
+        await shows(app, "Not ok: 1 target")

@@ -13,7 +13,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from canary_tui.domain.names import count
 from canary_tui.domain.plan import Plan, PlannedTarget
@@ -37,6 +37,7 @@ from canary_tui.tui.widgets.status_bar import StatusBar, ended_words
 from canary_tui.tui.widgets.stop_panel import StopPanel
 from canary_tui.tui.widgets.strip import HeatStrip
 from canary_tui.tui.widgets.target_list import TargetList
+from canary_tui.tui.widgets.toned import fit
 
 _FRAMES = 15
 _NEWS_EVERY, _TEXT_EVERY, _CLOCKS_EVERY = 3, 7, 15
@@ -86,6 +87,9 @@ class RolloutScreen(LogKeys):
         self._unseen = 0
         """Frames since all was shown."""
         self._told_result = False
+        self._kept_back = False
+        """It has ended, and the result waits for its key."""
+        self._banner_text = ""
         self._news = False
         """Something has happened since it was shown last."""
         self._unlisten: Callable[[], None] = lambda: None
@@ -162,6 +166,7 @@ class RolloutScreen(LogKeys):
         records = self.watching.poll()
         self._unseen += frames
         self._news = self._news or bool(records)
+        reading = self._reading()  # what is shown next may close the field
         if self.is_current:
             usual = _TEXT_EVERY if self.watching.at_work else _CLOCKS_EVERY
             if self._unseen >= (_NEWS_EVERY if self._news else usual):
@@ -169,12 +174,24 @@ class RolloutScreen(LogKeys):
             self.logs.flush()
         if self.watching.ended and not self._told_result:
             self._told_result = True
-            self.action_result()
+            self._tell_result(reading=reading)
         elif not self.watching.ended:
-            self._told_result = False
+            self._told_result = self._kept_back = False
         rests = not (self.watching.at_work or self._news or self.logs.busy)
         (self._frames.pause if rests else self._frames.resume)()
         (self._slow_frames.resume if rests else self._slow_frames.pause)()
+
+    def _reading(self) -> bool:
+        """Somebody types, or reads a log away from its end: the next key is not meant for another screen."""
+        return isinstance(self.app.focused, Input) or not self.logs.view.window.follow
+
+    def _tell_result(self, *, reading: bool) -> None:
+        """Show how it ended; who is `reading` is told in a line, and shows it by its key."""
+        self._kept_back = reading
+        if reading:
+            self._show_all()
+        else:
+            self.action_result()
 
     def _show_all(self) -> None:
         self._news, self._unseen = False, 0
@@ -186,11 +203,22 @@ class RolloutScreen(LogKeys):
         self._show_panels()
 
     def _show_banner(self) -> None:
-        text = self.watching.broken or self._gone()
-        banner = self.banner
-        if banner.display != bool(text):
-            banner.display = bool(text)
-            banner.update(Content(one_line(text)))
+        trouble = self.watching.broken or self._gone()
+        text = one_line(trouble or self._result_line())
+        if text != self._banner_text:
+            self._banner_text = text
+            self.banner.display = bool(text)
+            self.banner.set_class(not trouble, "-ended")
+            self.banner.update(Content(text))
+
+    def _result_line(self) -> str:
+        """How it ended, cut to one line with the key that shows all of it; "" once that was shown."""
+        if not (self._kept_back and self.watching.ended):
+            return ""
+        from canary_tui.tui.reporting import verdict
+
+        key = "  v shows the result"
+        return fit(verdict(self.watching.state, demo=self._demo())[0], self.size.width - 2 - len(key)) + key
 
     def _gone(self) -> str:
         """What to do without an engine; "" while there is one, or where the app says it over every screen."""
@@ -431,6 +459,8 @@ class RolloutScreen(LogKeys):
         from canary_tui.tui.screens.result import ResultScreen
 
         if self.watching.ended and not isinstance(self.app.screen, ResultScreen):
+            self._kept_back = False
+            self._news = True
             live, fleet_file = self.link is not None, self._fleet_file()
             self.app.push_screen(
                 ResultScreen(self.watching, self.ended, live=live, fleet_file=fleet_file, demo=self._demo())
