@@ -230,8 +230,9 @@ def _start_step(state: RolloutState, event: e.StepStarted, at: float) -> None:
         _require(target.wave <= state.wave, "its wave has not started")
     else:
         _require((target.rollback if phase == "rollback" else target.finally_) is not None, f"{phase} has not begun")
-    running = Running(phase, event.step, event.attempt, event.execution, at)
     changes = phase == "steps" and not isinstance(plan.steps[event.step], HttpStep)
+    first = changes and not target.changed
+    running = Running(phase, event.step, event.attempt, event.execution, at, first=first)
     target = replace(target, running=running, changed=target.changed or changes, unconfirmed=False)
     target = replace(target, started_at=target.started_at or at, holding=phase == "steps")
     target = replace(target, locked=target.locked or bool(state.breaks))  # by whom locks are taken with each start
@@ -261,7 +262,7 @@ def _finish_step(state: RolloutState, event: e.StepFinished, at: float) -> None:
     ended_at = at if phase == "steps" and track.outcome is not None else target.ended_at
     target = replace(target.with_track(phase, track), running=None, ended_at=ended_at)
     if event.fenced:  # what was learned of it before is void: its lock must be taken again first
-        target = replace(target, probe="failed", locked=False)
+        target = replace(target, probe="failed", locked=False, changed=target.changed and not running.first)
     _put(state, replace(target, holding=target.holding and target.steps.outcome is None))
 
 

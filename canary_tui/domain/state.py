@@ -27,6 +27,8 @@ class Running:
     cancelling: bool = False
     lost: str = ""
     """Why the connection is gone, while it is."""
+    first: bool = False
+    """Nothing was changed on the target before it, so if it is refused there, nothing is."""
 
 
 @dataclass(frozen=True, slots=True)

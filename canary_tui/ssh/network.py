@@ -103,7 +103,7 @@ class SshRemote:
             claimed = request.claim is not None  # from here on the lock may be ours, whatever we come to hear of it
             async with asyncio.timeout(request.timeout):
                 runner = await self._meet(request.claim)
-                if refusal := _refused(runner):
+                if request.claim and (refusal := _refused(runner)):
                     return self._told(refusal)
                 found = await self._look(request)
         except LinkError as error:

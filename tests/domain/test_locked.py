@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from canary_tui.domain import events as e
 from canary_tui.domain import schedule
 from canary_tui.domain.fleet import RunStep, Ssh
@@ -14,8 +16,7 @@ REACHED = (e.ProbeStarted("a"), e.TargetProbed("a", "ok", "boot", "1"))
 RETRY = e.FailureTreated(("a",), "retry", ME)
 
 
-def let_go_of(*events: e.Event) -> list[schedule.Unlock]:
-    """What is to be unlocked after these and an abort."""
+def folded(*events: e.Event) -> tuple[Plan, RolloutState]:
     plan = Plan(
         "shop",
         "2",
@@ -28,6 +29,12 @@ def let_go_of(*events: e.Event) -> list[schedule.Unlock]:
     state = RolloutState()
     for event in (e.RolloutStarted("r", plan, ME, attended=True, version="0"), *events):
         apply(state, e.Record(state.seq + 1, state.at + 1, event))
+    return plan, state
+
+
+def let_go_of(*events: e.Event) -> list[schedule.Unlock]:
+    """What is to be unlocked after these and an abort."""
+    plan, state = folded(*events)
     if state.ending is None:
         apply(state, e.Record(state.seq + 1, state.at + 1, e.Aborted(ME, "", rollback=False)))
         apply(state, e.Record(state.seq + 1, state.at + 1, e.FinallyStarted("aborted", ())))
@@ -45,7 +52,8 @@ def test_a_lock_that_a_probe_took_is_not_forgotten_when_the_next_does_not_get_th
 
 
 def test_a_lock_that_a_start_took_back_is_let_go_of():
-    lost = (e.StepStarted("a", "steps", 0, 1, "x"), e.StepFinished("a", "x", "failed", fenced=True))
+    changed = (e.StepStarted("a", "steps", 0, 1, "w"), e.StepFinished("a", "w", "failed"), RETRY)
+    lost = (*changed, e.StepStarted("a", "steps", 0, 1, "x"), e.StepFinished("a", "x", "failed", fenced=True))
     undo = (
         e.EngineStopped("interrupted"),
         e.EngineResumed(ME, True, ("other",)),
@@ -57,3 +65,15 @@ def test_a_lock_that_a_start_took_back_is_let_go_of():
     )
     assert let_go_of(*REACHED, e.WaveStarted(0), *lost) == []
     assert let_go_of(*REACHED, e.WaveStarted(0), *lost, *undo) == [schedule.Unlock("a")]
+
+
+def test_a_start_that_was_refused_has_changed_nothing():
+    """Who has the lock by then may have; to go back to what was there before would undo that."""
+    start, refused = e.StepStarted("a", "steps", 0, 1, "x"), e.StepFinished("a", "x", "failed", fenced=True)
+    again = (RETRY, e.ProbeStarted("a"), e.TargetProbed("a", "ok", "boot", "3"))
+    begun = (*REACHED, e.WaveStarted(0))
+    _, state = folded(*begun, start, refused, *again)
+    assert (state.targets["a"].changed, state.targets["a"].previous) == (False, "3")
+    failed = (start, e.StepFinished("a", "x", "failed"), RETRY)
+    _, state = folded(*begun, *failed, e.StepStarted("a", "steps", 0, 1, "y"), replace(refused, execution="y"), *again)
+    assert (state.targets["a"].changed, state.targets["a"].previous) == (True, "1")

@@ -203,6 +203,7 @@ async def test_who_only_looks_is_told_who_holds_the_lock_and_takes_nothing(farm,
     other = await looker.probe(ProbeRequest(claim=Claim("other", "bob@desk", 1)))
     assert (other.outcome, other.locked) == ("failed", False)
     assert other.detail == f"{said}; let it end, or --break-lock it"
+    assert (await looker.probe(ProbeRequest("echo 2.1"))).release == "2.1", "who was refused may still look"
     assert (await looker.unlock("other")).released
     assert (await looker.probe(ProbeRequest())).holder is not None
     assert (await remote.unlock(claim.rollout)).released
