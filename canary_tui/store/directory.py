@@ -107,8 +107,9 @@ def check_folder(path: Path) -> None:
 def new_rollout(state_dir: Path, fleet: str, now: float) -> RolloutDirectory:
     """A new directory for a rollout that starts at `now`, with its folders, durable before it is returned."""
     stamp = time.strftime(_STAMP, time.gmtime(now))
+    fraction = f"{int(now % 1 * 0x1000):03x}"  # in the order of their names, those of one second are in that of time
     for _ in range(100):
-        path = state_dir / "rollouts" / f"{stamp}-{safe_name(fleet)}-{secrets.token_hex(4)}"
+        path = state_dir / "rollouts" / f"{stamp}-{safe_name(fleet)}-{fraction}{secrets.token_hex(3)[:5]}"
         with contextlib.suppress(FileExistsError):
             path.mkdir(mode=0o700)
             break

@@ -71,6 +71,8 @@ def test_a_rollout_is_named_after_time_and_fleet(tmp_path):
     assert one.path.stat().st_mode & 0o777 == 0o700
     many = {new_rollout(state, "shop", NOW).id for _ in range(50)}
     assert len(many) == 50
+    in_order = [new_rollout(state, "shop", NOW + tenth / 10).id for tenth in range(10)]
+    assert in_order == sorted(in_order)
     odd = new_rollout(state, "../odd name", NOW)
     assert odd.path.parent == state / "rollouts"
     assert [one.id for one in rollouts(state, "../odd name")] == [odd.id]
