@@ -434,7 +434,10 @@ supervise() { # TIMEOUT CAP DIGEST ROLLOUT. stdin: the payload. stdout: the foll
 }
 
 conclude() { # RECORD: in place, in space that we have; then one rename publishes it
-    until printf '%-319s\n%-255s\n' "$identity" "$1" 1<>"$run.$$" && mv -f "$run.$$" "$run.exit"; do sleep 2; done
+    until printf '%-319s\n%-255s\n' "$identity" "$1" 1<>"$run.$$" && mv -f "$run.$$" "$run.exit"; do
+        [ -d "$runs" ] || exit # nobody will ever look for it
+        sleep 2
+    done
     printf 'done\n'
 }
 
@@ -466,13 +469,19 @@ stand_by() { # TIMEOUT CAP: hold the limits, and beat time for the follower whil
             [ "$size" -gt "$2" ] && overrun output-cap
         fi
         # Without its supervisor a command is still held to its limits, as long as it lives.
-        read_go
-        alive "$go_pid" "$go_start" "$go_boot" || child_alive || exit 0
+        remember
+        alive "$go_pid" "$go_start" "$go_boot" || alive "$c_pid" "$c_start" "$c_boot" || exit 0
     done
 }
 
+remember() { # who is at work, as it was last seen where somebody has emptied the folder since: the limits hold all the same
+    [ ! -e "$run.go" ] || read_go
+    [ ! -e "$run.child" ] || read_child
+}
+
 overrun() { # WHY
-    child_alive || return
+    remember
+    alive "$c_pid" "$c_start" "$c_boot" || return
     printf '%s\n' "$1" >"$run.why"
     stop_group 5
     exit 0

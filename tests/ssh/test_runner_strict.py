@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pathlib
 import shutil
 import subprocess
+import time
 
 import pytest
 from test_runner import DIGEST, Host
@@ -42,6 +44,38 @@ def test_a_step_that_left_something_of_its_group_alive_is_not_called_gone(host):
         subprocess.run(["kill", "-KILL", child.read_text().strip()], check=True)
     # In a container nobody may bury it: a zombie is gone, too.
     assert host.answer("cancel", "a1", 1) == "STATE done rc=0 why=exit"
+
+
+def test_a_step_is_held_to_its_limit_and_nothing_stays_when_the_folder_is_emptied_meanwhile(host):
+    script = b"echo $$ >pid; while :; do sleep 0.1; done\n"
+    words = [host.shell, str(host.folder / "runner.sh"), "run", "N1", "a1", "300", "0", DIGEST]
+    pid, began = host.folder.parent / "pid", time.monotonic()
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=host.environment,
+        cwd=host.folder.parent,
+    ) as runner:  # fmt: skip
+        runner.stdin.write(b"0 %d\n%s" % (len(script), script))
+        runner.stdin.flush()
+        # Once a second it looks who is at work.
+        until(lambda: pid.exists() and pid.read_text() and time.monotonic() > began + 2)
+        shutil.rmtree(host.folder / "runs")
+        until(lambda: gone(int(pid.read_text())))
+        runner.stdin.close()
+        runner.wait(10)
+
+
+def until(condition):
+    deadline = time.monotonic() + 15
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def gone(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def test_a_file_is_not_written_through_a_link(host, tmp_path):
