@@ -175,7 +175,7 @@ class Hand:
 
     def _asks(self) -> bool:
         """The field to search in is open, and empty."""
-        return any(row.endswith("│ /") for row in self.terminal.screen.rows)
+        return any(row.partition("│ ")[2].startswith("/ text to find") for row in self.terminal.screen.rows)
 
     def _listed(self) -> list[str]:
         """The visible names of the list, from the top."""
