@@ -212,15 +212,16 @@ def test_a_holder_that_is_known_to_have_ended_is_taken_over_without_asking(farm,
 
 def test_a_lock_that_could_not_be_let_go_of_is_named_and_changes_no_verdict(tmp_path):
     with Farm(tmp_path / "own", 2, net=56) as own:
-        stop = f"[[finally]]\nlocal = '[ $TARGET != web-2 ] || kill -9 {own.targets[1].listener}'\n"
+        waits = f"[ $TARGET != web-2 ] || until [ -e {tmp_path}/cut-off ]; do sleep 0.1; done"
+        stop = f"[[finally]]\nlocal = '{waits}'\n"
         with Controller(own, tmp_path / "left", BODY.format() + stop, {}) as controller:
             for target in own.targets:
                 (target.home / "go").touch()
             assert controller.run().wait() == 4, controller.said()
             resumed = controller.resume("--approve-with", controller.approval(), "--json")
             until(lambda: any(isinstance(record.event, e.FinallyStarted) for record in controller.records), 60)
-            for target in own.targets[1:]:
-                target.kill_sessions()
+            own.stop_target(own.targets[1])
+            (tmp_path / "cut-off").touch()
             assert resumed.wait() == 0, controller.said()
             state = controller.rollout()
             assert state.verdict == "succeeded"
