@@ -76,6 +76,7 @@ class Engine:
         self._work: asyncio.Task[None] | None = None
         self._preflight: asyncio.Task[None] | None = None
         self._reader: asyncio.StreamReader | None = None
+        self._front_lost = False
         self._asker = _Asker(self._tell)
         self._progress: dict[str, Progress] = {}
         self._size = 0
@@ -110,11 +111,12 @@ class Engine:
             os._exit(128 + signal.SIGTERM)
 
     async def _leave(self) -> None:
+        self._front_lost = True
         self._asker.give_up()
         if self._preflight is not None:
             self._preflight.cancel()
         if self._work is not None:
-            if self._rollout is not None and not self._work.done():
+            if self._rollout is not None:
                 self._rollout.submit(e.FrontLost())
             await asyncio.wait({self._work})
 
@@ -218,6 +220,8 @@ class Engine:
 
     def _began(self, rollout: Rollout) -> None:
         self._rollout = rollout
+        if self._front_lost:
+            rollout.submit(e.FrontLost())
 
     # What the loop tells
 

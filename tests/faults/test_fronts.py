@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 from engines import Controller, all_ok, until
 from farm import Farm, available
-from fronts import Front, plan_of
+from fronts import ANN, Front, plan_of
 from oracle import marks, numbered_step
 
 from canary_tui.domain import events as e
+from canary_tui.engine.control import Start
+from canary_tui.errors import ExitCode
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
 KILLS = int(os.environ.get("CANARY_TUI_KILLS", "8"))
@@ -103,6 +105,16 @@ def test_a_front_that_is_stopped_holds_up_nothing(farm, tmp_path):
             until(lambda: is_gone(engine), 30, "the engine ends")
         assert not kinds(controller, e.GateApproved)
         finish(controller)
+
+
+async def test_a_front_that_dies_while_its_rollout_is_opened_leaves_no_engine_that_waits_for_nobody(farm, tmp_path):
+    with Controller(farm, tmp_path / "here", BODY, LINES) as controller:
+        async with Front(controller.state) as one:
+            await one.send(Start(plan_of(controller.fleet, "1.1"), ANN))
+            one.hang_up()
+            assert await one.exited() == ExitCode.INTERRUPTED
+        assert len(kinds(controller, e.FrontLost)) == 1
+        assert controller.rollout().paused == "detached"
 
 
 async def test_a_front_that_reads_nothing_is_obeyed(farm, tmp_path):
