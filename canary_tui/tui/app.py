@@ -28,6 +28,7 @@ from canary_tui.errors import ExitCode
 from canary_tui.store.directory import resume_command
 from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keymap import Settings, load_settings
+from canary_tui.tui.mending import mend
 from canary_tui.tui.screens.help import ActionCommands, HelpScreen
 from canary_tui.tui.screens.prompts import LeaveScreen, QuestionScreen
 from canary_tui.tui.terminal import (
@@ -117,6 +118,7 @@ class CanaryApp(App[ExitCode]):
     ]
 
     def __init__(self, options: AppOptions, settings: Settings | None = None) -> None:
+        mend()
         super().__init__(ansi_color=None if options.colour else True)
         self.animation_level = "none"
         self.options = options

@@ -37,7 +37,7 @@ from canary_tui.tui.widgets.status_bar import StatusBar, ended_words
 from canary_tui.tui.widgets.stop_panel import StopPanel
 from canary_tui.tui.widgets.strip import HeatStrip
 from canary_tui.tui.widgets.target_list import TargetList
-from canary_tui.tui.widgets.toned import fit
+from canary_tui.tui.widgets.toned import Tones, fit
 
 _FRAMES = 15
 _NEWS_EVERY, _TEXT_EVERY, _CLOCKS_EVERY = 3, 7, 15
@@ -111,6 +111,7 @@ class RolloutScreen(LogKeys):
         self.panels: tuple[Panel, ...] = (self.gate, self.failures, self.abort, self.stopping)
 
     def compose(self) -> ComposeResult:
+        yield Tones()
         yield self.status
         yield self.banner
         yield self.strip

@@ -56,10 +56,19 @@ def pieces_width(pieces: Iterable[Piece]) -> int:
     return sum(cell_len(text) for text, _ in pieces)
 
 
-class Toned(Widget):
-    """A widget that draws itself row by row; subclasses say which pieces a row has."""
+class Tones(Widget):
+    """The tones of a screen, which has one of it, unseen.
+
+    Were they every widget's own, each change of the focus would match twenty more nodes a widget with all rules.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"tone--{tone}" for tone in TONES}
+    DEFAULT_CSS = "Tones { display: none; }"
+
+
+class Toned(Widget):
+    """A widget that draws itself row by row; subclasses say which pieces a row has. Its screen has `Tones`."""
+
     ALLOW_SELECT = False
     _looks: dict[str, Style] | None = None
     """The widget's own style (as "") and the tones, as far as they were asked for since the last refresh."""
@@ -76,10 +85,11 @@ class Toned(Widget):
         """A tone's style, to be laid over the widget's own."""
         style = self._kept.get(name)
         if style is None:
-            # A partial style has no background to blend a translucent colour with; a whole one would hide the row's.
-            blended = self.get_component_rich_style(f"tone--{name}")
-            partial = self.get_component_rich_style(f"tone--{name}", partial=True)
-            style = self._kept[name] = partial + Style(color=blended.color)
+            styles = self.screen.query_exactly_one(Tones).get_component_styles(f"tone--{name}")
+            style = styles.partial_rich_style
+            if styles.has_rule("color"):  # translucent ones let this widget's background through
+                style += Style(color=(self.background_colors[1] + styles.color).rich_color)
+            self._kept[name] = style
         return style
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
@@ -101,11 +111,16 @@ class Toned(Widget):
         """One row of exactly `width` cells; `over` is a tone laid over all of it."""
         base = self.rich_style
         top = self.tone(over) if over else None
-        segments = []
+        segments, room = [], width
         for text, tone in pieces:
             style = base + self.tone(tone)
             if top is not None:
                 # What was searched for stays visible on the row of the cursor, too.
                 style = base + top + self.tone(tone) if tone == "hit" else style + top
             segments.append(Segment(one_line(text), style))
-        return Strip(segments).adjust_cell_length(width, base + top if top else base)
+            room -= segments[-1].cell_length
+        if room < 0:
+            return Strip(segments, width - room).crop(0, width)
+        # One strip and no more: to make one is dear, and most rows of a paint are made here.
+        segments.append(Segment(" " * room, base + top if top else base))
+        return Strip(segments, width)
