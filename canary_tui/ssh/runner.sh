@@ -451,15 +451,12 @@ meet_other() { # DIGEST: the start has happened before; follow that one, if it w
 
 stand_by() { # TIMEOUT CAP: hold the limits, and beat time for the follower while it listens
     trap : PIPE
-    clock; began=$now beaten=$now looked=$now ticks=0 pause=0.05 hundredths=5
+    clock; began=$now beaten=$now looked=$now pause=0.15 hundredths=15
     while :; do
         nap "$pause" "$hundredths"
         if [ "$pause" != 1 ]; then
             if [ $((now - beaten)) -ge 400 ]; then beaten=$now word=beat; else word=tick; fi
-            ticks=$((ticks + 1))
-            if ! printf '%s\n' "$word"; then pause=1 hundredths=100
-            elif [ "$ticks" -eq 20 ]; then pause=0.15 hundredths=15
-            fi
+            printf '%s\n' "$word" || { pause=1 hundredths=100; }
         fi
         if [ "$1" -gt 0 ] && [ $((now - began)) -ge "$1" ]; then overrun timeout; fi
         [ $((now - looked)) -ge 100 ] || continue
