@@ -96,6 +96,7 @@ class Link:
         self.target = target
         self.address = target.address
         self.sudo: SudoPrefix | None = None
+        self._endpoint: Endpoint | None = None
         self._access = access
         self._kept = _Kept(self._open)
 
@@ -106,6 +107,11 @@ class Link:
     def drop(self, connection: SSHClientConnection) -> None:
         """Forget a connection that proved dead."""
         self._kept.drop(connection)
+
+    async def turn(self) -> Callable[[], None]:
+        """Wait until something may be begun there. Known once `connection()` has returned."""
+        assert self._endpoint is not None
+        return await self._access.shared.turn(self._endpoint)
 
     def wrap(self, words: str) -> tuple[str, bytes]:
         """The command line for plain words under the target's sudo, and what its standard input begins with.
@@ -123,7 +129,7 @@ class Link:
             endpoint = await self._access.resolver.resolve(self.target)
         except ResolveError as error:
             raise LinkError(str(error), final=True) from None
-        self.address = endpoint.address
+        self.address, self._endpoint = endpoint.address, endpoint
         connection = await self._access.connect(endpoint, self.target.name)
         user = user_of(self.target.ssh.sudo)
         if user is not None and self.sudo is None:

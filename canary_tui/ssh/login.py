@@ -18,6 +18,7 @@ from canary_tui.ssh.hostkeys import Decision, HostKeys, HostNames, fingerprint, 
 from canary_tui.ssh.keyring import Identity, Keyring, Passwords, Questions, pairs_for
 from canary_tui.ssh.known_hosts import KnownHosts, remember
 from canary_tui.ssh.output import Redactor, one_line
+from canary_tui.ssh.pace import Pace
 from canary_tui.ssh.resolve import Endpoint
 
 HANDSHAKES_AT_ONCE = 32
@@ -44,6 +45,7 @@ class Shared:
         self.keyring = Keyring(self.questions)
         self.passwords = Passwords(self.questions)
         self.sudo_passwords = Passwords(self.questions)
+        self._pace = Pace()
         self._handshakes = Handshakes()
         self._all = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self._by_address: dict[tuple[str, int], asyncio.Semaphore] = {}
@@ -55,7 +57,19 @@ class Shared:
             (endpoint.host, endpoint.port), asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS)
         )
         async with at_address, self._all:
-            yield self._handshakes
+            begun = await self.turn(endpoint)
+            try:
+                yield self._handshakes
+            finally:
+                begun()
+
+    async def turn(self, endpoint: Endpoint) -> Callable[[], None]:
+        """Wait until something may be begun there; what is returned is to be called once it has begun."""
+        return await self._pace.turn() if endpoint.here and self.questions.attended else _nothing
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""
 
 
 class Login:
