@@ -52,7 +52,7 @@ class Hand:
         """Moves that asked for nothing: at the end of the list."""
         self._odd = random.Random(7)
 
-    def wander(self, until: Callable[[], object], seconds: float = 600.0) -> None:
+    def wander(self, until: Callable[[], object], seconds: float = 120.0) -> None:
         """Press until something is so."""
         deadline = time.perf_counter() + seconds
         while not until():

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import measuring
 from at_the_screens import Rolled, rolled_out
@@ -278,9 +278,15 @@ def _print_watched(title: str, rows: list[list[str]], back: bool) -> None:
 
 
 def _print_stages(presses: list[Press]) -> None:
-    stages = list(dict.fromkeys(press.stage for press in presses))
-    rows = [[stage, *latencies([press for press in presses if press.stage == stage])] for stage in stages]
-    print(f"{measuring.table(['pressed during', *LATENCIES], [*rows, ['all', *latencies(presses)]])}\n", flush=True)
+    rows = [["all", *latencies(presses)]]
+    rows += [[f"in {stage}", *latencies(some)] for stage, some in _grouped(presses, lambda press: press.stage)]
+    rows += [[f"key {key}", *latencies(some)] for key, some in _grouped(presses, lambda press: press.key)]
+    print(f"{measuring.table(['pressed', *LATENCIES], rows)}\n", flush=True)
+
+
+def _grouped(presses: list[Press], word: Callable[[Press], str]) -> list[tuple[str, list[Press]]]:
+    words = dict.fromkeys(map(word, presses))
+    return [(one, [press for press in presses if word(press) == one]) for one in words]
 
 
 _HEAD = re.compile(rb"\S+ \S+ (out|--)([|+]) ")
