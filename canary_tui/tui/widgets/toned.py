@@ -121,6 +121,6 @@ class Toned(Widget):
             room -= segments[-1].cell_length
         if room < 0:
             return Strip(segments, width - room).crop(0, width)
-        # One strip and no more: to make one is dear, and most rows of a paint are made here.
-        segments.append(Segment(" " * room, base + top if top else base))
+        if room:
+            segments.append(Segment(" " * room, base + top if top else base))
         return Strip(segments, width)
