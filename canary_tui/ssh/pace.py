@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
 """Logins and starts of steps under way at once on this machine's own servers."""
-PATIENCE = 1.0
+PATIENCE = 0.5
 """Seconds until something counts as begun in any case: what waits for something else takes no processor."""
 
 

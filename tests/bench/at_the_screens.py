@@ -122,8 +122,10 @@ def _roll(hand: Hand, *, gate: bool) -> float:
     if gate:
         hand.wander(hand.gate_is_open)
         _approve(hand)
-    hand.wander(lambda: hand.stage() == "result")
+    hand.wander(lambda: hand.stage() == "result" or "v shows the result" in said.text)
     wall = time.perf_counter() - started
+    if hand.stage() != "result":  # the end came while something was typed
+        hand.press("v", lambda: hand.stage() == "result")
     reading = time.perf_counter() + _READING
     hand.wander(lambda: time.perf_counter() > reading)
     return wall
