@@ -12,6 +12,7 @@ from asyncssh.connection import SSHClientConnection
 from canary_tui.domain.plan import PlannedTarget
 from canary_tui.engine.remote import Asker, Question
 from canary_tui.ssh.command import ResolveError, is_user
+from canary_tui.ssh.handshake import KEEPALIVE_INTERVAL
 from canary_tui.ssh.hostkeys import HostKeyError
 from canary_tui.ssh.login import LinkError, Login, Shared
 from canary_tui.ssh.output import Redactor, one_line
@@ -20,6 +21,8 @@ from canary_tui.ssh.sudo import CHECK, SudoPrefix, needs_password, user_of
 
 __all__ = ["Access", "Link", "LinkError"]
 
+RESTING_INTERVAL = 30.0
+"""Seconds between questions whether a server is still there on which nothing is under way."""
 _CLOSE_WITHIN = 2.0
 _SUDO_WITHIN = 20.0
 
@@ -64,8 +67,8 @@ class _Kept:
         self._opening: asyncio.Task[SSHClientConnection] | None = None
 
     async def connection(self) -> SSHClientConnection:
-        if self._connection is not None and not self._connection.is_closed():
-            return self._connection
+        if self.alive is not None:
+            return self.alive
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(_seen)
@@ -74,6 +77,16 @@ class _Kept:
     async def _open(self) -> SSHClientConnection:
         self._connection = await self._open_one()
         return self._connection
+
+    @property
+    def alive(self) -> SSHClientConnection | None:
+        """The connection as it is, None where there is none."""
+        return None if self._connection is None or self._connection.is_closed() else self._connection
+
+    def let_go(self) -> Coroutine[Any, Any, None]:
+        """Forget the connection at once: who needs one from here on makes another. To be awaited, or be a task."""
+        connection, self._connection = self._connection, None
+        return close_connection(connection)
 
     def drop(self, connection: SSHClientConnection) -> None:
         connection.abort()
@@ -84,9 +97,7 @@ class _Kept:
         if self._opening is not None and not self._opening.done():
             self._opening.cancel()
             await asyncio.wait([self._opening])
-        if self._connection is not None:
-            await close_connection(self._connection)
-            self._connection = None
+        await self.let_go()
 
 
 class Link:
@@ -97,12 +108,29 @@ class Link:
         self.address = target.address
         self.sudo: SudoPrefix | None = None
         self._endpoint: Endpoint | None = None
+        self._rests = False
         self._access = access
         self._kept = _Kept(self._open)
 
     async def connection(self) -> SSHClientConnection:
         """The living connection, made if there is none; LinkError if none can be made."""
-        return await self._kept.connection()
+        connection = await self._kept.connection()
+        if self._rests:
+            self._rests = False
+            connection.set_keepalive(KEEPALIVE_INTERVAL)
+        return connection
+
+    def rest(self) -> bool:
+        """Nothing is under way there: ask less often whether it is still there. Whether there is a connection."""
+        connection = self._kept.alive
+        if connection is not None:
+            self._rests = True
+            connection.set_keepalive(RESTING_INTERVAL)
+        return connection is not None
+
+    def let_go(self) -> Coroutine[Any, Any, None]:
+        """End the connection; what comes next makes another, also meanwhile. To be awaited, or be a task."""
+        return self._kept.let_go()
 
     def drop(self, connection: SSHClientConnection) -> None:
         """Forget a connection that proved dead."""
@@ -180,8 +208,10 @@ def _seen(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-async def close_connection(connection: SSHClientConnection) -> None:
+async def close_connection(connection: SSHClientConnection | None) -> None:
     """Say goodbye, but not for long."""
+    if connection is None:
+        return
     connection.close()
     try:
         async with asyncio.timeout(_CLOSE_WITHIN):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -39,6 +40,8 @@ from canary_tui.ssh.protocol import LostError
 from canary_tui.ssh.runner import RunnerError, RunnerInfo, ensure_runner, unlock
 from canary_tui.ssh.upload import upload
 
+MOST_RESTING = 500
+"""Connections that are kept while nothing is under way there. Beyond it the one that rests longest is closed."""
 _PROBES = 3
 _RELEASE_AT_MOST = 4096
 
@@ -68,19 +71,36 @@ class SshNetwork:
         self.redactor = redactor or Redactor()
         self._access = Access(asker, self.redactor)
         self._remotes: set[SshRemote] = set()
+        self._resting: dict[SshRemote, None] = {}
+        """In the order in which they came to rest."""
+        self._closing: set[asyncio.Task[None]] = set()
         _allow_many_connections()
         # Nothing of it is ever shown, and its messages alone cost 7 % of a connection.
         asyncssh.set_log_level(logging.CRITICAL)
 
     def remote(self, target: PlannedTarget) -> SshRemote:
         """The way to one target; it connects when it is first asked something."""
-        remote = SshRemote(Link(target, self._access), self.redactor)
+        remote = SshRemote(Link(target, self._access), self)
         self._remotes.add(remote)
         return remote
 
+    def works(self, remote: SshRemote) -> None:
+        """Something is under way there: its connection is not to be closed."""
+        self._resting.pop(remote, None)
+
+    def rests(self, remote: SshRemote) -> None:
+        """Nothing is under way there any more; each open connection costs memory here and a process there."""
+        self._resting[remote] = None
+        if len(self._resting) > MOST_RESTING:
+            longest = next(iter(self._resting))
+            del self._resting[longest]
+            task = asyncio.create_task(longest.link.let_go())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
     async def close(self) -> None:
         """End every connection, within a few seconds."""
-        await asyncio.gather(*(remote.close() for remote in self._remotes))
+        await asyncio.gather(*(remote.close() for remote in self._remotes), *self._closing)
         self._remotes.clear()
         await self._access.close()
 
@@ -88,15 +108,31 @@ class SshNetwork:
 class SshRemote:
     """Implements `Remote` on one link. No text that it reports or tells holds a secret or a character that acts."""
 
-    def __init__(self, link: Link, redactor: Redactor) -> None:
+    def __init__(self, link: Link, network: SshNetwork) -> None:
         self.link = link
-        self._redactor = redactor
+        self._network, self._redactor = network, network.redactor
+        self._under_way = 0
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._under_way += 1
+        self._network.works(self)
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way and self.link.rest():
+                self._network.rests(self)
 
     async def probe(self, request: ProbeRequest) -> ProbeReport:
         """Log in, meet the runner, take the lock, ask for tools and release.
 
         The time limit does not count what a person takes to answer.
         """
+        with self._at_work():
+            return await self._probe(request)
+
+    async def _probe(self, request: ProbeRequest) -> ProbeReport:
         claimed = False
         try:
             await self.link.connection()
@@ -160,24 +196,31 @@ class SshRemote:
         return release, ""
 
     async def execute(self, request: ExecuteRequest, sink: Sink, watch: Watch) -> ExecuteReport:
-        return self._told(await durable.execute(self.link, request, sink, _SafeWatch(watch, self._safe)))
+        with self._at_work():
+            return self._told(await durable.execute(self.link, request, sink, _SafeWatch(watch, self._safe)))
 
     async def attach(self, request: AttachRequest, sink: Sink, watch: Watch) -> ExecuteReport:
-        return self._told(await durable.attach(self.link, request, sink, _SafeWatch(watch, self._safe)))
+        with self._at_work():
+            return self._told(await durable.attach(self.link, request, sink, _SafeWatch(watch, self._safe)))
 
     async def cancel(self, execution: str, grace: float) -> CancelReport:
-        return self._told(await durable.cancel(self.link, execution, grace))
+        with self._at_work():
+            return self._told(await durable.cancel(self.link, execution, grace))
 
     async def command(self, request: CommandRequest, sink: Sink) -> ExecuteReport:
-        return self._told(await durable.plain(self.link, request, sink))
+        with self._at_work():
+            return self._told(await durable.plain(self.link, request, sink))
 
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport:
-        return self._told(await upload(self.link, request, _SafeWatch(watch, self._safe)))
+        with self._at_work():
+            return self._told(await upload(self.link, request, _SafeWatch(watch, self._safe)))
 
     async def unlock(self, rollout: str) -> UnlockReport:
-        return self._told(await unlock(self.link, rollout))
+        with self._at_work():
+            return self._told(await unlock(self.link, rollout))
 
     async def close(self) -> None:
+        self._network.works(self)
         await self.link.close()
 
     def _told(self, report: Report) -> Report:

@@ -7,6 +7,7 @@ import os
 import pathlib
 import resource
 import shutil
+import signal
 import subprocess
 import time
 import uuid
@@ -19,6 +20,8 @@ from links import Person, planned, write_config
 from canary_tui.domain.fleet import Ssh
 from canary_tui.domain.plan import PlannedTarget
 from canary_tui.engine.remote import Claim, Collected, CommandRequest, ExecuteRequest, Network, ProbeRequest
+from canary_tui.ssh import network as ssh_network
+from canary_tui.ssh.connect import RESTING_INTERVAL
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.ssh.output import Redactor
 from canary_tui.ssh.runner import UNLOCKING, rollout_word
@@ -151,6 +154,51 @@ async def test_a_closed_network_leaves_no_connection(farm):
     async with asyncio.timeout(10):
         while any(target.sessions() for target in farm.targets):
             await asyncio.to_thread(time.sleep, 0.02)
+
+
+def step(boot, script=b"echo ran"):
+    return ExecuteRequest(uuid.uuid4().hex, script, {}, 60, 1 << 20, boot)
+
+
+async def test_of_the_connections_that_rest_only_so_many_are_kept(farm, network, monkeypatch):
+    monkeypatch.setattr(ssh_network, "MOST_RESTING", 1)
+    remotes = [network.remote(planned(target, farm.ssh_config)) for target in farm.targets]
+    boots = [(await remote.probe(ProbeRequest())).boot for remote in remotes]
+    async with asyncio.timeout(10):
+        while [len(target.sessions()) > 0 for target in farm.targets] != [False, False, True]:
+            await asyncio.to_thread(time.sleep, 0.02)
+    report = await remotes[0].execute(step(boots[0]), Collected(), Watched())
+    assert report.outcome == "ok"
+
+
+async def test_no_connection_is_closed_under_a_step(farm, network, monkeypatch):
+    monkeypatch.setattr(ssh_network, "MOST_RESTING", 0)
+
+    async def work(target):
+        remote = network.remote(planned(target, farm.ssh_config))
+        boot = (await remote.probe(ProbeRequest())).boot
+        for _ in range(8):
+            report = await remote.execute(step(boot), Collected(), Watched())
+            assert (report.outcome, report.detail) == ("ok", "")
+
+    async with asyncio.TaskGroup() as tasks:
+        for target in farm.targets:
+            tasks.create_task(work(target))
+
+
+async def test_a_connection_that_died_while_it_rested_is_noticed_within_20_s_of_the_next_step(farm, network):
+    remote, watch = network.remote(planned(farm.targets[2], farm.ssh_config)), Told()
+    boot = (await remote.probe(ProbeRequest())).boot
+    assert remote.link._kept.alive._keepalive_interval == RESTING_INTERVAL
+    farm.targets[2].kill_sessions(signal.SIGSTOP)
+    started = time.monotonic()
+    try:
+        report = await remote.execute(step(boot), Collected(), watch)
+    finally:
+        farm.targets[2].kill_sessions(signal.SIGKILL)
+    assert report.outcome == "ok"
+    assert len(watch.lost) == 1
+    assert time.monotonic() - started < 25
 
 
 async def test_as_many_files_may_be_open_as_the_machine_allows():
