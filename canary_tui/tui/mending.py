@@ -6,11 +6,11 @@ and a key waits so long. Seen in Textual 8.2.8.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from textual._styles_cache import StylesCache
 from textual.strip import Strip
 
 _divide = Strip.divide
@@ -19,7 +19,7 @@ _divide = Strip.divide
 def mend() -> None:
     """Do it; again does no harm."""
     Strip.divide = _divided  # type: ignore[method-assign,assignment]
-    if hasattr(StylesCache.get_inner_outer, "cache_info"):
+    with contextlib.suppress(ImportError, AttributeError):  # another Textual, which may be right by itself
         _forget_removed_widgets()
 
 
@@ -32,13 +32,16 @@ def _divided(strip: Strip, cuts: Iterable[int]) -> Sequence[Strip]:
 
 def _forget_removed_widgets() -> None:
     """A method's `lru_cache` holds the cache of rows that it belongs to: 1,300 objects each time help is opened."""
+    from textual._styles_cache import StylesCache
+
     cached: Any = StylesCache.get_inner_outer
+    uncached = cached.__wrapped__
 
     @lru_cache(1024)
     def inner_outer(base_background: Any, background: Any) -> Any:
-        return cached.__wrapped__(StylesCache, base_background, background)
+        return uncached(StylesCache, base_background, background)
 
-    def get_inner_outer(self: StylesCache, base_background: Any, background: Any) -> Any:  # noqa: ARG001  a method's
+    def get_inner_outer(self: Any, base_background: Any, background: Any) -> Any:  # noqa: ARG001  a method's
         return inner_outer(base_background, background)
 
     StylesCache.get_inner_outer = get_inner_outer  # type: ignore[method-assign,assignment]
