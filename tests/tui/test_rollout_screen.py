@@ -121,6 +121,26 @@ async def test_a_list_that_gets_lower_keeps_its_cursor_in_sight(tmp_path):
             await shows(app, "web-30 ")
 
 
+async def test_before_a_key_is_pressed_a_target_that_waits_makes_room_for_one_that_was_at_work(tmp_path):
+    """However quick the canary was: a shell opened at the gate is one on the canary."""
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1))
+    recorded.add(e.RolloutStarted("2026-11-23T101500Z-shop-7f3a", recorded.plan, BY, True, "0.1"))
+    recorded.add(e.ProbeStarted("web-1"))
+    recorded.add(e.TargetProbed("web-1", "ok", boot="b", release="1.4.1"))
+    recorded.add(e.ProbeStarted("web-2"))
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await until(lambda: app.screen.query_one(TargetList).cursor == "web-2")
+        recorded.add(e.TargetProbed("web-2", "ok", boot="b", release="1.4.1"))
+        for name in ("web-3", "web-4"):
+            recorded.add(e.ProbeStarted(name))
+            recorded.add(e.TargetProbed(name, "ok", boot="b", release="1.4.1"))
+        recorded.add(e.WaveStarted(0))
+        recorded.deploy("web-1")
+        recorded.open_gate()
+        await shows(app, "== GATE")
+        await until(lambda: app.screen.query_one(TargetList).cursor == "web-1")
+
+
 async def test_before_a_key_is_pressed_the_log_is_that_of_who_works_or_failed(tmp_path):
     recorded = second_wave(tmp_path)
     async with waiting(recorded) as (app, _pilot, _wire, _gate):

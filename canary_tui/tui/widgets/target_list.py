@@ -23,7 +23,8 @@ from canary_tui.tui.widgets.toned import Piece, Toned, fit
 _LONGEST_NAME = 24
 _LEAST_NOW = 12
 _MOST_NOW = 24
-_QUIET = ("pending", "held", "ok", "undone", "skipped", "excluded")
+_WAITING = ("pending", "held")
+_QUIET = (*_WAITING, "ok", "undone", "skipped", "excluded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,11 +207,18 @@ class TargetList(Toned, can_focus=True):
             self.flush()
 
     def _drift(self) -> None:
-        """Look at what needs a person, or runs; stay with it until it has ended."""
+        """Look at what needs a person, or runs, and stay there until it has ended; else at what ended before who waits.
+
+        Before anything has begun every target is looked at for a moment, and the canary may be done in less.
+        """
         roster = self._watching.roster
         first = roster.at(0)
-        if not self._cursor or (roster.kind(self._cursor) in _QUIET and roster.kind(first) not in _QUIET):
+        if not self._cursor or self._interest(first) > self._interest(self._cursor):
             self._choose(first)
+
+    def _interest(self, target: str) -> int:
+        kind = self._watching.roster.kind(target)
+        return 0 if kind in _WAITING else 1 if kind in _QUIET else 2
 
     def _choose(self, target: str) -> None:
         if target != self._cursor:
