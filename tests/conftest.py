@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import pathlib
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import hypothesis
 import pytest
@@ -15,6 +17,29 @@ if os.environ.get("CANARY_TUI_CI"):
     hypothesis.settings.load_profile("ci")
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+_DOOR, _ROOM = pathlib.Path(__file__), pathlib.Path(__file__).parent
+"""What the processes that run tests lock: the room while a test is in it, the door while one waits for the room."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
+    """A test marked `alone` measures how soon something happens: while it runs, no other one does."""
+    alone = item.get_closest_marker("alone") is not None
+    with contextlib.ExitStack() as room:
+        with _locked(_DOOR, fcntl.LOCK_EX):  # whoever waits for an empty room lets nobody in before
+            room.enter_context(_locked(_ROOM, fcntl.LOCK_EX if alone else fcntl.LOCK_SH))
+        return (yield)
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path, how: int) -> Iterator[None]:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, how)
+        yield
+    finally:
+        os.close(handle)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -19,7 +19,7 @@ GROUP = 16  # addresses that one sshd can listen on
 _WRAPPER = """#!/bin/sh
 # ForceCommand of {name}: the server's own log of what it was asked to run, then that.
 cd "$HOME" || exit 1
-printf '%s\\t%s\\n' "$(date +%s.%N)" "$SSH_ORIGINAL_COMMAND" >> {log}
+printf '%s\\t%s\\t%s\\n' "$(date +%s.%N)" "$SSH_CLIENT" "$SSH_ORIGINAL_COMMAND" >> {log}
 [ -n "$SSH_ORIGINAL_COMMAND" ] || exec {shell}
 exec {shell} -c "$SSH_ORIGINAL_COMMAND"
 """
@@ -43,8 +43,15 @@ class FarmTarget:
 
     def commands(self) -> list[str]:
         """What the server was asked to run, oldest first."""
+        return self._column(2)
+
+    def connections(self) -> list[str]:
+        """Over which connections that came, oldest first: the address and port of the other end of each."""
+        return list(dict.fromkeys(filter(None, self._column(1))))
+
+    def _column(self, number: int) -> list[str]:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return [line.partition("\t")[2] for line in lines]
+        return [[*line.split("\t", 2), "", ""][number] for line in lines]
 
     def read(self, name: str) -> str:
         """A file of the target's home, "" where there is none."""

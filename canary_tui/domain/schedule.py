@@ -29,9 +29,9 @@ from canary_tui.domain.state import (
 PROBES = 64
 """Preflights at once; the handshakes among them are limited further by the connections themselves."""
 CLEANING = 8
-"""Targets at once in `finally` steps and when releases are read back."""
-UNLOCKING = 64
-"""Locks let go of at once."""
+"""Targets at once in `finally` steps."""
+LEAVING = 64
+"""Targets at once whose release is read back, and whose lock is let go of then."""
 
 _UNSEEN: tuple[Group, ...] = ("unprobed", "probing")
 _UNDER_WAY: tuple[Group, ...] = ("unfinished", "rolling back")
@@ -397,8 +397,13 @@ def _finish(plan: Plan, state: RolloutState) -> Sequence[Action]:
         return list(_window(plan, state, "finally", 0, len(plan.waves) - 1, CLEANING))
     if settleable(state):
         return _settle_first(state)
-    if plan.current and state.census.count("unread"):
-        return [ReadRelease(name) for name in islice(state.census.among("unread"), CLEANING)]
+    return _leave(plan, state) or [conclusion(plan, state)]
+
+
+def _leave(plan: Plan, state: RolloutState) -> Sequence[Action]:
+    """A target's last two questions follow each other, so that one connection does for both."""
+    reads = plan.current is not None
     if state.census.count("locked"):
-        return [Unlock(name) for name in islice(state.census.among("locked"), UNLOCKING)]
-    return [conclusion(plan, state)]
+        first = islice(_all(state, "locked"), LEAVING)
+        return [ReadRelease(target.name) if reads and target.unread else Unlock(target.name) for target in first]
+    return [ReadRelease(target.name) for target in islice(_all(state, "unread"), LEAVING if reads else 0)]

@@ -105,6 +105,11 @@ class TargetState:
         """Its deployment ended in a way that counts against the limits."""
         return self.steps.outcome in FAILING
 
+    @property
+    def unread(self) -> bool:
+        """It was changed, and has not been asked for its release since the last change."""
+        return self.changed and self.reported is None
+
 
 @dataclass(frozen=True, slots=True)
 class GateState:
@@ -214,7 +219,7 @@ def groups(plan: Plan, target: TargetState) -> tuple[Group, ...]:
         "undoing": rolls_back and _begun(target, target.rollback),
         "cleaning": cleans,
         "tidying": cleans and _begun(target, target.finally_),
-        "unread": target.changed and target.reported is None,
+        "unread": target.unread,
         "locked": target.locked,
     }
     return tuple(group for group, there in places.items() if there)

@@ -205,11 +205,16 @@ class Deeds:
         return e.ReleaseRead(target, report.release, report.detail)
 
     async def _unlock(self, target: str) -> Event:
-        """Its connection was kept for this: to make one anew would cost more than all the rest of letting go."""
         remote = self._remote(target)
         report = await remote.unlock(self._state.rollout)
         await remote.close()
         return e.TargetUnlocked(target, report.released, report.detail)
+
+    def leave(self, wave: int) -> None:
+        """End the connections to the targets of earlier waves than this: only rollback and the end ask more of them."""
+        for target, remote in self._remotes.items():
+            if self._state.targets[target].wave < wave:
+                remote.let_go()
 
     def _remote(self, target: str) -> Remote:
         if target not in self._remotes:

@@ -143,6 +143,9 @@ class Rollout:
                 deeds.append((action, execution))
                 events += self._announce(action, execution)
         await self._tell([self._take(event) for event in events])
+        for event in events:
+            if isinstance(event, e.WaveStarted):
+                self._deeds.leave(event.wave)
         for deed, execution in deeds:
             task = self._active[deed] = tasks.create_task(self._do(deed, execution))
             if isinstance(deed, schedule.StartStep | schedule.Attach):

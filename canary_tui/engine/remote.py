@@ -201,7 +201,7 @@ class Watch(Protocol):
 
 
 class Remote(Protocol):
-    """One target: one connection, made when first needed, kept until `close`, made again when lost."""
+    """One target: one connection, made when first needed, kept until it is let go of, made again when lost."""
 
     async def probe(self, request: ProbeRequest) -> ProbeReport: ...
 
@@ -223,7 +223,13 @@ class Remote(Protocol):
         """Let go of the lock, unless something of this rollout still runs there; tried for a bounded time."""
         ...
 
-    async def close(self) -> None: ...
+    def let_go(self) -> None:
+        """End the connection, in the background, unless something is under way there; what comes next makes another."""
+        ...
+
+    async def close(self) -> None:
+        """The same, for good, and waited for."""
+        ...
 
 
 class Network(Protocol):

@@ -92,11 +92,16 @@ class SshNetwork:
         """Nothing is under way there any more; each open connection costs memory here and a process there."""
         self._resting[remote] = None
         if len(self._resting) > MOST_RESTING:
-            longest = next(iter(self._resting))
-            del self._resting[longest]
-            task = asyncio.create_task(longest.link.let_go())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
+            self.let_go(next(iter(self._resting)))
+
+    def let_go(self, remote: SshRemote) -> None:
+        """End its connection, unless something is under way there."""
+        if remote not in self._resting:
+            return
+        del self._resting[remote]
+        task = asyncio.create_task(remote.link.let_go())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
         """End every connection, within a few seconds."""
@@ -218,6 +223,9 @@ class SshRemote:
     async def unlock(self, rollout: str) -> UnlockReport:
         with self._at_work():
             return self._told(await unlock(self.link, rollout))
+
+    def let_go(self) -> None:
+        self._network.let_go(self)
 
     async def close(self) -> None:
         self._network.works(self)

@@ -342,6 +342,18 @@ class Rollouts(RuleBasedStateMachine):
                 assert self.locks[name] != "ours" or (target.left_locked and "lock left on" in self.state.reason)
 
     @invariant()
+    def what_was_changed_is_asked_for_its_release_before_its_lock_is_gone(self) -> None:
+        gone: set[str] = set()
+        for record in self.records:
+            match record.event:
+                case e.TargetUnlocked(target):
+                    gone.add(target)
+                case e.ReleaseRead(target):
+                    assert target not in gone
+        if self.state.verdict is not None and self.plan.current:
+            assert not any(target.unread for target in self.state.targets.values())
+
+    @invariant()
     def a_gate_opens_only_on_canaries_that_are_ok(self) -> None:
         good: dict[str, bool] = {}
         for record in self.records:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
 import time
@@ -36,10 +35,11 @@ def ages(screen, seconds=3.0):
     return {text: shown[text] - at for text, at in written.items() if at >= began}
 
 
+@pytest.mark.alone
 @pytest.mark.criterion("J1", by_keys=True)
 @pytest.mark.parametrize("view", ["one", "merged"])
 def test_a_line_is_on_the_screen_200_ms_after_its_target_wrote_it(any_farm, state, view):
-    """By the target's own clock, in the middle of many lines; where others are at work, too, at least the quickest."""
+    """By the target's own clock, in the middle of many lines."""
     count = len(any_farm.targets)
     speakers = names(any_farm) if view == "merged" else {"web-1"}
     with run(state, fleet_file(any_farm, SPEAKS + ALL.format(count=count))) as screen:
@@ -64,8 +64,7 @@ def test_a_line_is_on_the_screen_200_ms_after_its_target_wrote_it(any_farm, stat
     assert heard == speakers
     assert len(took) >= 10
     assert min(quickest) > 0, "the clocks agree"
-    busy = os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
-    assert min(quickest if busy else middles) < LATEST
+    assert min(middles) < LATEST
 
 
 @pytest.mark.criterion("J2", by_keys=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from farm import Farm
 from fronts import ANN, Front, canary_tui, folded, headless, only_rollout, plan_of, told, until
-from marks import DEPLOY, HOLD, fleet_file, let_go, names, operations, times, untouched, with_mark
+from marks import DEPLOY, HOLD, fleet_file, let_go, names, times, untouched, with_mark
 
 from canary_tui.domain import events as e
 from canary_tui.domain.schedule import pending_failures
@@ -148,29 +148,6 @@ async def test_a_fleet_whose_only_canary_is_left_out_stops(farm, state):
         await front.treat("exclude", "dead", note="down")
         assert (await front.ended()).exit_code == 1
     assert untouched(farm.targets)
-
-
-# Connections
-
-
-async def test_a_target_has_one_connection_until_its_lock_is_let_go_of_and_none_after_it(farm, state):
-    body = (
-        '[[steps]]\nname = "one"\nrun = "echo $SSH_CONNECTION >> ways"\n'
-        '[[steps]]\nname = "two"\nrun = "echo $SSH_CONNECTION >> ways"\ndurable = false\n'
-        '[[steps]]\nname = "three"\nrun = "echo $SSH_CONNECTION >> ways; [ $WAVE = canary ] || until [ -e go ]; do sleep 0.1; done"\n'
-    )
-    async with Front(state) as front:
-        await front.start(plan_of(fleet_file(farm, body), canaries=("web-1",)))
-        await front.event(e.GateOpened)
-        assert len(farm.targets[0].sessions()) == 1, "kept while the gate stands"
-        await front.approve()
-        await until(lambda: all(len(target.read("ways").splitlines()) == 3 for target in farm.targets))
-        assert len(farm.targets[0].sessions()) == 1, "kept while the next wave is at work"
-        let_go(farm)
-        assert (await front.ended()).exit_code == 0
-        await until(lambda: all(target.sessions() == [] for target in farm.targets))
-    assert [len(set(target.read("ways").splitlines())) for target in farm.targets] == [1, 1, 1, 1]
-    assert [operations(target).count("hello") for target in farm.targets] == [1, 1, 1, 1]
 
 
 async def test_an_engine_tells_that_it_lives(farm, state):

@@ -171,6 +171,24 @@ async def test_of_the_connections_that_rest_only_so_many_are_kept(farm, network,
     assert report.outcome == "ok"
 
 
+async def test_what_is_let_go_of_is_connected_again_when_it_is_needed(farm, network):
+    target = farm.targets[0]
+    remote = network.remote(planned(target, farm.ssh_config))
+    boot = (await remote.probe(ProbeRequest())).boot
+    remote.let_go()
+    async with asyncio.timeout(10):
+        while target.sessions():
+            await asyncio.to_thread(time.sleep, 0.02)
+    work = asyncio.create_task(remote.execute(step(boot, b"echo x > at-work; sleep 0.3"), Collected(), Watched()))
+    async with asyncio.timeout(10):
+        while not target.read("at-work"):
+            await asyncio.to_thread(time.sleep, 0.02)
+    held = target.sessions()
+    remote.let_go()
+    assert (await work).outcome == "ok"
+    assert target.sessions() == held, "a step is under way there"
+
+
 async def test_no_connection_is_closed_under_a_step(farm, network, monkeypatch):
     monkeypatch.setattr(ssh_network, "MOST_RESTING", 0)
 
