@@ -451,7 +451,7 @@ meet_other() { # DIGEST: the start has happened before; follow that one, if it w
 
 stand_by() { # TIMEOUT CAP: hold the limits, and beat time for the follower while it listens
     trap : PIPE
-    clock; began=$now beaten=$now looked=$now pause=0.15 hundredths=15
+    clock; began=$now beaten=$now looked=$now pause=0.1 hundredths=10
     while :; do
         nap "$pause" "$hundredths"
         if [ "$pause" != 1 ]; then

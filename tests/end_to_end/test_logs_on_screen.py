@@ -39,7 +39,7 @@ def ages(screen, seconds=3.0):
 @pytest.mark.criterion("J1", by_keys=True)
 @pytest.mark.parametrize("view", ["one", "merged"])
 def test_a_line_is_on_the_screen_200_ms_after_its_target_wrote_it(any_farm, state, view):
-    """By the target's own clock, in the middle of many lines."""
+    """By the target's own clock: nine of ten lines, in the best of a few rounds of three seconds."""
     count = len(any_farm.targets)
     speakers = names(any_farm) if view == "merged" else {"web-1"}
     with run(state, fleet_file(any_farm, SPEAKS + ALL.format(count=count))) as screen:
@@ -50,21 +50,22 @@ def test_a_line_is_on_the_screen_200_ms_after_its_target_wrote_it(any_farm, stat
         if view == "merged":
             screen.press("l")
             screen.shows("merged", "at web-2 ")
-        heard, middles, quickest = set(), [], []
+        heard, late, quickest = set(), [], []
         for _ in range(8):
             took = ages(screen)
             heard |= {text.split()[1] for text in took}
-            middles.append(statistics.median(took.values()))
+            late.append(statistics.quantiles(took.values(), n=10)[-1])
             quickest.append(min(took.values()))
-            figures = f"median {1000 * middles[-1]:.0f} ms, slowest {1000 * max(took.values()):.0f} ms"
-            print(f"{count} servers, {view}: {len(took)} lines, {figures}")
-            if middles[-1] < LATEST and heard == speakers:
+            figures = [statistics.median(took.values()), late[-1], max(took.values())]
+            told = ", ".join(f"{1000 * figure:.0f}" for figure in figures)
+            print(f"{count} servers, {view}: {len(took)} lines, median, p90 and slowest: {told} ms")
+            if late[-1] < LATEST and heard == speakers:
                 break
         let_go(any_farm)
     assert heard == speakers
     assert len(took) >= 10
     assert min(quickest) > 0, "the clocks agree"
-    assert min(middles) < LATEST
+    assert min(late) < LATEST
 
 
 @pytest.mark.criterion("J2", by_keys=True)
