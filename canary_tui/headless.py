@@ -300,7 +300,7 @@ async def _ping(plan: Plan, network: Network) -> ExitCode:
             remote = network.remote(plan.targets[name])
             request = ProbeRequest(plan.current, plan.targets[name].variables, tools=tools_of(plan, name))
             found = await remote.probe(request)
-            await remote.close()
+            remote.let_go()
         if found.outcome != "ok":
             print(f"{name}: {found.outcome}: {found.detail}", flush=True)
             return False

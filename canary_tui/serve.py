@@ -169,7 +169,7 @@ class Engine:
                 remote = network.remote(plan.targets[name])
                 tools = tools_of(plan, name)
                 found = await remote.probe(ProbeRequest(plan.current, plan.targets[name].variables, tools=tools))
-                await remote.close()
+                remote.let_go()
             clock, free = found.clock_offset, found.free_bytes
             self._tell(Preflighted(name, found.outcome, found.release, clock, free, found.note))
 

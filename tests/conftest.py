@@ -7,6 +7,7 @@ import fcntl
 import os
 import pathlib
 import sys
+import tempfile
 from collections.abc import Generator, Iterator
 
 import hypothesis
@@ -18,13 +19,18 @@ if os.environ.get("CANARY_TUI_CI"):
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-_DOOR, _ROOM = pathlib.Path(__file__), pathlib.Path(__file__).parent
+_DOOR, _ROOM = (
+    pathlib.Path(tempfile.gettempdir(), f"canary-tui-tests-{os.getuid()}.{lock}") for lock in ("door", "room")
+)
 """What the processes that run tests lock: the room while a test is in it, the door while one waits for the room."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
-    """A test marked `alone` measures how soon something happens: while it runs, no other one does."""
+    """A test marked `alone` measures how soon something happens: while it runs, no other one does.
+
+    So no test may run tests of its own: they would wait for it at the door.
+    """
     alone = item.get_closest_marker("alone") is not None
     with contextlib.ExitStack() as room:
         with _locked(_DOOR, fcntl.LOCK_EX):  # whoever waits for an empty room lets nobody in before
@@ -34,7 +40,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, b
 
 @contextlib.contextmanager
 def _locked(path: pathlib.Path, how: int) -> Iterator[None]:
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, how)
         yield

@@ -207,11 +207,11 @@ class Deeds:
     async def _unlock(self, target: str) -> Event:
         remote = self._remote(target)
         report = await remote.unlock(self._state.rollout)
-        await remote.close()
+        remote.let_go()
         return e.TargetUnlocked(target, report.released, report.detail)
 
     def leave(self, wave: int) -> None:
-        """End the connections to the targets of earlier waves than this: only rollback and the end ask more of them."""
+        """End the connections to targets of earlier waves than this: most have nothing more to do before the end."""
         for target, remote in self._remotes.items():
             if self._state.targets[target].wave < wave:
                 remote.let_go()

@@ -227,10 +227,6 @@ class Remote(Protocol):
         """End the connection, in the background, unless something is under way there; what comes next makes another."""
         ...
 
-    async def close(self) -> None:
-        """The same, for good, and waited for."""
-        ...
-
 
 class Network(Protocol):
     """Makes remotes and owns what they share: host keys, agent, limits on handshakes."""

@@ -65,6 +65,7 @@ class _Kept:
         self._open_one = open_one
         self._connection: SSHClientConnection | None = None
         self._opening: asyncio.Task[SSHClientConnection] | None = None
+        self._awaited_by = 0
 
     async def connection(self) -> SSHClientConnection:
         if self.alive is not None:
@@ -72,11 +73,19 @@ class _Kept:
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open())
             self._opening.add_done_callback(_seen)
-        return await asyncio.shield(self._opening)
+        self._awaited_by += 1
+        try:
+            return await asyncio.shield(self._opening)
+        finally:
+            self._awaited_by -= 1
 
     async def _open(self) -> SSHClientConnection:
-        self._connection = await self._open_one()
-        return self._connection
+        connection = await self._open_one()
+        if self._awaited_by:
+            self._connection = connection
+        else:
+            connection.abort()  # they have given up, and nobody would ever let go of it
+        return connection
 
     @property
     def alive(self) -> SSHClientConnection | None:

@@ -105,8 +105,9 @@ class SshNetwork:
 
     async def close(self) -> None:
         """End every connection, within a few seconds."""
-        await asyncio.gather(*(remote.close() for remote in self._remotes), *self._closing)
+        await asyncio.gather(*(remote.link.close() for remote in self._remotes), *self._closing)
         self._remotes.clear()
+        self._resting.clear()
         await self._access.close()
 
 
@@ -226,10 +227,6 @@ class SshRemote:
 
     def let_go(self) -> None:
         self._network.let_go(self)
-
-    async def close(self) -> None:
-        self._network.works(self)
-        await self.link.close()
 
     def _told(self, report: Report) -> Report:
         return replace(report, detail=self._safe(report.detail))

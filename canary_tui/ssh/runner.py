@@ -25,7 +25,7 @@ from canary_tui.ssh.protocol import Answer, Conversation, Line, LostError, Pause
 ANSWER = 60.0
 """Seconds for a question that the runner answers at once."""
 UNLOCKING = 20.0
-"""Seconds that are spent on letting go of a lock; what cannot be reached keeps it, and is named."""
+"""Seconds that are spent on letting go of a lock, the login apart; what cannot be reached keeps it, and is named."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -229,10 +229,18 @@ async def ask(link: Line, words: str, limit: float) -> Answer:
 
 
 async def unlock(link: Line, rollout: str) -> UnlockReport:
-    """Let go of a rollout's lock, unless something of it still runs there; within `UNLOCKING` seconds."""
-    pauses, detail = Pauses(), "no answer"
+    """Let go of a rollout's lock, unless something of it still runs there; within `UNLOCKING` seconds and a login."""
+    time_of = asyncio.get_running_loop().time
+    pauses, detail, since = Pauses(), "no answer", time_of()
     try:
-        async with asyncio.timeout(UNLOCKING):
+        await link.connection()
+        since = time_of()  # others of the fleet may have been logged in to first
+    except LinkError as error:
+        if error.final:
+            return UnlockReport(released=False, detail=one_line(error.detail))
+        detail = one_line(error.detail)
+    try:
+        async with asyncio.timeout_at(since + UNLOCKING):
             while True:
                 try:
                     return _unlocked(await ask(link, f"unlock {{nonce}} {rollout_word(rollout)}", ANSWER))

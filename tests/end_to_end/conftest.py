@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,6 +45,9 @@ def any_farm(request: pytest.FixtureRequest) -> Farm:
 
 
 def _fresh(farm: Farm) -> Farm:
+    ends = time.monotonic() + 15
+    while any(target.sessions() for target in farm.targets) and time.monotonic() < ends:
+        time.sleep(0.02)  # the last test's engine is at work still
     for target in farm.targets:
         for path in target.home.iterdir():
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -20,7 +20,7 @@ run = "true"
 durable = false
 [[steps]]
 name = "second"
-run = "echo x > begun; [ $WAVE = canary ] || until [ -e go ]; do sleep 0.1; done"
+run = "echo x > begun; [ $WAVE != rest ] || until [ -e go ]; do sleep 0.1; done"
 [[rollback]]
 name = "back"
 run = "echo x > back"
@@ -30,6 +30,18 @@ run = "echo x > back-again"
 [[finally]]
 name = "tidy"
 run = "echo x > tidied"
+"""
+WAVES = """
+[[waves]]
+name = "canary"
+targets = "web-1"
+[waves.gate]
+[[waves]]
+name = "second"
+targets = "web-2"
+[[waves]]
+name = "rest"
+parallel = {count}
 """
 
 
@@ -43,26 +55,26 @@ def made(farm):
     return {target.name: len(target.connections()) for target in farm.targets}
 
 
-def one_each(farm, canary):
-    """One for everybody, and so many for the canary."""
-    return {name: canary if name == "web-1" else 1 for name in names(farm)}
+def one_each(farm, **others):
+    """One for everybody but these."""
+    return {name: others.get(name.replace("-", ""), 1) for name in names(farm)}
 
 
 async def test_a_target_has_one_connection_for_all_its_steps_which_ends_with_its_wave(any_farm, state):
     """A canary's stays until the gate is answered. What the end asks of it, lock and all, is worth one more."""
     canary, *rest = any_farm.targets
-    plan = plan_of(fleet_file(any_farm, STEPS + waves("web-1", parallel=len(rest))))
+    plan = plan_of(fleet_file(any_farm, STEPS + WAVES.format(count=len(rest))))
     async with Front(state) as front:
         await front.start(plan)
         await front.event(e.GateOpened)
-        assert open_now(any_farm) == made(any_farm) == one_each(any_farm, canary=1)
+        assert open_now(any_farm) == made(any_farm) == one_each(any_farm)
         await front.approve()
         await until(lambda: with_mark(any_farm, "begun") == names(any_farm))
-        await until(lambda: open_now(any_farm) == one_each(any_farm, canary=0))
+        await until(lambda: open_now(any_farm) == one_each(any_farm, web1=0, web2=0))
         assert "unlock" not in operations(canary), "the lock stays until the rollout ends"
         let_go(any_farm)
         assert (await front.ended()).exit_code == 0
-    assert made(any_farm) == one_each(any_farm, canary=2)
+    assert made(any_farm) == one_each(any_farm, web1=2, web2=2)
     assert with_mark(any_farm, "tidied") == names(any_farm)
     assert {target.name: operations(target).count("hello") for target in any_farm.targets} == made(any_farm)
     assert {operations(target)[-1] for target in any_farm.targets} == {"unlock"}
@@ -84,6 +96,6 @@ async def test_a_rollback_takes_the_connection_that_a_canary_has_or_one_more(any
         await front.abort("it is broken", rollback=True)
         assert (await front.ended()).exit_code == 3
     assert with_mark(any_farm, "back-again") == ({"web-1", "web-2"} if approved else {"web-1"})
-    assert made(any_farm) == one_each(any_farm, canary=connections)
+    assert made(any_farm) == one_each(any_farm, web1=connections)
     assert operations(canary)[-1] == "unlock"
     await until(lambda: not any(open_now(any_farm).values()))

@@ -179,14 +179,33 @@ async def test_what_is_let_go_of_is_connected_again_when_it_is_needed(farm, netw
     async with asyncio.timeout(10):
         while target.sessions():
             await asyncio.to_thread(time.sleep, 0.02)
-    work = asyncio.create_task(remote.execute(step(boot, b"echo x > at-work; sleep 0.3"), Collected(), Watched()))
+    work = asyncio.create_task(
+        remote.execute(
+            step(boot, b"echo x > at-work; until [ -e let-go ]; do sleep 0.05; done"), Collected(), Watched()
+        )
+    )
     async with asyncio.timeout(10):
         while not target.read("at-work"):
             await asyncio.to_thread(time.sleep, 0.02)
     held = target.sessions()
     remote.let_go()
+    (target.home / "let-go").touch()
     assert (await work).outcome == "ok"
-    assert target.sessions() == held, "a step is under way there"
+    assert target.sessions() == held, "a step was under way there"
+
+
+async def test_a_login_that_nobody_waits_for_any_more_leaves_no_connection(farm, network):
+    target = farm.targets[0]
+    os.kill(target.listener, signal.SIGSTOP)
+    asked = asyncio.create_task(network.remote(planned(target, farm.ssh_config)).probe(ProbeRequest()))
+    await asyncio.sleep(0.3)
+    asked.cancel()
+    os.kill(target.listener, signal.SIGCONT)
+    async with asyncio.timeout(10):
+        while not target.sessions():
+            await asyncio.sleep(0.002)
+        while target.sessions():
+            await asyncio.sleep(0.02)
 
 
 async def test_no_connection_is_closed_under_a_step(farm, network, monkeypatch):
