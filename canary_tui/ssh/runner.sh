@@ -144,11 +144,15 @@ void() { # close the gate for this id for good; fails if somebody passed it befo
 read_lock() { # all three empty where nobody holds it; "?" is what no rollout of ours has written
     lock= lock_who= lock_since=
     if [ -f "$folder/lock" ]; then read -r lock lock_who lock_since _ 2>/dev/null <"$folder/lock"
-    elif [ -e "$folder/lock" ] || [ -h "$folder/lock" ]; then lock='?' # to open a pipe would wait for ever
+    elif no_file "$folder/lock"; then lock='?' # to open a pipe would wait for ever
     fi
     [ "$lock" != none ] && is_word "$lock" || lock='?'
     is_word "$lock_who" || lock_who='?'
     is_word "$lock_since" || lock_since='?'
+}
+
+no_file() { # each asks for a kind: a file that is made or removed between two questions is none of them
+    [ -d "$1" ] || [ -h "$1" ] || [ -p "$1" ] || [ -S "$1" ] || [ -c "$1" ] || [ -b "$1" ]
 }
 
 is_word() { case $1 in *[!A-Za-z0-9._~@-]*) return 1 ;; esac; [ "${#1}" -le 160 ]; }

@@ -9,7 +9,10 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from test_runner import DIGEST, Host, new_run, payload, until
@@ -106,6 +109,7 @@ def test_a_lock_that_a_loss_of_power_blanked_is_nobodys(host, left):
 STRANGE = {
     "a folder": lambda path: path.mkdir(),
     "a pipe": os.mkfifo,
+    "a socket": lambda path: os.mknod(path, stat.S_IFSOCK),
     "a link to nothing": lambda path: path.symlink_to("nowhere"),
     "much": lambda path: path.write_bytes(b"x" * 100_000 + b"\n"),
     "what acts on a terminal": lambda path: path.write_bytes(b"\x1b]0;owned\x07 \x1b[2Jann@desk\x0bclaim=ours 1000\n"),
@@ -325,6 +329,26 @@ async def test_targets_that_share_a_folder_share_the_lock_of_their_rollout(host)
         left = await asyncio.gather(*(said_to(host, "unlock", f"{number}") for _ in range(6)))
         assert [one.split()[2:] for one in left] == [["UNLOCKED"]] * 6
         assert holder(host) == "none"
+
+
+async def test_a_lock_that_comes_and_goes_in_this_very_moment_is_no_strangers(host):
+    claim(host, "A")
+    lock, made = host.folder / "lock", host.folder / "made"
+    lock.rename(made)
+    looked = threading.Event()
+
+    def come_and_go():
+        while not looked.is_set():
+            os.link(made, lock)
+            lock.unlink()
+
+    with ThreadPoolExecutor(1) as aside:
+        coming_and_going = aside.submit(come_and_go)
+        try:
+            assert {holder(host) for _ in range(8 * ROUNDS)} <= {"A", "none"}
+        finally:
+            looked.set()
+        coming_and_going.result()
 
 
 async def test_of_many_that_break_a_lock_at_most_one_gets_it(host):
