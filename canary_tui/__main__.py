@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from canary_tui.cli import run
+from canary_tui.cli.main import run
 
 
 def main() -> None:

@@ -7,8 +7,8 @@ import asyncio
 import asyncssh
 from farm import Farm
 
-from canary_tui.ssh.connect import LinkError
-from canary_tui.ssh.sudo import SudoPrefix
+from canary_tui.ssh.connection.connect import LinkError
+from canary_tui.ssh.connection.sudo import SudoPrefix
 
 
 class DirectLine:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
-from canary_tui.domain import events as e
-from canary_tui.domain.building import Choices, build_plan
-from canary_tui.domain.events import Decision, Event, Operator, Record, StopStage
-from canary_tui.domain.fold import apply, replay
-from canary_tui.domain.plan import Plan
-from canary_tui.domain.state import RolloutState
-from canary_tui.engine.control import (
+from canary_tui.domain.planning.build import Choices, build_plan
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.apply import apply, replay
+from canary_tui.domain.rollout.events import Decision, Event, Operator, Record, StopStage
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.engine.messages import (
     Command,
     Decide,
     Ended,
@@ -35,8 +35,8 @@ from canary_tui.engine.control import (
     to_line,
 )
 from canary_tui.fleetfile.loader import load_fleet
-from canary_tui.store.directory import RolloutDirectory, rollouts
 from canary_tui.store.journal import JournalReader, read_journal
+from canary_tui.store.layout import RolloutDirectory, rollouts
 
 ANN = Operator("ann", "desk", "/dev/pts/7")
 LIMIT = 30.0

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from farm import Farm, FarmTarget
 
-from canary_tui.domain.fleet import Ssh
-from canary_tui.domain.plan import PlannedTarget
-from canary_tui.engine.remote import Question
-from canary_tui.ssh.connect import Access, Link, LinkError
-from canary_tui.ssh.output import Redactor
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.engine.target import Question
+from canary_tui.ssh.connection.connect import Access, Link, LinkError
+from canary_tui.text.secrets import Redactor
 
 
 class Person:

@@ -15,12 +15,12 @@ from pathlib import Path
 
 from farm import FarmTarget
 
-from canary_tui.domain import events as e
-from canary_tui.domain.events import Record
-from canary_tui.domain.fold import replay
-from canary_tui.domain.state import RolloutState
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.apply import replay
+from canary_tui.domain.rollout.events import Record
+from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.store.journal import read_journal, verify
-from canary_tui.store.log_format import log_path
+from canary_tui.store.logs.format import log_path
 
 _LINE = re.compile(rb"(\S+) (\S+) (out|err|--)([|+]) (.*)", re.DOTALL)
 _BEGIN, _END = re.compile(rb"begin ([0-9a-f]{12})"), re.compile(rb"end ([0-9a-f]{12}) (.*)", re.DOTALL)

@@ -13,8 +13,9 @@ from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from canary_tui.domain import fleet
-from canary_tui.domain.units import Duration, Share, Size
+from canary_tui.domain.fleet import steps
+from canary_tui.domain.fleet import tables as fleet
+from canary_tui.domain.fleet.units import Duration, Share, Size
 from canary_tui.tui.actions import key_table
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
@@ -24,12 +25,12 @@ TABLES = (
     ("`[ssh]`, and `ssh` of an environment or a target", fleet.Ssh),
     ("`[environments.NAME]`", fleet.Environment),
     ("`[[targets]]`", fleet.Target),
-    ("`[[steps]]`, `[[rollback]]`, `[[finally]]`: `run`", fleet.RunStep),
-    ("... `script`", fleet.ScriptStep),
-    ("... `upload`", fleet.UploadStep),
-    ("... `http`", fleet.HttpStep),
-    ("`expect` of an `http` step", fleet.Expect),
-    ("... `local`", fleet.LocalStep),
+    ("`[[steps]]`, `[[rollback]]`, `[[finally]]`: `run`", steps.RunStep),
+    ("... `script`", steps.ScriptStep),
+    ("... `upload`", steps.UploadStep),
+    ("... `http`", steps.HttpStep),
+    ("`expect` of an `http` step", steps.Expect),
+    ("... `local`", steps.LocalStep),
     ("`[[waves]]`", fleet.Wave),
     ("`[waves.gate]`", fleet.Gate),
     ("`[limits]`", fleet.Limits),

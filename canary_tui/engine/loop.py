@@ -12,19 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from canary_tui.domain import events as e
-from canary_tui.domain import schedule
-from canary_tui.domain.events import Decision, Event, Record
-from canary_tui.domain.fold import IllegalEvent, apply
-from canary_tui.domain.schedule import Action, Deed, next_actions
-from canary_tui.domain.state import RolloutState
-from canary_tui.engine.control import Decide
-from canary_tui.engine.deeds import Deeds, Logs, running_on
-from canary_tui.engine.remote import Network
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout import policy
+from canary_tui.domain.rollout.apply import IllegalEvent, apply
+from canary_tui.domain.rollout.events import Decision, Event, Record
+from canary_tui.domain.rollout.policy import Action, Deed, next_actions
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.engine.executor import Deeds, Logs, running_on
+from canary_tui.engine.messages import Decide
+from canary_tui.engine.target import Network
 from canary_tui.errors import CanaryError, ExitCode
 
 _FOLLOWING = (
-    schedule.Probe, schedule.StartStep, schedule.Attach, schedule.Cancel, schedule.ReadRelease, schedule.Unlock
+    policy.Probe, policy.StartStep, policy.Attach, policy.Cancel, policy.ReadRelease, policy.Unlock
 )  # fmt: skip
 """Deeds that end by themselves; an `Expire` only waits."""
 
@@ -125,7 +125,7 @@ class Rollout:
             return actions
         if not any(isinstance(deed, _FOLLOWING) for deed in self._active):
             raise NoRoomError(f"{reason}; nothing new is started")
-        return [action for action in actions if isinstance(action, schedule.Cancel)]
+        return [action for action in actions if isinstance(action, policy.Cancel)]
 
     @property
     def _over(self) -> bool:
@@ -136,7 +136,7 @@ class Rollout:
         deeds: list[tuple[Deed, str]] = []
         events: list[Event] = []
         for action in actions:
-            if not isinstance(action, schedule.DEEDS):
+            if not isinstance(action, policy.DEEDS):
                 events.append(action)
             elif action not in self._active:
                 execution = secrets.token_hex(16)
@@ -148,22 +148,22 @@ class Rollout:
                 self._deeds.leave(event.wave)
         for deed, execution in deeds:
             task = self._active[deed] = tasks.create_task(self._do(deed, execution))
-            if isinstance(deed, schedule.StartStep | schedule.Attach):
+            if isinstance(deed, policy.StartStep | policy.Attach):
                 self._deeds.jobs[deed.target] = task
         return bool(events)
 
     def _announce(self, deed: Deed, execution: str) -> Sequence[Event]:
         """What the journal must hold before the deed is begun."""
         match deed:
-            case schedule.Probe(target):
+            case policy.Probe(target):
                 return [e.ProbeStarted(target)]
-            case schedule.StartStep(target, phase, step, attempt):
+            case policy.StartStep(target, phase, step, attempt):
                 return [e.StepStarted(target, phase, step, attempt, execution)]
-            case schedule.Attach(target):
+            case policy.Attach(target):
                 return [e.StepAttached(target, running_on(self.state, target).execution)]
-            case schedule.Cancel(target):
+            case policy.Cancel(target):
                 return [e.CancelStarted(target, running_on(self.state, target).execution)]
-            case schedule.ReadRelease() | schedule.Unlock() | schedule.Expire():
+            case policy.ReadRelease() | policy.Unlock() | policy.Expire():
                 return []
             case _:
                 assert_never(deed)
@@ -186,7 +186,7 @@ class Rollout:
             return []
         if not isinstance(thing, Decide):
             return [self._take(thing)]
-        reason = schedule.refusal(self.plan, self.state, thing.rollout, thing.decision)
+        reason = policy.refusal(self.plan, self.state, thing.rollout, thing.decision)
         try:
             if not reason:
                 return [self._take(thing.decision)]
@@ -197,13 +197,13 @@ class Rollout:
 
     def _take_done(self, done: _Done) -> list[Record]:
         deed = done.deed
-        if isinstance(deed, schedule.StartStep | schedule.Attach) and schedule.Cancel(deed.target) in self._active:
+        if isinstance(deed, policy.StartStep | policy.Attach) and policy.Cancel(deed.target) in self._active:
             # Its end is news only when stopping it has shown what is left of it: nothing may be begun before.
             self._held[deed.target] = done
             return []
         self._active.pop(deed, None)
         records = [] if self._over else [self._take(event) for event in done.events if not self._stale(event)]
-        held = self._held.pop(deed.target, None) if isinstance(deed, schedule.Cancel) else None
+        held = self._held.pop(deed.target, None) if isinstance(deed, policy.Cancel) else None
         return [*records, *self._take_done(held)] if held else records
 
     def _stale(self, event: Event) -> bool:

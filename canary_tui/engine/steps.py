@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from canary_tui.domain.events import ArtifactRead
-from canary_tui.domain.fleet import HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
-from canary_tui.domain.plan import Phase, Plan
-from canary_tui.domain.state import RolloutState
-from canary_tui.domain.variables import AT_RUN_TIME, fill, names_in
-from canary_tui.engine.http import ask_http
-from canary_tui.engine.local import artifact_path, run_here
-from canary_tui.engine.remote import CommandRequest, ExecuteReport, ExecuteRequest, Remote, Sink, UploadRequest, Watch
+from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
+from canary_tui.domain.fleet.variables import AT_RUN_TIME, fill, names_in
+from canary_tui.domain.planning.plan import Phase, Plan
+from canary_tui.domain.rollout.events import ArtifactRead
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.engine.http_probe import ask_http
+from canary_tui.engine.local_command import artifact_path, run_here
+from canary_tui.engine.target import CommandRequest, ExecuteReport, ExecuteRequest, Remote, Sink, UploadRequest, Watch
 from canary_tui.errors import UsageError
 
 

@@ -14,8 +14,9 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from canary_tui.domain.names import suggest
-from canary_tui.domain.rules import Rule, shorten
+from canary_tui.domain.fleet.names import suggest
+from canary_tui.domain.fleet.quoting import shorten
+from canary_tui.domain.fleet.rules import Rule
 from canary_tui.fleetfile.locate import KeyPath
 from canary_tui.fleetfile.unsupported import UNSUPPORTED, UNSUPPORTED_STEPS
 

@@ -11,8 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from canary_tui.domain.fleet import Fleet, ScriptStep
-from canary_tui.domain.rules import shorten
+from canary_tui.domain.fleet.quoting import shorten
+from canary_tui.domain.fleet.steps import ScriptStep
+from canary_tui.domain.fleet.tables import Fleet
 from canary_tui.errors import FleetFileError, Problem
 from canary_tui.fleetfile.decode import MOST_FAULTS, Fault, Faults, TooManyFaultsError, keys_of, read_keys, reader
 from canary_tui.fleetfile.locate import KeyPath, Position, locate

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from canary_tui.domain.fleet import Environment, Fleet, HttpStep, Step, Target, UploadStep, Wave
-from canary_tui.domain.names import MOST_TARGETS, count, expand, suggest
-from canary_tui.domain.rules import HOST, TARGET_NAME, shorten
-from canary_tui.domain.selection import (
+from canary_tui.domain.fleet.names import MOST_TARGETS, count, expand, suggest
+from canary_tui.domain.fleet.quoting import shorten
+from canary_tui.domain.fleet.rules import HOST, TARGET_NAME
+from canary_tui.domain.fleet.selection import (
     RESERVED_TAGS,
     RESERVED_WORDS,
     SelectionError,
@@ -17,8 +17,10 @@ from canary_tui.domain.selection import (
     parse_selection,
     unknown_words,
 )
-from canary_tui.domain.variables import ALWAYS, OF_THE_ROLLOUT, names_in
-from canary_tui.domain.waves import divide, lineup
+from canary_tui.domain.fleet.steps import HttpStep, Step, UploadStep
+from canary_tui.domain.fleet.tables import Environment, Fleet, Target, Wave
+from canary_tui.domain.fleet.variables import ALWAYS, OF_THE_ROLLOUT, names_in
+from canary_tui.domain.planning.waves import divide, lineup
 from canary_tui.fleetfile.decode import Fault
 from canary_tui.fleetfile.locate import KeyPath
 

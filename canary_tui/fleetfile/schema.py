@@ -7,7 +7,7 @@ from dataclasses import MISSING, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from canary_tui.domain.fleet import Fleet
+from canary_tui.domain.fleet.tables import Fleet
 from canary_tui.fleetfile.decode import Key, keys_of
 
 Schema = dict[str, Any]

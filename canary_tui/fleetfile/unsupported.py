@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from canary_tui.domain.fleet import (
-    Fleet,
-    Gate,
-    HttpStep,
-    Limits,
-    LocalStep,
-    ReleaseTable,
-    RunStep,
-    ScriptStep,
-    Ssh,
-    UploadStep,
-    Wave,
-)
+from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptStep, UploadStep
+from canary_tui.domain.fleet.tables import Fleet, Gate, Limits, ReleaseTable, Ssh, Wave
 
 _STEP = frozenset({"on", "once"})
 

@@ -12,9 +12,9 @@ from typing import TypeVar
 
 import asyncssh
 
-from canary_tui.domain.choices import check_release
-from canary_tui.domain.plan import PlannedTarget
-from canary_tui.engine.remote import (
+from canary_tui.domain.planning.choices import check_release
+from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.engine.target import (
     Asker,
     AttachRequest,
     CancelReport,
@@ -33,12 +33,13 @@ from canary_tui.engine.remote import (
     Watch,
 )
 from canary_tui.errors import UsageError
-from canary_tui.ssh import durable
-from canary_tui.ssh.connect import Access, Link, LinkError
-from canary_tui.ssh.output import Redactor, make_safe, one_line
-from canary_tui.ssh.protocol import LostError
-from canary_tui.ssh.runner import RunnerError, RunnerInfo, ensure_runner, unlock
-from canary_tui.ssh.upload import upload
+from canary_tui.ssh.connection.connect import Access, Link, LinkError
+from canary_tui.ssh.execution import durable
+from canary_tui.ssh.execution.install import RunnerError, RunnerInfo, ensure_runner, unlock
+from canary_tui.ssh.execution.protocol import LostError
+from canary_tui.ssh.execution.upload import upload
+from canary_tui.text.safe import make_safe, one_line
+from canary_tui.text.secrets import Redactor
 
 MOST_RESTING = 500
 """Connections that are kept while nothing is under way there. Beyond it the one that rests longest is closed."""

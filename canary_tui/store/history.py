@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from canary_tui.domain.events import Operator, Verdict
-from canary_tui.domain.state import RolloutState, TargetState
-from canary_tui.store.chain import Damaged, read_line
-from canary_tui.store.directory import RolloutDirectory, read_only, rollouts, write_atomically
+from canary_tui.domain.rollout.events import Operator, Verdict
+from canary_tui.domain.rollout.state import RolloutState, TargetState
+from canary_tui.store.files import read_only, write_atomically
+from canary_tui.store.journal_format import Damaged, read_line
+from canary_tui.store.layout import RolloutDirectory, rollouts
 
 
 @dataclass(frozen=True, slots=True)

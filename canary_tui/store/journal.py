@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from canary_tui.domain.events import Event, Record
+from canary_tui.domain.rollout.events import Event, Record
 from canary_tui.errors import CanaryError, ExitCode
-from canary_tui.store.chain import Chain, JournalError, line_hash, write_line
-from canary_tui.store.directory import create_file, open_file, read_only, sync_folder, write_all
+from canary_tui.store.files import create_file, open_file, read_only, sync_folder, write_all
+from canary_tui.store.journal_format import Chain, JournalError, line_hash, write_line
 
 _BURST = 8
 _RATE = 40.0

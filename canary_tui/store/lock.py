@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from canary_tui.errors import CanaryError, ExitCode
-from canary_tui.store.directory import make_folder, open_file, safe_name, write_all
+from canary_tui.store.files import make_folder, open_file, safe_name, write_all
 
 
 @dataclass(frozen=True, slots=True)

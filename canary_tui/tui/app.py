@@ -23,14 +23,13 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widgets import Static
 
-from canary_tui.domain.building import Choices
+from canary_tui.domain.planning.build import Choices
 from canary_tui.errors import ExitCode
-from canary_tui.store.directory import resume_command
+from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import bindings, key_sign
-from canary_tui.tui.keymap import Settings, load_settings
-from canary_tui.tui.mending import mend
-from canary_tui.tui.screens.help import ActionCommands, HelpScreen
-from canary_tui.tui.screens.prompts import LeaveScreen, QuestionScreen
+from canary_tui.tui.keys import Settings, load_settings
+from canary_tui.tui.shared.help import ActionCommands, HelpScreen
+from canary_tui.tui.shared.prompts import LeaveScreen, QuestionScreen
 from canary_tui.tui.terminal import (
     FORMER_TITLE,
     KEEP_TITLE,
@@ -42,12 +41,13 @@ from canary_tui.tui.terminal import (
     speak_utf8,
     title,
 )
+from canary_tui.tui.textual_fixes import mend
 from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered_theme
 
 if TYPE_CHECKING:
-    from canary_tui.engine.control import Asked, Notice
+    from canary_tui.engine.messages import Asked, Notice
     from canary_tui.tui.link import EngineLink
-    from canary_tui.tui.screens.rollout import RolloutScreen
+    from canary_tui.tui.rollout.screen import RolloutScreen
 
 _STRIP_CONTROLS = StripControls()
 _GOES_ON = (ExitCode.INTERRUPTED, ExitCode.WAITING, ExitCode.UNKNOWN)
@@ -166,11 +166,11 @@ class CanaryApp(App[ExitCode]):
 
     def _first_screen(self) -> Screen[Any]:
         if self.options.rollout is not None:
-            from canary_tui.tui.screens.rollout import RolloutScreen
+            from canary_tui.tui.rollout.screen import RolloutScreen
 
             link = self.link if self.options.resume else None
             return RolloutScreen(self.options.rollout, link)
-        from canary_tui.tui.screens.targets import TargetsScreen
+        from canary_tui.tui.picker.screen import TargetsScreen
 
         return TargetsScreen(self.options)
 
@@ -180,8 +180,8 @@ class CanaryApp(App[ExitCode]):
         for complaint in self.settings.complaints:
             self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
         if self.options.rollout is not None and self.options.resume:
-            from canary_tui.engine.control import Resume
-            from canary_tui.engine.operator import operator
+            from canary_tui.engine.identity import operator
+            from canary_tui.engine.messages import Resume
 
             self.link.send(Resume(str(self.options.rollout), operator(), self.options.breaks))
             await self.start_engine()
@@ -304,13 +304,13 @@ class CanaryApp(App[ExitCode]):
     # -- the engine
 
     def _noticed(self, notice: Notice) -> None:
-        from canary_tui.engine.control import Asked
+        from canary_tui.engine.messages import Asked
 
         if isinstance(notice, Asked):
             self.push_screen(QuestionScreen(notice.about), lambda answer: self._answer(notice, answer))
 
     def _answer(self, asked: Asked, answer: str | None) -> None:
-        from canary_tui.engine.control import Answered
+        from canary_tui.engine.messages import Answered
 
         self.link.send(Answered(asked.question, answer))
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from canary_tui.engine.control import (
+from canary_tui.engine.messages import (
     Command,
     Ended,
     Heartbeat,

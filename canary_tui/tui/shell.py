@@ -17,9 +17,9 @@ from typing import Any
 
 from textual.app import App
 
-from canary_tui.domain.plan import PlannedTarget
+from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.errors import ExitCode
-from canary_tui.ssh import command
+from canary_tui.ssh.connection import command
 from canary_tui.tui.terminal import one_line
 
 _ANSWER_WITHIN = 15.0

@@ -18,7 +18,7 @@ import measuring  # noqa: F401 -- puts the package on the path
 from hand import Hand, Press
 from terminal import Terminal
 
-from canary_tui.domain.events import Record
+from canary_tui.domain.rollout.events import Record
 from canary_tui.store.journal import read_journal
 
 _SAMPLES_EVERY = 0.5

@@ -15,12 +15,19 @@ import time
 import measuring  # noqa: F401 -- puts the package on the path
 from hand import mark
 
-from canary_tui.domain.events import Operator, ProbeStarted, RolloutStarted, StepStarted, TargetProbed, WaveStarted
-from canary_tui.domain.fleet import RunStep
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave, Ssh
-from canary_tui.store.directory import RolloutDirectory, new_rollout, state_directory
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave, Ssh
+from canary_tui.domain.rollout.events import (
+    Operator,
+    ProbeStarted,
+    RolloutStarted,
+    StepStarted,
+    TargetProbed,
+    WaveStarted,
+)
 from canary_tui.store.journal import JournalWriter
-from canary_tui.store.log_writer import LogSet
+from canary_tui.store.layout import RolloutDirectory, new_rollout, state_directory
+from canary_tui.store.logs.writer import LogSet
 
 TICK = 0.05
 SCREENFUL = 50

@@ -29,13 +29,14 @@ from farm import GROUP
 from hand import LATENCIES, Press, latencies, mark
 from targets_apart import TargetsApart, stand_back
 
-from canary_tui.domain import events as e
-from canary_tui.domain import schedule
-from canary_tui.domain.fleet import Gate, RunStep, Ssh
-from canary_tui.domain.fold import apply, replay
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.domain.schedule import next_actions
-from canary_tui.domain.state import RolloutState
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.tables import Gate, Ssh
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout import policy
+from canary_tui.domain.rollout.apply import apply, replay
+from canary_tui.domain.rollout.policy import next_actions
+from canary_tui.domain.rollout.state import RolloutState
 
 ME = e.Operator("ann", "here")
 PARALLEL = 50
@@ -53,7 +54,7 @@ def main() -> None:
     what = arguments.what or ["policy", "fleet", "output"]
     print(f"{measuring.machine()}\n")
     if "policy" in what:
-        policy()
+        decide()
     if "fleet" in what:
         fleet(arguments.targets, arguments.rounds, arguments.back, arguments.startups)
     if "output" in what:
@@ -63,7 +64,7 @@ def main() -> None:
 # --- policy -----------------------------------------------------------------------------------------------------------
 
 
-def policy(sizes: tuple[int, ...] = (100, 1_000, 10_000)) -> None:
+def decide(sizes: tuple[int, ...] = (100, 1_000, 10_000)) -> None:
     """Decide and fold a whole rollout of three steps, as the engine's loop does, for several sizes of the fleet."""
     rows, before = [], (0, 0.0)
     for size in sizes:
@@ -97,8 +98,8 @@ def plan_for(size: int) -> Plan:
 def roll_out(plan: Plan) -> tuple[list[e.Record], float]:
     """Everything goes well, one deed ends after the other; the records, and the seconds of processor."""
     state, records = RolloutState(), []
-    deeds: set[schedule.Deed] = set()
-    order: deque[schedule.Deed] = deque()
+    deeds: set[policy.Deed] = set()
+    order: deque[policy.Deed] = deque()
 
     def record(event: e.Event) -> None:
         records.append(e.Record(len(records), float(len(records)), event))
@@ -109,7 +110,7 @@ def roll_out(plan: Plan) -> tuple[list[e.Record], float]:
     while state.verdict is None:
         acted = False
         for action in next_actions(plan, state):
-            if not isinstance(action, schedule.DEEDS):
+            if not isinstance(action, policy.DEEDS):
                 record(action)
                 acted = True
             elif action not in deeds:
@@ -130,20 +131,20 @@ def roll_out(plan: Plan) -> tuple[list[e.Record], float]:
     return records, time.process_time() - started
 
 
-def _announced(deed: schedule.Deed, number: int) -> e.Event:
+def _announced(deed: policy.Deed, number: int) -> e.Event:
     match deed:
-        case schedule.Probe(target):
+        case policy.Probe(target):
             return e.ProbeStarted(target)
-        case schedule.StartStep(target, phase, step, attempt):
+        case policy.StartStep(target, phase, step, attempt):
             return e.StepStarted(target, phase, step, attempt, f"x{number}")
     raise AssertionError(deed)
 
 
-def _ended(deed: schedule.Deed, state: RolloutState) -> e.Event:
+def _ended(deed: policy.Deed, state: RolloutState) -> e.Event:
     match deed:
-        case schedule.Probe(target):
+        case policy.Probe(target):
             return e.TargetProbed(target, "ok", "boot", "1")
-        case schedule.StartStep(target):
+        case policy.StartStep(target):
             running = state.targets[target].running
             assert running is not None
             return e.StepFinished(target, running.execution, "ok", 0)

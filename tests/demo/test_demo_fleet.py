@@ -9,9 +9,9 @@ import secrets
 import pytest
 
 from canary_tui.demo.launch import Demo, start_demo
-from canary_tui.domain.building import Choices, build_plan
-from canary_tui.domain.plan import Plan
-from canary_tui.engine.remote import CommandRequest, ExecuteReport, ExecuteRequest, ProbeRequest
+from canary_tui.domain.planning.build import Choices, build_plan
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.engine.target import CommandRequest, ExecuteReport, ExecuteRequest, ProbeRequest
 from canary_tui.fleetfile.loader import load_fleet
 from canary_tui.ssh.network import SshNetwork
 

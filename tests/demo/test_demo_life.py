@@ -19,7 +19,7 @@ from canary_tui.demo.fleet import TARGETS
 from canary_tui.demo.launch import start_demo, write_demo
 from canary_tui.demo.sweep import marked_processes
 from canary_tui.errors import CanaryError, UsageError
-from canary_tui.store.directory import state_directory
+from canary_tui.store.layout import state_directory
 
 needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not installed")
 

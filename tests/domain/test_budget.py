@@ -6,13 +6,14 @@ import itertools
 
 import pytest
 
-from canary_tui.domain import events as e
-from canary_tui.domain import schedule
-from canary_tui.domain.fleet import Limits, RunStep, Ssh
-from canary_tui.domain.fold import apply
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.domain.state import RolloutState
-from canary_tui.domain.units import Share
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.tables import Limits, Ssh
+from canary_tui.domain.fleet.units import Share
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout import policy
+from canary_tui.domain.rollout.apply import apply
+from canary_tui.domain.rollout.state import RolloutState
 
 ME = e.Operator("ann", "here")
 
@@ -55,5 +56,5 @@ def test_the_budget_agrees_with_arithmetic_for_every_outcome(count, failures, co
         plan, state = rollout(count, Limits(failures=Share(failures), consecutive=consecutive))
         for number, outcome in enumerate(outcomes):
             record(state, e.StepFinished(f"web-{number}", f"web-{number}", outcome))
-        sentence = schedule.blocked(plan, state)
+        sentence = policy.blocked(plan, state)
         assert bool(sentence) == stops(outcomes, failures, consecutive), (outcomes, sentence)

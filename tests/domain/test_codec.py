@@ -7,26 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary_tui.domain.building import Choices, build_plan
 from canary_tui.domain.codec import CodecError, decode, encode
-from canary_tui.domain.fleet import (
-    Environment,
-    Expect,
-    Fleet,
-    Gate,
-    HttpStep,
-    Limits,
-    LocalStep,
-    RunStep,
-    ScriptStep,
-    Ssh,
-    Step,
-    Target,
-    UploadStep,
-    Wave,
-)
-from canary_tui.domain.plan import Plan
-from canary_tui.domain.units import Duration, Share, Size
+from canary_tui.domain.fleet.steps import Expect, HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
+from canary_tui.domain.fleet.tables import Environment, Fleet, Gate, Limits, Ssh, Target, Wave
+from canary_tui.domain.fleet.units import Duration, Share, Size
+from canary_tui.domain.planning.build import Choices, build_plan
+from canary_tui.domain.planning.plan import Plan
 
 WORDS = st.text(max_size=8)
 DURATIONS = st.integers(0, 10**6).map(lambda ms: Duration(ms / 1000))

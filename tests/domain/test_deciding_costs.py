@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from canary_tui.domain import events as e
-from canary_tui.domain import schedule
-from canary_tui.domain.fleet import Limits, RunStep, Ssh
-from canary_tui.domain.fold import apply
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.domain.schedule import next_actions
-from canary_tui.domain.state import RolloutState
-from canary_tui.domain.units import Share
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.tables import Limits, Ssh
+from canary_tui.domain.fleet.units import Share
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout import policy
+from canary_tui.domain.rollout.apply import apply
+from canary_tui.domain.rollout.policy import next_actions
+from canary_tui.domain.rollout.state import RolloutState
 
 FLEET, PARALLEL = 2000, 20
 NAMES = tuple(f"web-{number}" for number in range(FLEET))
@@ -56,7 +57,7 @@ def record(state, event):
 
 def start_what_is_due(plan, state):
     for action in next_actions(plan, state):
-        if isinstance(action, schedule.StartStep):
+        if isinstance(action, policy.StartStep):
             record(state, e.StepStarted(action.target, "steps", 0, 1, action.target))
 
 

@@ -6,25 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary_tui.domain.building import Choices, PlanError, build_plan, check_release, picking
-from canary_tui.domain.fleet import (
-    Environment,
-    Fleet,
-    Gate,
-    HttpStep,
-    LocalStep,
-    ReleaseTable,
-    RunStep,
-    ScriptStep,
-    Ssh,
-    Target,
-    UploadStep,
-    Wave,
-)
-from canary_tui.domain.plan_text import plan_lines
-from canary_tui.domain.settings import LONGEST_CANARIES, explain
-from canary_tui.domain.step_names import named
-from canary_tui.domain.units import Duration, Share
+from canary_tui.domain.fleet.step_names import named
+from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptStep, UploadStep
+from canary_tui.domain.fleet.tables import Environment, Fleet, Gate, ReleaseTable, Ssh, Target, Wave
+from canary_tui.domain.fleet.units import Duration, Share
+from canary_tui.domain.planning.build import Choices, PlanError, build_plan, check_release, picking
+from canary_tui.domain.planning.plan_text import plan_lines
+from canary_tui.domain.planning.settings import LONGEST_CANARIES, explain
 
 GATED = (Wave("canary", targets="@canary", environments=("production",), gate=Gate()), Wave("rest", parallel=4))
 WEB = ("web-server",)

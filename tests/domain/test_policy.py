@@ -10,16 +10,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from canary_tui.domain import events as e
-from canary_tui.domain import schedule
-from canary_tui.domain.census import Group
 from canary_tui.domain.codec import decode, encode
-from canary_tui.domain.fleet import Gate, HttpStep, Limits, RunStep, Ssh, UploadStep
-from canary_tui.domain.fold import IllegalEvent, apply, replay
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.domain.schedule import next_actions
-from canary_tui.domain.state import RolloutState, groups
-from canary_tui.domain.units import Duration, Share
+from canary_tui.domain.fleet.steps import HttpStep, RunStep, UploadStep
+from canary_tui.domain.fleet.tables import Gate, Limits, Ssh
+from canary_tui.domain.fleet.units import Duration, Share
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout import policy
+from canary_tui.domain.rollout.apply import IllegalEvent, apply, replay
+from canary_tui.domain.rollout.index import Group
+from canary_tui.domain.rollout.policy import next_actions
+from canary_tui.domain.rollout.state import RolloutState, groups
 
 ME = e.Operator("ann", "here")
 OUTCOMES = st.sampled_from(
@@ -99,7 +100,7 @@ class Rollouts(RuleBasedStateMachine):
         self.plan = plan
         self.records: list[e.Record] = []
         self.state = RolloutState()
-        self.deeds: set[schedule.Deed] = set()
+        self.deeds: set[policy.Deed] = set()
         self.locks = dict.fromkeys(plan.targets, "free")
         self.locks_before = dict(self.locks)
         self.count = 0
@@ -118,7 +119,7 @@ class Rollouts(RuleBasedStateMachine):
         for _ in range(200):
             before = len(self.records)
             for action in next_actions(self.plan, self.state):
-                if not isinstance(action, schedule.DEEDS):
+                if not isinstance(action, policy.DEEDS):
                     self.record(action)
                 elif action not in self.deeds:
                     self.deeds.add(action)
@@ -129,19 +130,19 @@ class Rollouts(RuleBasedStateMachine):
                 return
         raise AssertionError("the policy never comes to rest")
 
-    def announce(self, deed: schedule.Deed) -> None:
+    def announce(self, deed: policy.Deed) -> None:
         match deed:
-            case schedule.Probe(target):
+            case policy.Probe(target):
                 self.record(e.ProbeStarted(target))
                 self.locks_before[target] = self.locks[target]
                 if self.locks[target] == "free":  # whether or not we come to hear of it
                     self.locks[target] = "ours"
-            case schedule.StartStep(target, phase, step, attempt):
+            case policy.StartStep(target, phase, step, attempt):
                 self.count += 1
                 self.record(e.StepStarted(target, phase, step, attempt, f"x{self.count}"))
-            case schedule.Attach(target):
+            case policy.Attach(target):
                 self.record(e.StepAttached(target, self.running(target)))
-            case schedule.Cancel(target):
+            case policy.Cancel(target):
                 self.record(e.CancelStarted(target, self.running(target)))
 
     def running(self, target: str) -> str:
@@ -149,10 +150,10 @@ class Rollouts(RuleBasedStateMachine):
         assert running is not None
         return running.execution
 
-    def end(self, deed: schedule.Deed, outcome: e.Outcome) -> None:
+    def end(self, deed: policy.Deed, outcome: e.Outcome) -> None:
         self.deeds.discard(deed)
         match deed:
-            case schedule.Probe(target):
+            case policy.Probe(target):
                 reached = outcome not in ("unreachable", "failed")
                 if self.locks[target] == "theirs":
                     self.record(e.TargetProbed(target, "failed", detail="locked", held_by="other"))
@@ -163,21 +164,21 @@ class Rollouts(RuleBasedStateMachine):
                     self.record(e.TargetProbed(target, outcome))
                 else:
                     self.record(e.TargetProbed(target, outcome, locked=True))
-            case schedule.StartStep(target) | schedule.Attach(target):
-                self.deeds.discard(schedule.Cancel(target))
+            case policy.StartStep(target) | policy.Attach(target):
+                self.deeds.discard(policy.Cancel(target))
                 fenced = self.locks[target] != "ours"
                 self.record(
                     e.StepFinished(target, self.running(target), "failed" if fenced else outcome, fenced=fenced)
                 )
-            case schedule.Unlock(target):
+            case policy.Unlock(target):
                 if outcome == "ok" and self.locks[target] == "ours":
                     self.locks[target] = "free"
                 self.record(e.TargetUnlocked(target, outcome == "ok", outcome))
-            case schedule.Cancel(target):
+            case policy.Cancel(target):
                 self.record(e.CancelFinished(target, self.running(target), outcome == "ok"))
-            case schedule.ReadRelease(target):
+            case policy.ReadRelease(target):
                 self.record(e.ReleaseRead(target, "2"))
-            case schedule.Expire(wave, _):
+            case policy.Expire(wave, _):
                 gate = self.state.gate
                 if self.state.wave == wave and gate and gate.decision == "open" and self.state.aborted == "none":
                     self.record(e.GateExpired(wave))
@@ -198,7 +199,7 @@ class Rollouts(RuleBasedStateMachine):
     def all_goes_well(self, rounds: int) -> None:
         for _ in range(rounds):
             for deed in sorted(self.deeds, key=repr):
-                if deed in self.deeds and not isinstance(deed, schedule.Expire):
+                if deed in self.deeds and not isinstance(deed, policy.Expire):
                     self.end(deed, "ok")
             self.carry_out()
 
@@ -259,7 +260,7 @@ class Rollouts(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(failing))
         self.attempt(e.FailureTreated((name,), treatment, ME, "why"))
 
-    @precondition(lambda self: schedule.settleable(self.state))
+    @precondition(lambda self: policy.settleable(self.state))
     @rule(data=st.data(), settlement=st.sampled_from(["retry", "ok", "failed"]))
     def a_person_settles(self, data: st.DataObject, settlement: e.Settlement) -> None:
         name = data.draw(st.sampled_from(sorted(self.state.targets)))
@@ -410,11 +411,11 @@ class Rollouts(RuleBasedStateMachine):
         over = len(bad) > allowed or any(t.steps.outcome == "unknown" for t in bad)
         over = over or any(self.plan.waves[t.wave].gate and t.wave >= self.state.wave for t in bad)
         if over:
-            assert schedule.blocked(self.plan, self.state)
+            assert policy.blocked(self.plan, self.state)
             started = [
                 a
                 for a in next_actions(self.plan, self.state)
-                if isinstance(a, schedule.StartStep) and a not in self.deeds
+                if isinstance(a, policy.StartStep) and a not in self.deeds
             ]
             assert not [a for a in started if a.phase == "steps"]
 
@@ -425,8 +426,8 @@ class Rollouts(RuleBasedStateMachine):
             return
         gate = state.gate
         asked = state.attended and (
-            schedule.pending_failures(self.plan, state)
-            or schedule.settleable(state)
+            policy.pending_failures(self.plan, state)
+            or policy.settleable(state)
             or (gate and gate.decision == "open")
             or state.stop == "hold"
         )
@@ -442,7 +443,7 @@ class Rollouts(RuleBasedStateMachine):
 
     @invariant()
     def no_rollout_ends_while_an_outcome_is_unknown(self) -> None:
-        assert self.state.verdict is None or not schedule.settleable(self.state)
+        assert self.state.verdict is None or not policy.settleable(self.state)
 
     @invariant()
     def replay_of_the_records_is_the_state(self) -> None:
@@ -471,7 +472,7 @@ class Rollouts(RuleBasedStateMachine):
                 if deed in self.deeds:
                     self.end(deed, "ok")
             self.carry_out()
-            for name in schedule.settleable(self.state):
+            for name in policy.settleable(self.state):
                 self.attempt(e.UnknownSettled(name, "ok", ME))
             self.attempt(e.Aborted(ME, "enough", rollback=False))
         assert self.state.verdict is not None

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary_tui.domain.fleet import Target
-from canary_tui.domain.selection import (
+from canary_tui.domain.fleet.selection import (
     SelectionError,
     TargetFacts,
     Vocabulary,
@@ -15,6 +14,7 @@ from canary_tui.domain.selection import (
     parse_selection,
     unknown_words,
 )
+from canary_tui.domain.fleet.tables import Target
 
 TARGETS = [
     TargetFacts("web-1", "10.0.0.1", ("web-server", "canary"), ("production",), {"zone": "a"}, release="1.4.1"),

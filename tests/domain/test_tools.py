@@ -2,9 +2,10 @@
 
 import pytest
 
-from canary_tui.domain.fleet import RunStep, ScriptStep, Ssh, UploadStep
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.domain.tools import interpreters, tools_of
+from canary_tui.domain.fleet.steps import RunStep, ScriptStep, UploadStep
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.planning.tools import interpreters, tools_of
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary_tui.domain.names import MOST_TARGETS, compress_names, count, expand, some_names, suggest
-from canary_tui.domain.units import Duration, Share, Size
+from canary_tui.domain.fleet.names import MOST_TARGETS, compress_names, count, expand, some_names, suggest
+from canary_tui.domain.fleet.units import Duration, Share, Size
 
 
 @pytest.mark.parametrize(

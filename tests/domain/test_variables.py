@@ -2,7 +2,7 @@
 
 import pytest
 
-from canary_tui.domain.variables import UnknownVariable, check_name, check_value, fill, names_in
+from canary_tui.domain.fleet.variables import UnknownVariable, check_name, check_value, fill, names_in
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ from marks import (
     with_mark,
 )
 
-from canary_tui.domain import events as e
-from canary_tui.domain.schedule import next_wave_targets, pending_failures
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.policy import next_wave_targets, pending_failures
 
 EVERY_KIND = """
 [release]

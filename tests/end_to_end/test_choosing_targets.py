@@ -6,7 +6,7 @@ import pytest
 from fronts import approval, canary_tui, folded, headless, plan_of, told
 from marks import DEPLOY, fleet_file, names, operations, untouched, waves, with_mark
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 
 ROLES = {
     "web-1": 'roles = ["web-server", "canary"]',

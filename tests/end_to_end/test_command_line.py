@@ -28,10 +28,10 @@ from fronts import (
 from marks import DEPLOY, HOLD, fleet_file, let_go, operations, times, with_mark
 
 from canary_tui import tui
-from canary_tui.domain import events as e
 from canary_tui.domain.codec import decode
-from canary_tui.domain.fold import replay
-from canary_tui.engine.control import Opened, Refused, Start
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.apply import replay
+from canary_tui.engine.messages import Opened, Refused, Start
 from canary_tui.errors import ExitCode
 
 ALL = '[[waves]]\nname = "all"\nparallel = 8\n'
@@ -96,7 +96,7 @@ def test_the_screens_never_load_what_connects():
     script = f"import sys, importlib\nfor name in {modules!r}: importlib.import_module(name)\nprint(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "textual" in ran.stdout.split()
-    connecting = {"asyncssh", "cryptography", "canary_tui.ssh.connect", "canary_tui.ssh.network"}
+    connecting = {"asyncssh", "cryptography", "canary_tui.ssh.connection.connect", "canary_tui.ssh.network"}
     assert connecting.isdisjoint(ran.stdout.split())
 
 

@@ -6,7 +6,7 @@ import pytest
 from fronts import Front, plan_of, until
 from marks import fleet_file, let_go, names, operations, waves, with_mark
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 
 STEPS = """
 [release]

@@ -20,9 +20,9 @@ from marks import (
     with_mark,
 )
 
-from canary_tui.domain import events as e
-from canary_tui.domain.schedule import pending_failures
-from canary_tui.engine.control import Refused
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.policy import pending_failures
+from canary_tui.engine.messages import Refused
 
 FAILS = """
 [release]

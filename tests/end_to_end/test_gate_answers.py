@@ -9,9 +9,9 @@ import pytest
 from fronts import ANN, Front, approval, canary_tui, folded, headless, only_rollout, plan_of, told, until
 from marks import DEPLOY, ROLLBACK, fleet_file, names, untouched, waves, with_mark
 
-from canary_tui.domain import events as e
-from canary_tui.domain.events import Operator
-from canary_tui.engine.control import Decide, Heartbeat, Refused
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.events import Operator
+from canary_tui.engine.messages import Decide, Heartbeat, Refused
 
 CLEAN = '[[finally]]\nname = "clean"\nrun = "echo x >> cleaned"\n'
 

@@ -7,8 +7,8 @@ from fronts import ANN, Front, canary_tui, folded, plan_of, told
 from marks import DEPLOY, HOLD, fleet_file, let_go, names, operations, times, untouched, waves, with_mark
 from on_screen import CTRL_C, ENTER, run, start
 
-from canary_tui.domain import events as e
-from canary_tui.engine.control import Heartbeat
+from canary_tui.domain.rollout import events as e
+from canary_tui.engine.messages import Heartbeat
 
 TWO_STEPS = HOLD + '[[steps]]\nname = "after"\nrun = "echo x >> after"\n'
 

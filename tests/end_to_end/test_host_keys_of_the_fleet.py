@@ -9,8 +9,8 @@ from fronts import Front, headless, plan_of
 from links import write_config
 from marks import DEPLOY, another_host_key, fleet_file, names, untouched, with_mark
 
-from canary_tui.domain import events as e
-from canary_tui.engine.control import Answered, Asked, Preflight, Preflighted
+from canary_tui.domain.rollout import events as e
+from canary_tui.engine.messages import Answered, Asked, Preflight, Preflighted
 
 
 @pytest.fixture

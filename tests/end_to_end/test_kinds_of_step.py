@@ -13,7 +13,7 @@ from farm import Farm
 from fronts import Front, approval, canary_tui, folded, headless, only_rollout, plan_of, told, until
 from marks import DEPLOY, fleet_file, gone, names, operations, times, untouched, with_mark
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 
 ALL = '[[waves]]\nname = "all"\nparallel = 4\n'
 UPLOAD = '[[steps]]\nname = "send"\nupload = "artifact-$RELEASE"\nto = "incoming/$TARGET"\nmode = "0640"\n'

@@ -10,9 +10,9 @@ import pytest
 from fronts import Front, canary_tui, headless, only_rollout, plan_of, until
 from marks import DEPLOY, fleet_file, let_go, names
 
-from canary_tui.engine.control import Heartbeat, Progress
-from canary_tui.store.log_format import parse_line
-from canary_tui.store.log_merged import MergedReader
+from canary_tui.engine.messages import Heartbeat, Progress
+from canary_tui.store.logs.format import parse_line
+from canary_tui.store.logs.merged import MergedReader
 
 ALL = '[[waves]]\nname = "all"\nparallel = 8\n'
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [^\s|]+ (out|err|--)[|+] .*")

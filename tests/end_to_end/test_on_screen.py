@@ -9,8 +9,8 @@ from fronts import canary_tui, folded, only_rollout, told
 from marks import COUNTS, DEPLOY, HOLD, ROLLBACK, fleet_file, let_go, names, times, untouched, waves, with_mark
 from on_screen import CTRL_C, ENTER, ESCAPE, Terminal, answer_gate, run, start
 
-from canary_tui.domain import events as e
-from canary_tui.engine.operator import operator
+from canary_tui.domain.rollout import events as e
+from canary_tui.engine.identity import operator
 
 
 def say(state, target, text):

@@ -7,8 +7,8 @@ from fronts import Front, folded, only_rollout, plan_of
 from links import write_config
 from marks import DEPLOY, ROLLBACK, another_host_key, fleet_file, untouched, with_mark
 
-from canary_tui.domain import events as e
-from canary_tui.engine.control import Refused
+from canary_tui.domain.rollout import events as e
+from canary_tui.engine.messages import Refused
 
 THREE_WAVES = """
 [[waves]]

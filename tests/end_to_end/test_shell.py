@@ -10,7 +10,7 @@ from fronts import told
 from marks import DEPLOY, HOLD, fleet_file, let_go, names, times, untouched, with_mark
 from on_screen import CTRL_C, Terminal, answer_gate, run, start
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 
 SHELL = ""
 """What a server is asked to run by who wants a shell."""

@@ -11,8 +11,8 @@ from farm import Farm
 from fronts import ANN, Front, canary_tui, folded, only_rollout, plan_of, started, told, until
 from marks import HOLD, ROLLBACK, fleet_file, gone, let_go, times, untouched, waves, with_mark
 
-from canary_tui.domain import events as e
-from canary_tui.store.directory import rollouts
+from canary_tui.domain.rollout import events as e
+from canary_tui.store.layout import rollouts
 
 TWO_STEPS = HOLD + '[[steps]]\nname = "after"\nrun = "echo x >> after"\n'
 FAMILY = """

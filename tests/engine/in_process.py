@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from farm import Farm
 
-from canary_tui.domain import events as e
-from canary_tui.domain.building import Choices, build_plan
-from canary_tui.domain.events import Decision, Operator, Record
-from canary_tui.domain.plan import Plan
-from canary_tui.engine.control import Decide
+from canary_tui.domain.planning.build import Choices, build_plan
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.events import Decision, Operator, Record
 from canary_tui.engine.loop import Rollout
+from canary_tui.engine.messages import Decide
 from canary_tui.fleetfile.loader import load_fleet
-from canary_tui.session import Session, open_new
-from canary_tui.store.directory import state_directory
+from canary_tui.service.session import Session, open_new
+from canary_tui.store.layout import state_directory
 
 ANN = Operator("ann", "desk", "/dev/pts/7")
 

@@ -9,14 +9,14 @@ import pytest
 from farm import Farm, available
 from in_process import ANN, Listener, no_file_longer_than, opened, plan_for, small_disk, yes
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 from canary_tui.engine.loop import NoRoomError
 from canary_tui.errors import CanaryError, ExitCode, UsageError
-from canary_tui.session import open_again
-from canary_tui.store.directory import state_directory
+from canary_tui.service.session import open_again
 from canary_tui.store.journal import JournalDead, read_journal
+from canary_tui.store.layout import state_directory
 from canary_tui.store.lock import fleet_folder, holder
-from canary_tui.store.log_writer import LogError, LogSet
+from canary_tui.store.logs.writer import LogError, LogSet
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 

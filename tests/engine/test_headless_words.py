@@ -6,11 +6,12 @@ import json
 
 import pytest
 
-from canary_tui.domain import events as e
-from canary_tui.domain.events import Operator, Record
-from canary_tui.domain.fleet import RunStep, Ssh
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.headless import print_journal
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.events import Operator, Record
+from canary_tui.service.headless import print_journal
 
 HOSTILE = "\x1b]52;c;ZXZpbA==\x07 \x9b2J \u202eback \x7f\nnext"
 TARGETS = {name: PlannedTarget(name, name, Ssh(), steps=(0,)) for name in ("a", "b")}

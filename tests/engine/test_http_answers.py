@@ -10,11 +10,11 @@ import pytest
 from farm import Farm, available
 from links import planned
 
-from canary_tui.domain.fleet import Expect
-from canary_tui.domain.units import Duration
-from canary_tui.engine import http
-from canary_tui.engine.http import ask_http
-from canary_tui.engine.remote import Collected
+from canary_tui.domain.fleet.steps import Expect
+from canary_tui.domain.fleet.units import Duration
+from canary_tui.engine import http_probe as http
+from canary_tui.engine.http_probe import ask_http
+from canary_tui.engine.target import Collected
 from canary_tui.ssh.network import SshNetwork
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from canary_tui.engine.local import run_here
+from canary_tui.engine.local_command import run_here
 
 DAEMON = "setsid sh -c 'echo $$ > pid; exec sleep 60' & until [ -s pid ]; do :; done; "
 """It is in a session of its own and holds both pipes."""

@@ -6,7 +6,7 @@ import pytest
 from farm import Farm, available
 from in_process import Listener, opened, plan_for, yes
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 from canary_tui.errors import ExitCode
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())

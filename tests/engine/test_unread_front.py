@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from canary_tui import serve
-from canary_tui.engine.control import Ended, Heartbeat, Progress, read_notice
-from canary_tui.serve import Engine
+from canary_tui.engine.messages import Ended, Heartbeat, Progress, read_notice
+from canary_tui.service import server as serve
+from canary_tui.service.server import Engine
 
 MANY = 5_000
 

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from fronts import ANN, environment, plan_of, words
 
-from canary_tui.engine.control import Start, to_line
+from canary_tui.engine.messages import Start, to_line
 
 
 async def main(state: Path, fleet: Path, manner: str) -> None:

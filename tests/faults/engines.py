@@ -19,11 +19,11 @@ from farm import Farm
 from oracle import Case, judge
 
 from canary_tui.domain.codec import decode
-from canary_tui.domain.events import Record
-from canary_tui.domain.fold import replay
-from canary_tui.domain.state import RolloutState
-from canary_tui.store.chain import JournalError
+from canary_tui.domain.rollout.apply import replay
+from canary_tui.domain.rollout.events import Record
+from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.store.journal import read_journal
+from canary_tui.store.journal_format import JournalError
 
 
 def until(condition: Callable[[], object], seconds: float = 30.0, what: object = "the condition") -> None:

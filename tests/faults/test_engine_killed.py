@@ -12,7 +12,7 @@ from engines import Controller, all_ok, kill_somewhere, until
 from farm import Farm, available
 from oracle import marks, numbered_step
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
 KILLS = int(os.environ.get("CANARY_TUI_KILLS", "8"))

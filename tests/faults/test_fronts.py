@@ -17,8 +17,8 @@ from farm import Farm, available
 from fronts import ANN, Front, plan_of
 from oracle import marks, numbered_step
 
-from canary_tui.domain import events as e
-from canary_tui.engine.control import Start
+from canary_tui.domain.rollout import events as e
+from canary_tui.engine.messages import Start
 from canary_tui.errors import ExitCode
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")

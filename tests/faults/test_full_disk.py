@@ -10,7 +10,7 @@ from engines import Controller, all_ok
 from farm import Farm, available
 from oracle import numbered_step
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 
 pytestmark = [
     pytest.mark.skipif(available() != "", reason=available() or "sshd is there"),

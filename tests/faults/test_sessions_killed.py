@@ -12,7 +12,7 @@ import pytest
 from engines import Controller, until
 from farm import Farm, available
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
 CUTS = int(os.environ.get("CANARY_TUI_KILLS", "6"))

@@ -13,7 +13,7 @@ from engines import Controller, until
 from farm import Farm, available
 from oracle import marks
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
 WAITS = """

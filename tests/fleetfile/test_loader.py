@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from canary_tui.domain.building import Choices, build_plan
-from canary_tui.domain.fleet import Expect, Fleet, Gate, HttpStep, LocalStep, RunStep, ScriptStep, Ssh, UploadStep
-from canary_tui.domain.plan_text import plan_lines
-from canary_tui.domain.units import Duration, Share, Size
+from canary_tui.domain.fleet.steps import Expect, HttpStep, LocalStep, RunStep, ScriptStep, UploadStep
+from canary_tui.domain.fleet.tables import Fleet, Gate, Ssh
+from canary_tui.domain.fleet.units import Duration, Share, Size
+from canary_tui.domain.planning.build import Choices, build_plan
+from canary_tui.domain.planning.plan_text import plan_lines
 from canary_tui.fleetfile.decode import Faults, decode, keys_of
 from canary_tui.fleetfile.loader import load_fleet
 from canary_tui.fleetfile.schema import fleet_schema, schema_text
@@ -308,8 +309,8 @@ HEAVY = {"asyncio", "textual", "rich", "asyncssh", "subprocess", "socket", "diff
 def test_loading_and_planning_imports_nothing_heavy(tmp_path):
     code = (
         "import sys; from canary_tui.fleetfile.loader import load_fleet\n"
-        "from canary_tui.domain.building import Choices, build_plan\n"
-        "from canary_tui.domain.plan_text import plan_lines\n"
+        "from canary_tui.domain.planning.build import Choices, build_plan\n"
+        "from canary_tui.domain.planning.plan_text import plan_lines\n"
         f"loaded = load_fleet({str(SAMPLES / 'two-step-subset.toml')!r})\n"
         "plan_lines(build_plan(loaded.fleet, Choices('1'), {}))\n"
         "print(*sorted(sys.modules))"

@@ -12,10 +12,10 @@ import pytest
 from farm import Farm, available
 from links import linked, planned, refusal, run, write_config
 
-from canary_tui.domain.fleet import Ssh
-from canary_tui.domain.plan import PlannedTarget
-from canary_tui.domain.units import Duration
-from canary_tui.ssh.login import backoff
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.fleet.units import Duration
+from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.ssh.connection.login import backoff
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 

@@ -11,7 +11,7 @@ import pytest
 from farm import Farm, available
 from links import Person, linked, planned, refusal, run, write_config
 
-from canary_tui.ssh import handshake
+from canary_tui.ssh.connection import handshake
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 

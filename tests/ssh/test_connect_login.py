@@ -13,10 +13,10 @@ import pytest
 from farm import Farm, available
 from links import Person, linked, planned, refusal, run, write_config
 
-from canary_tui.domain.fleet import Ssh
-from canary_tui.domain.plan import PlannedTarget
-from canary_tui.ssh.connect import Access, Link
-from canary_tui.ssh.output import Redactor
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.ssh.connection.connect import Access, Link
+from canary_tui.text.secrets import Redactor
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 PASSPHRASE = "correct horse"

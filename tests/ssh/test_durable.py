@@ -19,10 +19,10 @@ import pytest
 from direct_line import Bytes, DirectLine, Seen
 from farm import Farm, available
 
-from canary_tui.engine.remote import AttachRequest, CommandRequest, ExecuteRequest
-from canary_tui.ssh import durable, protocol
-from canary_tui.ssh.connect import LinkError
-from canary_tui.ssh.sudo import SudoPrefix
+from canary_tui.engine.target import AttachRequest, CommandRequest, ExecuteRequest
+from canary_tui.ssh.connection.connect import LinkError
+from canary_tui.ssh.connection.sudo import SudoPrefix
+from canary_tui.ssh.execution import durable, protocol
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
 CUTS = int(os.environ.get("CANARY_TUI_CUTS", "12"))

@@ -9,12 +9,12 @@ import subprocess
 import pytest
 from farm import Farm, available
 
-from canary_tui.domain.fleet import Ssh
-from canary_tui.domain.plan import PlannedTarget
-from canary_tui.ssh.connect import Access, Link, LinkError
-from canary_tui.ssh.hostkeys import HostKeyError, HostKeyRules, HostNames, fingerprint
-from canary_tui.ssh.known_hosts import KnownHosts, matches, remember
-from canary_tui.ssh.output import Redactor
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.ssh.connection.connect import Access, Link, LinkError
+from canary_tui.ssh.connection.hostkeys import HostKeyError, HostKeyRules, HostNames, fingerprint
+from canary_tui.ssh.connection.known_hosts import KnownHosts, matches, remember
+from canary_tui.text.secrets import Redactor
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHvSzQH9Yfk8yU8QWuUgZtq8PzZzqI3gWyPOKrLhg8bQ"

@@ -9,9 +9,9 @@ import pytest
 from direct_line import Bytes, DirectLine, Seen
 from farm import Farm, available
 
-from canary_tui.engine.remote import AttachRequest, ExecuteRequest
-from canary_tui.ssh import durable
-from canary_tui.ssh.runner import ensure_runner
+from canary_tui.engine.target import AttachRequest, ExecuteRequest
+from canary_tui.ssh.execution import durable
+from canary_tui.ssh.execution.install import ensure_runner
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 

@@ -17,14 +17,14 @@ import pytest
 from farm import Farm, available
 from links import Person, planned, write_config
 
-from canary_tui.domain.fleet import Ssh
-from canary_tui.domain.plan import PlannedTarget
-from canary_tui.engine.remote import Claim, Collected, CommandRequest, ExecuteRequest, Network, ProbeRequest
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.engine.target import Claim, Collected, CommandRequest, ExecuteRequest, Network, ProbeRequest
 from canary_tui.ssh import network as ssh_network
-from canary_tui.ssh.connect import RESTING_INTERVAL
+from canary_tui.ssh.connection.connect import RESTING_INTERVAL
+from canary_tui.ssh.execution.install import UNLOCKING, rollout_word
 from canary_tui.ssh.network import SshNetwork
-from canary_tui.ssh.output import Redactor
-from canary_tui.ssh.runner import UNLOCKING, rollout_word
+from canary_tui.text.secrets import Redactor
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 

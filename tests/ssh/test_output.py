@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary_tui.ssh.output import LONGEST_SEQUENCE, Redactor, SafeSink, Sanitiser, make_safe, one_line
+from canary_tui.text.safe import LONGEST_SEQUENCE, SafeSink, Sanitiser, make_safe, one_line
+from canary_tui.text.secrets import Redactor
 
 HOSTILE = (
     (set(range(0x20)) - {0x09, 0x0A})

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from canary_tui.ssh import pace
-from canary_tui.ssh.hostkeys import HostKeyRules, HostNames
-from canary_tui.ssh.login import Shared
-from canary_tui.ssh.output import Redactor
-from canary_tui.ssh.pace import Pace
-from canary_tui.ssh.resolve import Endpoint
+from canary_tui.ssh.connection import pace
+from canary_tui.ssh.connection.hostkeys import HostKeyRules, HostNames
+from canary_tui.ssh.connection.login import Shared
+from canary_tui.ssh.connection.pace import Pace
+from canary_tui.ssh.connection.resolve import Endpoint
+from canary_tui.text.secrets import Redactor
 
 HERE = Endpoint("web-1", "127.0.20.1", 22, "ann", HostNames("web-1", "127.0.20.1"), HostKeyRules())
 THERE = replace(HERE, host="192.0.2.1")

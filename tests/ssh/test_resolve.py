@@ -8,11 +8,11 @@ import shutil
 
 import pytest
 
-from canary_tui.domain.fleet import Ssh
-from canary_tui.domain.plan import PlannedTarget
-from canary_tui.domain.units import Duration
-from canary_tui.ssh.command import ResolveError, parse_hop
-from canary_tui.ssh.resolve import Resolver
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.fleet.units import Duration
+from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.ssh.connection.command import ResolveError, parse_hop
+from canary_tui.ssh.connection.resolve import Resolver
 
 pytestmark = pytest.mark.skipif(not shutil.which("ssh"), reason="ssh is not installed")
 

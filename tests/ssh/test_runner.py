@@ -20,9 +20,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import canary_tui.ssh
+from canary_tui.ssh import execution
 
-RUNNER = pathlib.Path(canary_tui.ssh.__file__).parent / "runner.sh"
+RUNNER = pathlib.Path(execution.__file__).parent / "runner.sh"
 SHELLS = {"dash": "dash", "bash": "bash", "busybox": "busybox"}
 DIGEST = "d" * 64
 

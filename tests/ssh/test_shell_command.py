@@ -8,11 +8,11 @@ import pytest
 from farm import Farm, available
 from links import planned
 
-from canary_tui.domain.fleet import Ssh
-from canary_tui.domain.plan import PlannedTarget
-from canary_tui.domain.units import Duration
-from canary_tui.ssh.command import ResolveError, shell
-from canary_tui.ssh.resolve import Resolver
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.fleet.units import Duration
+from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.ssh.connection.command import ResolveError, shell
+from canary_tui.ssh.connection.resolve import Resolver
 from canary_tui.tui.shell import _proxy_jump
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())

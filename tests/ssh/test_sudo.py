@@ -10,7 +10,7 @@ import pytest
 from farm import Farm, available
 from links import Person, linked, planned, refusal, write_config
 
-from canary_tui.ssh.sudo import SudoPrefix, user_of
+from canary_tui.ssh.connection.sudo import SudoPrefix, user_of
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 needs_root = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("sudo"), reason="needs root and sudo")

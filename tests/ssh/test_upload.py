@@ -14,9 +14,9 @@ import pytest
 from direct_line import DirectLine, Seen
 from farm import Farm, available
 
-from canary_tui.engine.remote import UploadRequest
-from canary_tui.ssh import upload as uploading
-from canary_tui.ssh.upload import upload
+from canary_tui.engine.target import UploadRequest
+from canary_tui.ssh.execution import upload as uploading
+from canary_tui.ssh.execution.upload import upload
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
 

@@ -11,14 +11,8 @@ from pathlib import Path
 import pytest
 
 from canary_tui.errors import ExitCode, UsageError
-from canary_tui.store.directory import (
-    find_rollout,
-    latest,
-    new_rollout,
-    rollouts,
-    state_directory,
-    write_atomically,
-)
+from canary_tui.store.files import write_atomically
+from canary_tui.store.layout import find_rollout, latest, new_rollout, rollouts, state_directory
 from canary_tui.store.lock import Locked, fleet_lock, hold
 
 NOW = 1795428900.0  # 2026-11-23T10:15:00Z

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from canary_tui.domain.events import (
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout.apply import replay
+from canary_tui.domain.rollout.events import (
     EngineStopped,
     Operator,
     ProbeStarted,
@@ -19,13 +23,10 @@ from canary_tui.domain.events import (
     TargetProbed,
     WaveStarted,
 )
-from canary_tui.domain.fleet import RunStep, Ssh
-from canary_tui.domain.fold import replay
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.store.directory import RolloutDirectory, new_rollout, state_directory
 from canary_tui.store.history import history, summarize, write_summary
+from canary_tui.store.inventory import last_known, remember
 from canary_tui.store.journal import JournalWriter, read_journal
-from canary_tui.store.known import last_known, remember
+from canary_tui.store.layout import RolloutDirectory, new_rollout, state_directory
 
 ADA = Operator("ada", "laptop")
 NOW = 1795428900.0

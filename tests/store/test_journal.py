@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from canary_tui.domain.events import (
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout.events import (
     Event,
     GateOpened,
     Operator,
@@ -28,11 +31,9 @@ from canary_tui.domain.events import (
     TargetProbed,
     WaveStarted,
 )
-from canary_tui.domain.fleet import RunStep, Ssh
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.store import chain
-from canary_tui.store.chain import JournalError
+from canary_tui.store import journal_format as chain
 from canary_tui.store.journal import JournalDead, JournalReader, JournalWriter, read_journal, verify
+from canary_tui.store.journal_format import JournalError
 
 ADA = Operator("ada", "laptop", "/dev/pts/3")
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from canary_tui.store.log_folded import FoldedReader
-from canary_tui.store.log_folding import MOST_LINES
-from canary_tui.store.log_search import search
-from canary_tui.store.log_writer import LogSet
+from canary_tui.store.logs.grouped import FoldedReader
+from canary_tui.store.logs.grouping import MOST_LINES
+from canary_tui.store.logs.search import search
+from canary_tui.store.logs.writer import LogSet
 
 NAMES = tuple(f"web-{number}" for number in range(1, 41))
 OWN = {name: [name] for name in NAMES}

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary_tui.domain.fleet import RunStep, Ssh
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.store.log_folding import Folding, Group, own_words
-from canary_tui.store.log_format import Formatter
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.store.logs.format import Formatter
+from canary_tui.store.logs.grouping import Folding, Group, own_words
 
 NAMES = tuple(f"web-{number}" for number in range(1, 8))
 Texts = dict[str, list[str]]

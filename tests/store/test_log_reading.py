@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary_tui.store import log_merged, log_reader
-from canary_tui.store.log_format import stamp
-from canary_tui.store.log_merged import MergedReader
-from canary_tui.store.log_reader import LogReader
-from canary_tui.store.log_search import Search, search
-from canary_tui.store.log_writer import LogSet
+from canary_tui.store.logs import merged as log_merged
+from canary_tui.store.logs import reader as log_reader
+from canary_tui.store.logs.format import stamp
+from canary_tui.store.logs.merged import MergedReader
+from canary_tui.store.logs.reader import LogReader
+from canary_tui.store.logs.search import Search, search
+from canary_tui.store.logs.writer import LogSet
 
 AT = 1795428902.123
 HEAD = f"{stamp(AT)} switch out| "

@@ -16,11 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from canary_tui.store import log_format, log_writer
-from canary_tui.store.log_format import Formatter, log_path, parse_line
-from canary_tui.store.log_merged import MergedReader
-from canary_tui.store.log_reader import LogReader
-from canary_tui.store.log_writer import LogError, LogSet
+from canary_tui.store.logs import format as log_format
+from canary_tui.store.logs import writer as log_writer
+from canary_tui.store.logs.format import Formatter, log_path, parse_line
+from canary_tui.store.logs.merged import MergedReader
+from canary_tui.store.logs.reader import LogReader
+from canary_tui.store.logs.writer import LogError, LogSet
 
 FIRST, SECOND = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 TEXT = st.text(st.sampled_from("ab \tä☃|+-\n\n"), max_size=60)
@@ -241,7 +242,7 @@ async def test_sync_makes_ended_output_durable_and_closes_the_files(tmp_path, mo
 WRITER = """
 import sys, time
 from pathlib import Path
-from canary_tui.store.log_writer import LogSet
+from canary_tui.store.logs.writer import LogSet
 logs = LogSet(Path(sys.argv[1]))
 for name in ("web-1", "web-2", "web-3"):
     logs.target(name).begin("switch", "0123456789abcdef" * 2, resume=len(sys.argv) > 2)

@@ -13,10 +13,10 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
-from canary_tui.domain.building import Choices
+from canary_tui.domain.planning.build import Choices
 from canary_tui.tui.app import AppOptions, CanaryApp
-from canary_tui.tui.keymap import Settings
-from canary_tui.tui.widgets import panel
+from canary_tui.tui.keys import Settings
+from canary_tui.tui.shared import panel
 
 SHOP = """
 name = "shop"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from driving import scripted_engine
 
-from canary_tui.domain.building import Choices
+from canary_tui.domain.planning.build import Choices
 from canary_tui.tui.app import AppOptions, CanaryApp, run_app
 
 fleet, state, *engine = sys.argv[1:]

@@ -10,18 +10,19 @@ from pathlib import Path
 from textual.app import App
 from textual.binding import Binding
 
-from canary_tui.domain import events as e
-from canary_tui.domain.fleet import Gate, Limits, RunStep, Ssh
-from canary_tui.domain.fold import apply
-from canary_tui.domain.plan import Plan, PlannedTarget, PlannedWave
-from canary_tui.domain.schedule import evidence
-from canary_tui.domain.state import RolloutState
-from canary_tui.domain.units import Duration, Share
-from canary_tui.engine.control import Command, Decide, Heartbeat, Notice
-from canary_tui.store.directory import make_folder
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.tables import Gate, Limits, Ssh
+from canary_tui.domain.fleet.units import Duration, Share
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.apply import apply
+from canary_tui.domain.rollout.policy import evidence
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.engine.messages import Command, Decide, Heartbeat, Notice
+from canary_tui.store.files import make_folder
 from canary_tui.store.journal import JournalWriter
-from canary_tui.store.log_writer import LogSet
-from canary_tui.tui.screens.rollout import RolloutScreen
+from canary_tui.store.logs.writer import LogSet
+from canary_tui.tui.rollout.screen import RolloutScreen
 from canary_tui.tui.terminal import StripControls
 
 BY = e.Operator("maria", "laptop", "/dev/pts/3")

@@ -14,7 +14,7 @@ import socket
 import sys
 
 from canary_tui.domain.codec import encode
-from canary_tui.engine.control import (
+from canary_tui.engine.messages import (
     Answered,
     Asked,
     Opened,
@@ -28,7 +28,7 @@ from canary_tui.engine.control import (
     read_command,
     to_line,
 )
-from canary_tui.engine.remote import Question
+from canary_tui.engine.target import Question
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--fd", type=int)

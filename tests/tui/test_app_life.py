@@ -13,14 +13,14 @@ from recorded import Recorded
 from textual.content import Content
 from textual.widgets import Static
 
-from canary_tui.domain import events as e
+from canary_tui.domain.rollout import events as e
 from canary_tui.errors import ExitCode
-from canary_tui.tui.keymap import Settings
+from canary_tui.tui.keys import Settings
 from canary_tui.tui.link import EngineLink
-from canary_tui.tui.picking import Picking, Row
-from canary_tui.tui.screens.prompts import LeaveScreen
+from canary_tui.tui.picker.picker import Picking, Row
+from canary_tui.tui.shared.footer import KeyBar
+from canary_tui.tui.shared.prompts import LeaveScreen
 from canary_tui.tui.themes import NAMES
-from canary_tui.tui.widgets.footer import KeyBar
 
 
 async def started(app, pilot):
@@ -186,7 +186,7 @@ async def test_a_refused_value_that_looks_like_markup_is_quoted_as_it_is(tmp_pat
 
 def test_nothing_that_the_first_frame_does_not_need_is_imported():
     code = (
-        "import sys, canary_tui.tui.app, canary_tui.tui.screens.targets\n"
+        "import sys, canary_tui.tui.app, canary_tui.tui.picker.screen\n"
         "print([name for name in ('asyncssh', 'markdown_it', 'tree_sitter', 'cryptography') if name in sys.modules])"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -220,7 +220,7 @@ async def test_an_engine_that_cannot_be_started_is_told_and_nothing_raises():
 
 
 async def test_commands_sent_before_the_engine_is_up_arrive_in_order(tmp_path):
-    from canary_tui.engine.control import Answered
+    from canary_tui.engine.messages import Answered
 
     log = tmp_path / "log"
     link = EngineLink(scripted_engine("--log", str(log)))

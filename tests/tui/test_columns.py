@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from canary_tui.tui.columns import GAP, columns_for, lay_out
-from canary_tui.tui.picking import Row
+from canary_tui.tui.picker.columns import GAP, columns_for, lay_out
+from canary_tui.tui.picker.picker import Row
 
 ROWS = [
     Row("web-1", "10.0.0.1", ("web",), (), {"zone": "a", "rack": "r1"}, "1.4.1", "ok", 7200, seen=True),

@@ -5,11 +5,11 @@ from driving import nothing_is_read_yet, press, screen_text, shows, type_text, u
 from recorded import BY, Recorded, make_plan
 from test_gate_panel import readable, waiting
 
-from canary_tui.domain import events as e
-from canary_tui.domain.fleet import Limits
-from canary_tui.domain.units import Share
-from canary_tui.tui.widgets.failure_panel import FailureList, FailurePanel
-from canary_tui.tui.widgets.log_view import LogView
+from canary_tui.domain.fleet.tables import Limits
+from canary_tui.domain.fleet.units import Share
+from canary_tui.domain.rollout import events as e
+from canary_tui.tui.logs.log_view import LogView
+from canary_tui.tui.rollout.failure_panel import FailureList, FailurePanel
 
 LOCKED = e.TargetProbed(
     "web-1", "failed", held_by="2026-11-23T091500Z-other-0a1b2c3d",

@@ -8,10 +8,10 @@ from driving import press, screen_text, shows, type_text, until
 from recorded import BY, Recorded, Stage, make_plan
 from test_log_view import log_rows, watched
 
-from canary_tui.domain import events as e
-from canary_tui.domain.fleet import Limits
-from canary_tui.domain.units import Share
-from canary_tui.tui.screens.rollout import RolloutScreen
+from canary_tui.domain.fleet.tables import Limits
+from canary_tui.domain.fleet.units import Share
+from canary_tui.domain.rollout import events as e
+from canary_tui.tui.rollout.screen import RolloutScreen
 
 
 def second_wave(tmp_path, targets: int, canaries: int = 2, *lines: str) -> Recorded:

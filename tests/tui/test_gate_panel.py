@@ -8,15 +8,15 @@ from driving import nothing_is_read_yet, press, screen_text, shows, type_text, u
 from recorded import BY, Recorded, Stage, Wire, make_plan
 from textual import events
 
-from canary_tui.domain import events as e
-from canary_tui.domain.fleet import Gate
-from canary_tui.domain.units import Duration
-from canary_tui.engine.control import Refused
-from canary_tui.tui.screens.help import usable_on
-from canary_tui.tui.screens.rollout import RolloutScreen
-from canary_tui.tui.widgets.gate_panel import GatePanel
-from canary_tui.tui.widgets.log_view import LogView
-from canary_tui.tui.widgets.panel import GUARD, TypedField
+from canary_tui.domain.fleet.tables import Gate
+from canary_tui.domain.fleet.units import Duration
+from canary_tui.domain.rollout import events as e
+from canary_tui.engine.messages import Refused
+from canary_tui.tui.logs.log_view import LogView
+from canary_tui.tui.rollout.gate_panel import GatePanel
+from canary_tui.tui.rollout.screen import RolloutScreen
+from canary_tui.tui.shared.help import usable_on
+from canary_tui.tui.shared.panel import GUARD, TypedField
 
 
 @asynccontextmanager

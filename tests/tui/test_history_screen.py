@@ -8,8 +8,8 @@ import pytest
 from driving import opened, press, screen_lines, screen_text, shows, until
 from recorded import Recorded, make_plan
 
-from canary_tui.domain import events as e
-from canary_tui.tui.screens.rollout import RolloutScreen
+from canary_tui.domain.rollout import events as e
+from canary_tui.tui.rollout.screen import RolloutScreen
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from canary_tui.tui.actions import ACTIONS, TITLES, bindings, find_action, key_signs, key_table
-from canary_tui.tui.keymap import clashes, load_settings
-from canary_tui.tui.widgets.footer import MOST, Hint, that_fit
+from canary_tui.tui.keys import clashes, load_settings
+from canary_tui.tui.shared.footer import MOST, Hint, that_fit
 
 
 def test_every_action_has_one_id_and_a_pane_with_a_title():

@@ -8,9 +8,9 @@ from driving import press, screen_lines, screen_text, shows, type_text, until
 from recorded import Recorded, Stage, Wire, make_plan
 from textual import events
 
-from canary_tui.tui.screens.rollout import RolloutScreen
-from canary_tui.tui.widgets.log_pane import LogPane
-from canary_tui.tui.widgets.log_view import LogView
+from canary_tui.tui.logs.log_view import LogView
+from canary_tui.tui.rollout.log_pane import LogPane
+from canary_tui.tui.rollout.screen import RolloutScreen
 
 
 @asynccontextmanager

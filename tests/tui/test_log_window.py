@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from canary_tui.store.log_reader import LogReader
-from canary_tui.tui.widgets.log_window import LogWindow, Matching
+from canary_tui.store.logs.reader import LogReader
+from canary_tui.tui.logs.log_window import LogWindow, Matching
 
 
 class Listed:

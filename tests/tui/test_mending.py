@@ -7,7 +7,7 @@ import gc
 from driving import opened, press, shows
 from recorded import Recorded, RolloutScreen, Stage, Wire, make_plan
 
-from canary_tui.tui.mending import mend
+from canary_tui.tui.textual_fixes import mend
 
 
 async def help_opened(app, pilot, times):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from canary_tui.tui.picking import Picking, Row, natural
+from canary_tui.tui.picker.picker import Picking, Row, natural
 
 
 def rows(count: int = 12) -> list[Row]:

@@ -6,7 +6,7 @@ import json
 
 from driving import SHOP, opened, press, screen_text, shows, until
 
-from canary_tui.domain.events import Operator
+from canary_tui.domain.rollout.events import Operator
 from canary_tui.tui.app import CanaryApp
 
 

@@ -8,8 +8,8 @@ import pytest
 from driving import opened, press, screen_text, shows, type_text, until
 from textual import events
 
-from canary_tui.tui.screens import prompts
-from canary_tui.tui.screens.prompts import ARMED_AFTER, QuestionScreen
+from canary_tui.tui.shared import prompts
+from canary_tui.tui.shared.prompts import ARMED_AFTER, QuestionScreen
 
 
 async def to_question(app, pilot):

@@ -7,15 +7,15 @@ from driving import nothing_is_read_yet, press, screen_lines, screen_text, shows
 from recorded import BY, Recorded, Stage, Wire, make_plan
 from test_gate_panel import waiting
 
-from canary_tui.domain import events as e
-from canary_tui.domain.fleet import Limits
-from canary_tui.domain.plan import Excluded
-from canary_tui.domain.units import Share
-from canary_tui.engine.control import Ended
-from canary_tui.tui.screens.result import ResultScreen
-from canary_tui.tui.screens.rollout import RolloutScreen
-from canary_tui.tui.widgets.log_pane import QueryField
-from canary_tui.tui.widgets.panel import GUARD
+from canary_tui.domain.fleet.tables import Limits
+from canary_tui.domain.fleet.units import Share
+from canary_tui.domain.planning.plan import Excluded
+from canary_tui.domain.rollout import events as e
+from canary_tui.engine.messages import Ended
+from canary_tui.tui.rollout.log_pane import QueryField
+from canary_tui.tui.rollout.result_screen import ResultScreen
+from canary_tui.tui.rollout.screen import RolloutScreen
+from canary_tui.tui.shared.panel import GUARD
 
 
 def finished(tmp_path, **changes) -> Recorded:

@@ -8,13 +8,13 @@ from driving import press, screen_lines, screen_text, shows, until
 from recorded import BY, Recorded, Stage, Wire, make_plan
 from test_gate_panel import waiting
 
-from canary_tui.domain import events as e
-from canary_tui.domain.fleet import Limits
-from canary_tui.domain.units import Share
-from canary_tui.engine.control import Progress
-from canary_tui.tui.screens.rollout import RolloutScreen
-from canary_tui.tui.standing import Roster
-from canary_tui.tui.widgets.target_list import TargetList
+from canary_tui.domain.fleet.tables import Limits
+from canary_tui.domain.fleet.units import Share
+from canary_tui.domain.rollout import events as e
+from canary_tui.engine.messages import Progress
+from canary_tui.tui.rollout.screen import RolloutScreen
+from canary_tui.tui.rollout.status import Roster
+from canary_tui.tui.rollout.target_list import TargetList
 
 
 def second_wave(tmp_path, targets: int = 8, canaries: int = 2) -> Recorded:

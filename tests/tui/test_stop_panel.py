@@ -5,8 +5,8 @@ from driving import nothing_is_read_yet, press, screen_text, shows, type_text, u
 from recorded import BY, Recorded, make_plan
 from test_gate_panel import readable, waiting
 
-from canary_tui.domain import events as e
-from canary_tui.tui.widgets.stop_panel import StopPanel
+from canary_tui.domain.rollout import events as e
+from canary_tui.tui.rollout.stop_panel import StopPanel
 
 
 def at_work(tmp_path) -> Recorded:

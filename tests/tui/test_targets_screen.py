@@ -8,7 +8,7 @@ import pytest
 from driving import SHOP, opened, press, screen_lines, screen_text, shows, type_text, until
 
 from canary_tui.errors import ExitCode
-from canary_tui.tui.widgets.target_table import TargetTable
+from canary_tui.tui.picker.target_table import TargetTable
 
 
 def line_with(app, text):

@@ -1,0 +1,190 @@
+"""What a value of a fleet file may be, beyond its type: said once, held by the loader, printed by the JSON Schema."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+from canary_tui.domain.fleet.quoting import shorten
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Rule(Protocol):
+    """A further condition on a value, written beside its type in `Annotated`."""
+
+    def check(self, value: object) -> None:
+        """Raise ValueError that says what was expected."""
+        ...
+
+    def schema(self) -> dict[str, object]:
+        """The same as far as JSON Schema can say it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """A whole number from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def check(self, value: object) -> None:
+        if isinstance(value, int) and not self.low <= value <= self.high:
+            raise ValueError(f"expected a number from {self.low:,} to {self.high:,}, got {shorten(value)}")
+
+    def schema(self) -> dict[str, object]:
+        return {"minimum": self.low, "maximum": self.high}
+
+
+@dataclass(frozen=True, slots=True)
+class Positive:
+    """A duration or size that is more than nothing."""
+
+    def check(self, value: object) -> None:
+        if isinstance(value, int | float) and value <= 0:
+            raise ValueError("expected more than nothing")
+
+    def schema(self) -> dict[str, object]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Text of which `pattern` matches the whole; `words` says so to a person."""
+
+    pattern: str
+    words: str
+    longest: int = 255
+
+    def check(self, value: object) -> None:
+        if not isinstance(value, str):
+            return
+        if len(value) > self.longest:
+            raise ValueError(f"longer than {self.longest} characters: {shorten(value)}")
+        if re.fullmatch(self.pattern, value) is None:
+            raise ValueError(f"expected {self.words}, got {shorten(value)}")
+
+    def schema(self) -> dict[str, object]:
+        return {"pattern": f"^(?:{self.pattern})$", "maxLength": self.longest}
+
+
+@dataclass(frozen=True, slots=True)
+class Printable:
+    """Text in one line, not empty, nothing in it that could move a cursor or hide."""
+
+    longest: int
+
+    def check(self, value: object) -> None:
+        if not isinstance(value, str):
+            return
+        if not value.strip():
+            raise ValueError("expected some text, got none")
+        if not value.isprintable():
+            raise ValueError(f"expected one line without control characters, got {shorten(value)}")
+        if len(value) > self.longest:
+            raise ValueError(f"longer than {self.longest} characters: {shorten(value)}")
+
+    def schema(self) -> dict[str, object]:
+        return {"minLength": 1, "maxLength": self.longest}
+
+
+@dataclass(frozen=True, slots=True)
+class Prose:
+    """Text of any number of lines, without control characters; empty only where `needed` is false."""
+
+    longest: int
+    needed: bool = True
+
+    def check(self, value: object) -> None:
+        if not isinstance(value, str):
+            return
+        if self.needed and not value.strip():
+            raise ValueError("expected some text, got none")
+        if hidden := _CONTROL.search(value):
+            raise ValueError(f"the control character {hidden[0]!r} does not belong here")
+        if len(value) > self.longest:
+            raise ValueError(f"longer than {self.longest:,} characters")
+
+    def schema(self) -> dict[str, object]:
+        return {"minLength": 1} if self.needed else {}
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePath:
+    """A path on a target that cannot climb out of where it points."""
+
+    def check(self, value: object) -> None:
+        if not isinstance(value, str):
+            return
+        Printable(1024).check(value)
+        if ".." in value.split("/"):
+            raise ValueError(f"'..' does not belong into a path on a target: {shorten(value)}")
+        if value.endswith("/"):
+            raise ValueError(f"expected the path of a file, got a folder: {shorten(value)}")
+
+    def schema(self) -> dict[str, object]:
+        return {"minLength": 1, "maxLength": 1024}
+
+
+@dataclass(frozen=True, slots=True)
+class VariableName:
+    """A name that a variable may have."""
+
+    def check(self, value: object) -> None:
+        from canary_tui.domain.fleet.variables import check_name
+
+        if isinstance(value, str):
+            check_name(value)
+
+    def schema(self) -> dict[str, object]:
+        return {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}
+
+
+@dataclass(frozen=True, slots=True)
+class VariableValue:
+    """What an environment variable can hold."""
+
+    def check(self, value: object) -> None:
+        from canary_tui.domain.fleet.variables import check_value
+
+        if isinstance(value, str):
+            check_value(value)
+
+    def schema(self) -> dict[str, object]:
+        return {}
+
+
+_HOST = r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]*(?:%[A-Za-z0-9_.-]+)?"
+_USER = r"[A-Za-z0-9._+@][A-Za-z0-9._+@-]*"
+_HOP = rf"(?:{_USER}@)?(?:\[[0-9A-Fa-f:.]+\](?::[0-9]+)?|[A-Za-z0-9_.][A-Za-z0-9_.:-]*)"
+
+WORD = Matches(r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits and . _ -, beginning with a letter or digit", longest=64)
+TARGET_NAME = Matches(
+    r"[A-Za-z0-9_][A-Za-z0-9_.:-]*(?:%[A-Za-z0-9_.-]+)?",
+    "letters, digits and . _ : -, beginning with a letter or digit",
+    longest=200,
+)
+"""Also the name of the target's log file: 200 leaves room for what a file system allows."""
+NAME_PATTERN = Matches(
+    r"[A-Za-z0-9_\[][A-Za-z0-9_.:%\[\],-]*", "a name of letters, digits and . _ : -, with [1-40] for several"
+)
+HOST = Matches(_HOST, "an address or host name of letters, digits and . _ : -, not beginning with '-'")
+HOST_PATTERN = Matches(
+    r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\],-]*",
+    "an address or host name of letters, digits and . _ : -, not beginning with '-'",
+)
+USER = Matches(_USER, "a login name of letters, digits and . _ @ + -, not beginning with '-'")
+JUMP = Matches(rf"none|{_HOP}(?:,{_HOP})*", "jump hosts such as 'bastion' or 'user@bastion:2222'", longest=1024)
+TAG_VALUE = Matches(r"[A-Za-z0-9._:/@+-]+", "a word of letters, digits and . _ : / @ + -")
+OCTAL = Matches(r"0?[0-7]{3}|[0-7]{4}", "permissions in octal such as '0644'", longest=16)
+URL = Matches(r"https?://[!-~]+", "a URL that begins with http:// or https:// and has no spaces", longest=2048)
+TOOL = Matches(
+    r"[A-Za-z0-9_/][A-Za-z0-9_./+-]*", "the name or path of a command: letters, digits and _ . / + -", longest=128
+)
+ROLLOUT = Matches(r"[A-Za-z0-9][A-Za-z0-9._~-]*", "a rollout's id", longest=160)
+"""Also a word that no shell reads anything into."""
+LABEL = Printable(80)
+PATH = Printable(1024)
+COMMAND = Prose(2**20)

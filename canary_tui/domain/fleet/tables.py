@@ -1,0 +1,159 @@
+"""What a fleet file may say. These declarations are the file's only grammar.
+
+Each class is a table, each field a key (`connect_timeout` is written `connect-timeout`, `finally_` is
+written `finally`), a default makes it optional, and `Annotated` carries the sentence that the JSON Schema
+and the README print. The steps are told apart by their first field. A `Rule` beside the sentence says what
+more is asked of a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Literal
+
+from canary_tui.domain.fleet.rules import (
+    COMMAND,
+    HOST_PATTERN,
+    JUMP,
+    LABEL,
+    NAME_PATTERN,
+    PATH,
+    TAG_VALUE,
+    USER,
+    WORD,
+    Between,
+    Positive,
+    Printable,
+    Prose,
+)
+from canary_tui.domain.fleet.steps import Step, Variables, Word
+from canary_tui.domain.fleet.units import Duration, Share, Size
+
+OnExpire = Literal["abort", "hold", "rollback"]
+OnFailure = Literal["ask", "abort", "rollback"]
+OnUnavailable = Literal["fail", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ssh:
+    """How to reach a target. What is not said here comes from ~/.ssh/config, as `ssh NAME` would do."""
+
+    user: Annotated[str | None, "Login name.", USER] = None
+    port: Annotated[int | None, "TCP port.", Between(1, 65535)] = None
+    identity: Annotated[str | None, "Path of the private key.", PATH] = None
+    known_hosts: Annotated[str | None, "Path of the known_hosts file to use instead of the usual ones.", PATH] = None
+    config: Annotated[str | None, 'Path of the ssh_config to read, or "none".', PATH] = None
+    jump: Annotated[str | None, "Jump host, as ProxyJump writes it.", JUMP] = None
+    connect_timeout: Annotated[Duration | None, "How long connecting and logging in may take.", Positive()] = None
+    sudo: Annotated[bool | str | None, "Run the steps as root (true) or as this user, by sudo.", USER] = None
+
+    def over(self, base: Ssh) -> Ssh:
+        """These settings, and the base's where this says nothing."""
+        said = {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+        if not said:
+            return base
+        kept = {one.name: value for one in fields(base) if (value := getattr(base, one.name)) is not None}
+        return Ssh(**(kept | said))
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTable:
+    """What is known about releases."""
+
+    current: Annotated[str | None, "A command on a target that prints the release running there.", COMMAND] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A place that targets belong to, such as production."""
+
+    protected: Annotated[bool, "Never rolled out to without a gate that a person approves."] = False
+    vars: Annotated[Variables, "Variables for every step in this environment."] = field(default_factory=dict)
+    ssh: Annotated[Ssh, "How to reach this environment's targets."] = field(default_factory=Ssh)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One server, or several by a name such as `web-[1-40]`."""
+
+    name: Annotated[str, "Name, unique in the file; [1-40] expands.", NAME_PATTERN]
+    host: Annotated[
+        str | None, "Address or ssh_config name; expands in step with the name. Default: the name.", HOST_PATTERN
+    ] = None
+    roles: Annotated[tuple[Word, ...], "What the target is."] = ()
+    environments: Annotated[tuple[Word, ...], "Where it belongs. Default: everywhere."] = ()
+    tags: Annotated[dict[Word, Annotated[str, TAG_VALUE]], "Facts about it, for selections."] = field(
+        default_factory=dict
+    )
+    vars: Annotated[Variables, "Variables for every step on this target."] = field(default_factory=dict)
+    ssh: Annotated[Ssh, "How to reach it."] = field(default_factory=Ssh)
+
+    @property
+    def address(self) -> str:
+        """What `ssh` would be given."""
+        return self.host or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What must hold before the next wave starts."""
+
+    approve: Annotated[bool, "A person must approve."] = True
+    instructions: Annotated[str, "What the person should look at; $NAME is filled in.", Prose(10_000, needed=False)] = (
+        ""
+    )
+    checklist: Annotated[tuple[Annotated[str, Printable(500)], ...], "Each must be ticked before approval."] = ()
+    expires: Annotated[Duration | None, "How long it waits. Default: for ever.", Positive()] = None
+    on_expire: Annotated[OnExpire, "What then; there is no way to proceed."] = "abort"
+    confirm: Annotated[Confirm, "What must be typed to approve."] = "count"
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """The targets that go together."""
+
+    name: Annotated[str, "Name on the screens.", LABEL]
+    targets: Annotated[str | None, "A selection; preselects in the picker for the first wave.", Printable(10_000)] = (
+        None
+    )
+    share: Annotated[Share | None, "A share of all targets of the rollout."] = None
+    parallel: Annotated[int, "How many targets at once.", Between(1, 10_000)] = 8
+    environments: Annotated[tuple[Word, ...], "Only there; elsewhere the wave and its gate do not exist."] = ()
+    gate: Annotated[Gate | None, "What must hold after this wave, before the next."] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may go wrong."""
+
+    failures: Annotated[Share, "Targets that may fail over the whole rollout; unreachable and unknown count."] = Share(
+        0
+    )
+    consecutive: Annotated[int | None, "Targets that may fail in a row.", Between(1, 10_000)] = None
+    output: Annotated[Size, "What one step may print; more stops it.", Positive()] = Size(256 * 2**20)
+    on_failure: Annotated[OnFailure, "What happens when the limit is passed."] = "ask"
+    on_unavailable: Annotated[OnUnavailable, "A target that cannot be reached before the start."] = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """A whole fleet file."""
+
+    name: Annotated[str, "Name of the fleet.", WORD]
+    targets: Annotated[tuple[Target, ...], "The servers."]
+    steps: Annotated[tuple[Step, ...], "What is done on each target, in order."]
+    release: Annotated[ReleaseTable, "What is known about releases."] = field(default_factory=ReleaseTable)
+    ssh: Annotated[Ssh, "How to reach the targets."] = field(default_factory=Ssh)
+    vars: Annotated[Variables, "Variables for every step: data, never spliced into a command."] = field(
+        default_factory=dict
+    )
+    environments: Annotated[dict[Word, Environment], "The places that targets belong to."] = field(default_factory=dict)
+    waves: Annotated[
+        tuple[Wave, ...], "Who goes when. Default: canaries that the operator picks, a gate, the rest."
+    ] = ()
+    rollback: Annotated[tuple[Step, ...], "Undoes the steps on a changed target; $RELEASE is what it had before."] = ()
+    finally_: Annotated[tuple[Step, ...], "Done on every touched target at the end, whatever happened."] = ()
+    limits: Annotated[Limits, "How much may go wrong."] = field(default_factory=Limits)
+
+
+Confirm = Literal["count", "release", "fleet", "key"]

@@ -1,0 +1,38 @@
+"""What is allowed, and still worth a second look before the start: the plan's warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from canary_tui.domain.fleet.names import count, some_names
+from canary_tui.domain.fleet.steps import Step
+from canary_tui.domain.planning.plan import PlannedTarget, PlannedWave
+
+
+def advice(
+    waves: Sequence[PlannedWave], targets: Mapping[str, PlannedTarget], steps: Sequence[Step]
+) -> tuple[str, ...]:
+    """Sentences about canaries that prove less than they seem to."""
+    if not waves[0].gate:
+        return ()
+    canaries = [targets[name] for name in waves[0].targets if name in targets]
+    rest = [targets[name] for wave in waves[1:] for name in wave.targets if name in targets]
+    return (*_untried(canaries, rest, steps), *_one_sided(canaries, rest))
+
+
+def _untried(canaries: Sequence[PlannedTarget], rest: Sequence[PlannedTarget], steps: Sequence[Step]) -> Iterator[str]:
+    tried = {index for target in canaries for index in target.steps}
+    for index, step in enumerate(steps):
+        others = [target.name for target in rest if index in target.steps]
+        if index not in tried and others:
+            number = count(len(others), "target")
+            yield f"no canary tries step {step.name!r}, which is for {number}: {some_names(others)}"
+
+
+def _one_sided(canaries: Sequence[PlannedTarget], rest: Sequence[PlannedTarget]) -> Iterator[str]:
+    for key in dict.fromkeys(key for target in rest for key in target.tags):
+        values = {target.tags.get(key) for target in canaries}
+        others = {target.tags[key] for target in rest if key in target.tags} - values
+        if len(values) == 1 and None not in values and others:
+            number = count(len(others), "other value")
+            yield f"all canaries have {key}={next(iter(values))}, the rest has {number} of {key} too"

@@ -1,0 +1,370 @@
+"""Everything that can happen in a rollout. The journal is a list of these; nothing else is true.
+
+Times are not here: they come with the record. Text that a target or a person wrote has been made safe before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from canary_tui.domain.planning.plan import Phase, Plan
+
+Outcome = Literal[
+    "ok", "failed", "timed-out", "unreachable", "unknown", "cancelled", "skipped", "excluded", "not-started"
+]
+Verdict = Literal["succeeded", "failed", "aborted", "rolled-back", "expired"]
+Treatment = Literal["retry", "skip", "exclude", "rollback"]
+"""What a person decides for one failed target; aborting is a decision about the whole rollout."""
+Ending = Literal["completed", "aborted", "expired", "failed"]
+"""What brought the deploying part of a rollout to its end."""
+Settlement = Literal["retry", "ok", "failed"]
+"""What a person says became of a step whose outcome no target can tell."""
+StopStage = Literal["hold", "starting", "running"]
+"""Start nothing new while a person is asked whether to stop; start nothing new, and end when what runs has ended;
+stop what runs, too."""
+Pause = Literal["waiting", "unknown", "detached", "interrupted", "terminated"]
+"""Why an engine ended before its rollout did: nobody to ask at a gate, or about an unknown outcome; a lost front;
+Ctrl-C; a signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who acted, from where: OS user, host name, and the terminal ("" without one)."""
+
+    user: str
+    host: str
+    terminal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutStarted:
+    """Always the first record. `attended`: a person can be asked. `format` is the journal's format.
+
+    `breaks` are rollouts that a person named to lose their targets' locks to this one.
+    """
+
+    rollout: str
+    plan: Plan
+    by: Operator
+    attended: bool
+    version: str
+    format: int = 1
+    breaks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineResumed:
+    """Another engine took over a rollout that had not ended; `breaks` as in `RolloutStarted`, for this engine only."""
+
+    by: Operator
+    attended: bool
+    breaks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStopped:
+    """The end of this engine; the rollout has not ended."""
+
+    reason: Pause
+
+
+@dataclass(frozen=True, slots=True)
+class FrontLost:
+    """The screen that could be asked is gone: nothing new is started."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRead:
+    """A local file that an upload step sends, as it was before the first change. `size` in bytes, `sha256` in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeStarted:
+    """Preflight of one target begins; it changes nothing there but the runner's own folder, and takes the lock."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetProbed:
+    """What preflight learned. `outcome` is ok, unreachable or failed.
+
+    `boot` names the boot that the target is in, `release` is what it says it runs ("" unknown),
+    `clock_offset` is its clock minus ours in seconds, `free_bytes` the space beside its runner.
+    `locked`: although it is not ok, the target's lock is this rollout's, or may be. `held_by`: the rollout in its way.
+    """
+
+    target: str
+    outcome: Outcome
+    boot: str = ""
+    release: str = ""
+    clock_offset: float = 0.0
+    free_bytes: int = 0
+    detail: str = ""
+    locked: bool = False
+    held_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WaveStarted:
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSkipped:
+    """A target that needs nothing: it says that it is on the release already, or no step matches it."""
+
+    target: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """On disk before the first byte about it is sent. `execution` is the target's name for this one start.
+
+    `step` is an index into the plan's list for the phase, `attempt` counts from 1.
+    """
+
+    target: str
+    phase: Phase
+    step: int
+    attempt: int
+    execution: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepAttached:
+    """A resumed engine asks the target again about a start that an earlier engine made."""
+
+    target: str
+    execution: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The way to a target is gone while a step runs there; the step goes on, we keep trying."""
+
+    target: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRestored:
+    """Attached again at the byte where the output was cut."""
+
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """How one execution ended. `exit_code` is None unless the target's own exit record says it.
+
+    `size` counts the raw bytes of output that arrived and agree with the target's digest.
+    `fenced`: the target refused to run it, because its lock is not this rollout's any more.
+    """
+
+    target: str
+    execution: str
+    outcome: Outcome
+    exit_code: int | None = None
+    size: int = 0
+    detail: str = ""
+    fenced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FailureTreated:
+    """A person decided what becomes of failed targets."""
+
+    targets: tuple[str, ...]
+    treatment: Treatment
+    by: Operator
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownSettled:
+    """A person said what became of a step that no target can tell about."""
+
+    target: str
+    settlement: Settlement
+    by: Operator
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GateOpened:
+    """Wave `wave` is through and the next waits. `evidence` is a hash of what was seen of its targets."""
+
+    wave: int
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ItemTicked:
+    wave: int
+    item: int
+    ticked: bool
+    by: Operator
+
+
+@dataclass(frozen=True, slots=True)
+class GateApproved:
+    """A person let the next wave go; void unless both hashes are those of the open gate."""
+
+    wave: int
+    plan: str
+    evidence: str
+    by: Operator
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GatePassed:
+    """A gate that needs no person opened by itself."""
+
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class GateExpired:
+    wave: int
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """No more targets. `rollback`: the changed ones are rolled back, otherwise left as they are."""
+
+    by: Operator
+    note: str
+    rollback: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Start nothing new; see `StopStage`. The rollout stays resumable."""
+
+    stage: StopStage
+    by: Operator
+
+
+@dataclass(frozen=True, slots=True)
+class StopWithdrawn:
+    """Keep going after all: only before anything that runs was stopped."""
+
+    by: Operator
+
+
+@dataclass(frozen=True, slots=True)
+class CancelStarted:
+    """The target is asked to end an execution's process group."""
+
+    target: str
+    execution: str
+
+
+@dataclass(frozen=True, slots=True)
+class CancelFinished:
+    """`confirmed`: the target showed the process group gone. The execution's own end is a StepFinished."""
+
+    target: str
+    execution: str
+    confirmed: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackStarted:
+    """Rolling back begins, for these targets in this order; `unnamed` changed but have no former release."""
+
+    ending: Ending
+    targets: tuple[str, ...]
+    unnamed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FinallyStarted:
+    """The last part begins, for the targets that have `finally` steps to run; nothing is deployed any more."""
+
+    ending: Ending
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRead:
+    """What a target says it runs, asked again at the end ("" where it could not be asked)."""
+
+    target: str
+    release: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetUnlocked:
+    """The rollout let go of a target's lock, or could not: then `detail` says why it was left."""
+
+    target: str
+    released: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutFinished:
+    """Always the last record. `reason` is one sentence with numbers."""
+
+    verdict: Verdict
+    reason: str
+    exit_code: int
+
+
+Event = (
+    RolloutStarted
+    | EngineResumed
+    | EngineStopped
+    | FrontLost
+    | ArtifactRead
+    | ProbeStarted
+    | TargetProbed
+    | WaveStarted
+    | TargetSkipped
+    | StepStarted
+    | StepAttached
+    | ConnectionLost
+    | ConnectionRestored
+    | StepFinished
+    | FailureTreated
+    | UnknownSettled
+    | GateOpened
+    | ItemTicked
+    | GateApproved
+    | GatePassed
+    | GateExpired
+    | Aborted
+    | StopRequested
+    | StopWithdrawn
+    | CancelStarted
+    | CancelFinished
+    | RollbackStarted
+    | FinallyStarted
+    | ReleaseRead
+    | TargetUnlocked
+    | RolloutFinished
+)
+
+
+Decision = GateApproved | ItemTicked | Aborted | FailureTreated | UnknownSettled | StopRequested | StopWithdrawn
+"""What a person decides while a rollout is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An event with its place and time: `seq` counts from 0, `at` is seconds since 1970, UTC."""
+
+    seq: int
+    at: float
+    event: Event

@@ -1,0 +1,67 @@
+"""How much has gone wrong, and whether a rollout's limits allow it: in sentences with numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout.state import FAILING, RolloutState, TargetState
+
+
+def failed_targets(state: RolloutState) -> tuple[TargetState, ...]:
+    """Targets whose deployment counts against the limits, in the order of the waves."""
+    return tuple(state.targets[name] for name in state.census.among("failing"))
+
+
+def blocked(plan: Plan, state: RolloutState) -> str:
+    """Why nothing more is started, as a sentence with numbers; "" where the limits hold."""
+    census = state.census
+    if census.count("unknown"):
+        unknown = [state.targets[name] for name in census.among("unknown")]
+        return f"{counted(unknown, 'target')} with an unknown outcome: {named(unknown)}"
+    if census.any("failing canary", state.wave):
+        canaries = [state.targets[name] for name in census.among("failing canary", state.wave)]
+        return f"{counted(canaries, 'canary', 'canaries')} not ok, so nothing more starts: {named(canaries)}"
+    failed, total = census.count("failing"), len(state.targets)
+    allowed = plan.limits.failures.of(total)
+    if failed > allowed:
+        bad = failed_targets(state)
+        return f"{counted(bad, 'target')} of {total} not ok, limits.failures allows {allowed or 'none'}: {named(bad)}"
+    most = plan.limits.consecutive
+    if most is not None and (in_a_row := _in_a_row(state)) > most:
+        bad = failed_targets(state)
+        return f"{in_a_row} targets in a row not ok, limits.consecutive allows {most or 'none'}: {named(bad)}"
+    return ""
+
+
+def _in_a_row(state: RolloutState) -> int:
+    """How many of the targets that ended last ended badly, without a good one between them."""
+    row = 0
+    for name in state.census.ended_lately():
+        target = state.targets[name]
+        if target.failing:
+            row += 1
+        elif target.steps.outcome == "ok":
+            break
+    return row
+
+
+def counted(things: Collection[object], word: str, plural: str = "") -> str:
+    """`1 target`, `2 targets`."""
+    return f"{len(things)} {word if len(things) == 1 else plural or word + 's'}"
+
+
+def named(targets: Sequence[TargetState]) -> str:
+    """The first few, each with why it is among them where that is known."""
+    shown = ", ".join(_with_why(target) for target in targets[:5])
+    return shown if len(targets) <= 5 else f"{shown} and {len(targets) - 5} more"
+
+
+def _with_why(target: TargetState) -> str:
+    track = target.steps
+    if track.outcome == "ok" and target.reported:
+        return f"{target.name} (reports {target.reported})"
+    if track.outcome not in FAILING:
+        return target.name
+    code = f"exit {track.exit_code}" if track.outcome == "failed" and track.exit_code else ""
+    return f"{target.name} ({track.detail or code or track.outcome})"

@@ -1,0 +1,253 @@
+"""How one rollout is put together: directory, locks, journal, logs, connections and loop."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from canary_tui import __version__
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.apply import IllegalEvent, apply, replay
+from canary_tui.domain.rollout.events import Event, Operator, Pause
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.engine.loop import Listener, Rollout
+from canary_tui.engine.steps import read_artifacts
+from canary_tui.engine.target import Asker
+from canary_tui.errors import CanaryError, ExitCode, UsageError
+from canary_tui.ssh.network import SshNetwork
+from canary_tui.store.history import summarize, write_summary
+from canary_tui.store.inventory import remember
+from canary_tui.store.journal import JournalWriter, read_journal
+from canary_tui.store.layout import RolloutDirectory, new_rollout, resume_command, rollouts
+from canary_tui.store.lock import Lock, fleet_lock, hold
+from canary_tui.store.logs.target_log import TargetLog
+from canary_tui.store.logs.writer import LogSet
+from canary_tui.text.safe import SafeSink, one_line
+from canary_tui.text.secrets import Redactor, Stream
+
+_PAUSE_CODES: dict[Pause, ExitCode] = {
+    "waiting": ExitCode.WAITING,
+    "unknown": ExitCode.UNKNOWN,
+    "detached": ExitCode.INTERRUPTED,
+    "interrupted": ExitCode.INTERRUPTED,
+    "terminated": ExitCode.INTERRUPTED,
+}
+
+
+class Session:
+    """One rollout in the hands of this process, from the locks that keep others out to the last record."""
+
+    def __init__(self, state_dir: Path, directory: RolloutDirectory, journal: JournalWriter, locks: list[Lock]) -> None:
+        self.directory = directory
+        self._state_dir, self._journal, self._locks = state_dir, journal, locks
+        self.state = replay(journal.past)
+        self._logs: _Logs | None = None
+        self.begun: list[e.Record] = []
+        """The records that were written before the loop: a listener hears of them first."""
+
+    @property
+    def plan(self) -> Plan:
+        """The frozen plan of the journal's first record."""
+        assert self.state.plan is not None
+        return self.state.plan
+
+    @property
+    def lines(self) -> int:
+        """Whole lines of output in all logs, so far."""
+        return self._logs.lines if self._logs else 0
+
+    def record(self, event: Event) -> None:
+        """Write an event at once, before the loop is at work."""
+        record = self._journal.append_now(event, max(time.time(), self.state.at))
+        apply(self.state, record)
+        self.begun.append(record)
+
+    async def run(
+        self, listener: Listener, asker: Asker | None, ready: Callable[[Rollout], None] = lambda _: None
+    ) -> RolloutState:
+        """Go on until the rollout or this engine ends; `ready` is given the loop, to hand decisions to."""
+        async with self._working(asker) as (logs, network):
+            self._logs = logs
+            rollout = Rollout(self.state, self._journal, logs, network, listener, self._has_ended)
+            ready(rollout)
+            for record in self.begun:
+                listener.recorded(record)
+            gc.freeze()  # what is loaded by now stays: no collection needs to walk it again
+            gc.enable()
+            await rollout.run()
+        self._conclude()
+        return self.state
+
+    def _has_ended(self, rollout: str) -> bool:
+        """Whether a rollout is known to have ended in this state directory: a lock in its name was not let go of."""
+        try:
+            known = [summarize(one) for one in rollouts(self._state_dir) if one.id == rollout]
+        except OSError:
+            return False
+        return any(one is not None and one.verdict is not None for one in known)
+
+    @asynccontextmanager
+    async def _working(self, asker: Asker | None) -> AsyncIterator[tuple[_Logs, SshNetwork]]:
+        redactor = Redactor()
+        network = SshNetwork(asker, redactor)
+        try:
+            with LogSet(self.directory.logs) as logs:
+                try:
+                    yield _Logs(logs, redactor), network
+                finally:
+                    await network.close()
+        finally:
+            self._journal.close()
+
+    def _conclude(self) -> None:
+        # Both only repeat what the journal says: a disk that is full by now changes nothing about how it ended.
+        with contextlib.suppress(OSError):
+            write_summary(self.directory, self.state)
+            remember(self._state_dir, self.plan.fleet, self.state)
+        self.release()
+
+    def release(self) -> None:
+        """Let others in."""
+        for lock in self._locks:
+            lock.release()
+
+
+def open_new(state_dir: Path, plan: Plan, by: Operator, *, attended: bool, breaks: tuple[str, ...] = ()) -> Session:
+    """Begin a rollout: everything that can be refused is refused before its journal exists.
+
+    `breaks` are rollouts that may lose their targets' locks to it.
+
+    Raises:
+        Locked: somebody is at work on the fleet.
+        UsageError: a file that an upload step sends cannot be read.
+        CanaryError: the disk takes nothing.
+    """
+    with _locking(state_dir) as locks:
+        locks.append(hold(fleet_lock(state_dir, plan.fleet), _who(by)))
+        artifacts = list(read_artifacts(plan))
+        directory = new_rollout(state_dir, plan.fleet, time.time())
+        locks.append(hold(directory.lock, _who(by)))
+        session = Session(state_dir, directory, JournalWriter.create(directory.journal), locks)
+        session.record(e.RolloutStarted(directory.id, plan, by, attended, __version__, breaks=breaks))
+        for artifact in artifacts:
+            session.record(artifact)
+        return session
+
+
+def open_again(
+    state_dir: Path, directory: RolloutDirectory, by: Operator, *, attended: bool, breaks: tuple[str, ...] = ()
+) -> Session:
+    """Take over a rollout that has not ended; `breaks` as for a new one.
+
+    Raises:
+        Locked: an engine is still at work on it, or on its fleet.
+        UsageError: it has ended, or its journal cannot be believed.
+        CanaryError: the disk takes nothing.
+    """
+    with _locking(state_dir) as locks:
+        locks.append(hold(directory.lock, _who(by)))
+        state = _told_by(directory)
+        if state.plan is None:
+            raise UsageError(f"{directory.id}: nothing was started; begin a new rollout")
+        if state.verdict is not None:
+            raise UsageError(f"{directory.id}: has ended ({state.verdict}: {state.reason}); begin a new rollout")
+        locks.append(hold(fleet_lock(state_dir, state.plan.fleet), _who(by)))
+        session = Session(state_dir, directory, JournalWriter.reopen(directory.journal), locks)
+        session.record(e.EngineResumed(by, attended, breaks))
+        return session
+
+
+def _told_by(directory: RolloutDirectory) -> RolloutState:
+    try:
+        return replay(read_journal(directory.journal))
+    except IllegalEvent as error:
+        raise UsageError(f"{directory.journal}: tells what cannot happen, so it is not gone on with: {error}") from None
+
+
+@contextlib.contextmanager
+def _locking(state_dir: Path) -> Iterator[list[Lock]]:
+    """Locks that are let go of again when opening fails; a disk that takes nothing is told in words, not as a bug."""
+    locks: list[Lock] = []
+    try:
+        yield locks
+    except BaseException as error:
+        _release(locks)
+        if isinstance(error, OSError):
+            raise CanaryError(f"{error.filename or state_dir}: {error.strerror}; nothing was started") from None
+        raise
+
+
+def exit_code(state: RolloutState) -> ExitCode:
+    """What the shell is told of a rollout, or of an engine that ended before it."""
+    if state.exit_code is not None:
+        return ExitCode(state.exit_code)
+    return _PAUSE_CODES[state.paused] if state.paused else ExitCode.FAILED
+
+
+def ending(state: RolloutState) -> str:
+    """The same as a sentence, with the command that goes on."""
+    if state.verdict is not None:
+        return f"{state.verdict}: {state.reason}"
+    reasons: dict[Pause, str] = {
+        "waiting": f"waiting at the gate after {_wave_name(state)}, and nobody can be asked here",
+        "unknown": "how a step ended is unknown, and nobody can be asked here",
+        "detached": "the screen is gone; nothing new was started",
+        "interrupted": "stopped before its end",
+        "terminated": "told to end; what runs on the targets goes on there",
+    }
+    return f"{reasons[state.paused] if state.paused else 'ended early'}; go on with: {resume_command(state.rollout)}"
+
+
+def _wave_name(state: RolloutState) -> str:
+    return state.plan.waves[state.wave].name if state.plan and state.wave >= 0 else "the start"
+
+
+def _who(by: Operator) -> str:
+    return f"{by.user}@{by.host}"
+
+
+def _release(locks: list[Lock]) -> None:
+    for lock in locks:
+        with contextlib.suppress(OSError):
+            lock.release()
+
+
+class _Logs:
+    """The targets' logs, with everything on its way to them redacted and made safe."""
+
+    def __init__(self, logs: LogSet, redactor: Redactor) -> None:
+        self._logs, self._redactor = logs, redactor
+
+    def begin(self, target: str, step: str, execution: str, *, resume: bool) -> _Output:
+        log = self._logs.target(target)
+        log.begin(step, execution, resume=resume)
+        return _Output(log, execution, self._redactor)
+
+    async def sync(self) -> None:
+        await self._logs.sync()
+
+    @property
+    def failure(self) -> str:
+        return self._logs.failure
+
+    @property
+    def lines(self) -> int:
+        return self._logs.lines
+
+
+class _Output:
+    def __init__(self, log: TargetLog, execution: str, redactor: Redactor) -> None:
+        self._log, self._execution = log, execution
+        self._redactor, self._sink = redactor, SafeSink(log, redactor)
+
+    def write(self, data: bytes, stream: Stream = "out") -> None:
+        self._sink.write(data, stream)
+
+    def finish(self, words: str) -> None:
+        self._sink.finish()
+        self._log.end(self._execution, one_line(self._redactor.text(words)))

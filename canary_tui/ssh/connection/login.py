@@ -1,0 +1,261 @@
+"""Getting into one server: its host key, our keys, what a person must be asked, and drops on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import asyncssh
+from asyncssh.connection import SSHClientConnection
+
+from canary_tui.engine.target import Asker, Question
+from canary_tui.errors import CanaryError
+from canary_tui.ssh.connection.handshake import Attempt, Handshakes
+from canary_tui.ssh.connection.hostkeys import Decision, HostKeys, HostNames, fingerprint, key_type, shown_key
+from canary_tui.ssh.connection.keyring import Identity, Keyring, Passwords, Questions, pairs_for
+from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
+from canary_tui.ssh.connection.pace import Pace
+from canary_tui.ssh.connection.resolve import Endpoint
+from canary_tui.text.safe import one_line
+from canary_tui.text.secrets import Redactor
+
+HANDSHAKES_AT_ONCE = 32
+HANDSHAKES_AT_ONE_ADDRESS = 8
+"""Below sshd's default MaxStartups 10."""
+_DROPS_ENDURED = 12
+
+
+class LinkError(CanaryError):
+    """There is no connection. `final`: trying again cannot help (settings, host key, login refused)."""
+
+    def __init__(self, detail: str, *, final: bool) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.final = final
+
+
+class Shared:
+    """What all logins of a fleet share: host keys, keys and passwords, and limits on handshakes."""
+
+    def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
+        self.known_hosts = KnownHosts()
+        self.questions = Questions(asker, redactor)
+        self.keyring = Keyring(self.questions)
+        self.passwords = Passwords(self.questions)
+        self.sudo_passwords = Passwords(self.questions)
+        self._pace = Pace()
+        self._handshakes = Handshakes()
+        self._all = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
+        self._by_address: dict[tuple[str, int], asyncio.Semaphore] = {}
+
+    @contextlib.asynccontextmanager
+    async def handshake(self, endpoint: Endpoint) -> AsyncIterator[Handshakes]:
+        """A slot for one handshake."""
+        at_address = self._by_address.setdefault(
+            (endpoint.host, endpoint.port), asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS)
+        )
+        async with at_address, self._all:
+            begun = await self.turn(endpoint)
+            try:
+                yield self._handshakes
+            finally:
+                begun()
+
+    async def turn(self, endpoint: Endpoint) -> Callable[[], None]:
+        """Wait until something may be begun there; what is returned is to be called once it has begun."""
+        return await self._pace.turn() if endpoint.here and self.questions.attended else _nothing
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""
+
+
+class Login:
+    """Getting from an endpoint to a connection: host key, keys, passphrases, password, and drops on the way."""
+
+    def __init__(self, shared: Shared, endpoint: Endpoint, name: str, tunnel: SSHClientConnection | None) -> None:
+        self._shared = shared
+        self._endpoint = endpoint
+        self._name = name
+        self._tunnel = tunnel
+        self._tried: set[str] = set()
+        self._pinned: HostKeys | None = None
+        self._all_algorithms = False
+
+    async def connect(self) -> SSHClientConnection:
+        identities = self._shared.keyring.identities(self._endpoint)
+        if not any(identity.pairs for identity in identities) and not self._endpoint.agent:
+            await self._unlock()
+        connection, attempt = await self._try()
+        while connection is None and await self._unlock():
+            connection, attempt = await self._try()
+        if connection is None:
+            connection = await self._with_password(attempt)
+        if connection is None:
+            raise LinkError(self._denied(attempt, identities), final=True)
+        return connection
+
+    async def _unlock(self) -> bool:
+        """Whether there is a key now that was not tried yet: one that is opened here, or was for another target."""
+        asks = self._shared.questions.attended and self._endpoint.asks_for_secrets
+        for identity in self._shared.keyring.identities(self._endpoint):
+            if identity.path in self._tried:
+                continue
+            if identity.locked and asks:
+                await self._shared.keyring.unlock(identity, self._endpoint, self._name)
+            if identity.pairs:
+                return True
+        return False
+
+    async def _with_password(self, attempt: Attempt) -> SSHClientConnection | None:
+        taken: list[SSHClientConnection] = []
+
+        def question(trouble: str) -> Question:
+            words = f"{trouble} The server says: {attempt.words}" if attempt.words else trouble
+            return Question("password", self._name, self._endpoint.address, words)
+
+        async def use(password: str) -> bool:
+            connection, _ = await self._try(password)
+            taken.extend([connection] if connection else [])
+            return connection is not None
+
+        if attempt.would_take and self._shared.questions.attended:
+            await self._shared.passwords.use(self._endpoint.user, question, use)
+        return taken[0] if taken else None
+
+    async def _try(self, password: str | None = None) -> tuple[SSHClientConnection | None, Attempt]:
+        """One login; None where the server did not take what we have. Drops before it are tried again."""
+        for drops, wait in enumerate(backoff(0.2, 3)):
+            attempt = self._attempt(password)
+            try:
+                async with self._shared.handshake(self._endpoint) as handshakes:
+                    connection = await handshakes.connect(attempt, self._tunnel, all_algorithms=self._all_algorithms)
+                return connection, attempt
+            except asyncssh.PermissionDenied:
+                return None, attempt
+            except asyncssh.HostKeyNotVerifiable:
+                await self._ask_about(attempt)
+            except asyncssh.KeyExchangeFailed as error:
+                if self._all_algorithms:
+                    raise LinkError(f"no algorithm in common: {one_line(str(error))}", final=True) from None
+                self._all_algorithms = True
+            except TimeoutError:
+                limit = f"{self._endpoint.connect_timeout:.0f} s"
+                raise LinkError(f"no answer within {limit} from {self._endpoint.address}", final=False) from None
+            except (asyncssh.Error, OSError, ValueError) as error:
+                if not _is_drop(error, attempt) or drops >= _DROPS_ENDURED:
+                    raise self._failure(error, attempt, drops) from None
+                await asyncio.sleep(wait)
+        raise AssertionError("backoff has no end")
+
+    def _attempt(self, password: str | None) -> Attempt:
+        endpoint, known = self._endpoint, self._shared.known_hosts
+        identities = self._shared.keyring.identities(endpoint)
+        self._tried = {identity.path for identity in identities if identity.pairs}
+        return Attempt(
+            endpoint,
+            self._pinned or known.look_up(endpoint.names, endpoint.rules),
+            [] if password is not None else pairs_for(identities),
+            password,
+            attended=self._shared.questions.attended and endpoint.asks_for_secrets,
+            agent_identities=[one.public for one in identities if one.public] if endpoint.identities_only else None,
+            keys_of_address=self._keys_of_address() if endpoint.rules.check_address else None,
+        )
+
+    def _keys_of_address(self) -> Callable[[str], HostKeys] | None:
+        endpoint, known = self._endpoint, self._shared.known_hosts
+        if endpoint.via or endpoint.proxy_command or endpoint.names.alias:
+            return None
+        return lambda address: known.look_up(HostNames(address, endpoint.port), endpoint.rules)
+
+    async def _ask_about(self, attempt: Attempt) -> None:
+        """Returns once a person has accepted the new host key that was shown; LinkError for every other."""
+        endpoint, key = self._endpoint, shown_key(attempt.shown)
+        if attempt.decision.verdict != "new":
+            raise LinkError(_alarm(endpoint, key, attempt.decision), final=True)
+        if not self._shared.questions.attended or not endpoint.asks_about_host_keys:
+            notes = self._shared.known_hosts.notes(endpoint.rules.user_files)
+            raise LinkError(_unknown(endpoint, key, notes), final=True)
+        async with self._shared.questions.turn():
+            decision = self._shared.known_hosts.look_up(endpoint.names, endpoint.rules).decide(attempt.shown)
+            if decision.verdict == "trusted":
+                return  # accepted for another target meanwhile
+            question = Question(
+                "host-key", self._name, endpoint.address, key_type=key_type(key), fingerprint=fingerprint(key)
+            )
+            if decision.verdict != "new" or await self._shared.questions.ask(question) != "yes":
+                raise LinkError(f"host key of {endpoint.address} not accepted: {_described(key)}", final=True)
+            self._keep(key)
+
+    def _keep(self, key: bytes) -> None:
+        endpoint = self._endpoint
+        if not endpoint.rules.user_files:
+            raise LinkError("no known_hosts file to keep the host key in (UserKnownHostsFile none)", final=True)
+        remember(endpoint.rules.user_files[0], endpoint.names, key, hashed=endpoint.rules.hash_names)
+        self._pinned = HostKeys.pinned(endpoint.names.look_up()[0], key)
+
+    def _denied(self, attempt: Attempt, identities: list[Identity]) -> str:
+        problems = [f"{one.path}: {one.problem}" for one in identities if one.problem]
+        if not self._endpoint.usual_identities:
+            problems += [f"{one.path}: there is no such file" for one in identities if one.missing]
+        offered = ", ".join(sorted(attempt.would_take))
+        more = [f"it would take {offered}"] if offered else []
+        more += [attempt.words] if attempt.words else []
+        return "; ".join([f"login refused for {self._endpoint.address}", *problems, *more])
+
+    def _failure(self, error: Exception, attempt: Attempt, drops: int) -> LinkError:
+        address = self._endpoint.address
+        if drops and _is_drop(error, attempt):
+            detail = f"{address} dropped {drops + 1} connections before login; is its MaxStartups too low?"
+            return LinkError(detail, final=False)
+        text = _system_words(error) if isinstance(error, OSError) else str(error)
+        refused = attempt.logging_in and not isinstance(error, asyncssh.ConnectionLost | OSError)
+        return LinkError(f"{address}: {one_line(text) or type(error).__name__}", final=refused)
+
+
+def _is_drop(error: Exception, attempt: Attempt) -> bool:
+    """Whether the server hung up before it looked at who we are, as it does when too many come at once."""
+    if attempt.logging_in:
+        return False
+    if isinstance(error, asyncssh.DisconnectError):
+        return not isinstance(error, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported)
+    return isinstance(error, ConnectionResetError | BrokenPipeError)
+
+
+def _system_words(error: OSError) -> str:
+    """What went wrong, in the system's words: asyncio's own say only that a connect call failed."""
+    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
+
+
+def _described(key: bytes) -> str:
+    return f"{key_type(key)} {fingerprint(key)}"
+
+
+def _alarm(endpoint: Endpoint, key: bytes, decision: Decision) -> str:
+    what = "is revoked" if decision.verdict == "revoked" else "is not the known one"
+    return (
+        f"the host key of {endpoint.address} {what}: it shows {_described(key)}; {decision.reason}. "
+        "Somebody may be listening in. If it was replaced on purpose, correct that line."
+    )
+
+
+def _unknown(endpoint: Endpoint, key: bytes, notes: tuple[str, ...]) -> str:
+    port = f" -p {endpoint.port}" if endpoint.port != 22 else ""
+    file = next(iter(endpoint.rules.user_files), "known_hosts")
+    passed_over = f" Passed over: {'; '.join(notes[:3])}." if notes else ""
+    return (
+        f"the host key of {endpoint.address} is not known: {_described(key)}. Check the fingerprint, then connect once "
+        f"with `ssh{port} {endpoint.name}`, or add the line of `ssh-keyscan{port} {endpoint.host}` to {file}."
+        f"{passed_over}"
+    )
+
+
+def backoff(first: float = 0.5, most: float = 15.0) -> Iterator[float]:
+    """Seconds to wait, doubling, each shortened by up to half at random so that a fleet does not march in step."""
+    wait = first
+    while True:
+        yield wait * (1 - secrets.randbelow(500) / 1000)
+        wait = min(most, wait * 2)

@@ -1,0 +1,276 @@
+"""How a target is met: where its runner is, putting it there, and what it says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import importlib.resources
+import re
+import shlex
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import asyncssh
+
+from canary_tui.domain.fleet.rules import ROLLOUT
+from canary_tui.engine.target import Claim, Holder, UnlockReport
+from canary_tui.ssh.connection.connect import LinkError
+from canary_tui.ssh.execution.protocol import Answer, Conversation, Line, LostError, Pauses, new_nonce
+from canary_tui.text.safe import one_line
+
+ANSWER = 60.0
+"""Seconds for a question that the runner answers at once."""
+UNLOCKING = 20.0
+"""Seconds that are spent on letting go of a lock, the login apart; what cannot be reached keeps it, and is named."""
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+class RunnerError(Exception):
+    """The target was reached but cannot do what the runner needs; `detail` says why, made safe."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerInfo:
+    """What was found when the runner was met: where it is, and the target as it is now.
+
+    `clock_offset` is the target's clock minus ours in seconds. `note` is for the operator, "" if all is well.
+    `claim` says what became of a rollout's wish for the lock: ours, held, busy, strange, room or none; `holder`
+    is who has it then, `busy` the other rollout that has something running there.
+    """
+
+    path: str
+    folder: str
+    boot: str
+    clock_offset: float
+    free_bytes: int
+    note: str = ""
+    claim: str = "none"
+    holder: Holder | None = None
+    busy: str = ""
+
+
+_met: WeakKeyDictionary[asyncssh.SSHClientConnection, RunnerInfo] = WeakKeyDictionary()
+
+
+@functools.cache
+def _runner() -> tuple[bytes, str]:
+    """The runner's text and the name that its content gives it: a running shell reads its script as it goes."""
+    text = importlib.resources.files("canary_tui.ssh.execution").joinpath("runner.sh").read_bytes()
+    return text, f"runner-{hashlib.sha256(text).hexdigest()[:16]}.sh"
+
+
+# One line, no "!" and no quote inside: any login shell hands it to sh as it is, csh and fish too.
+_MEET = (
+    'umask 077; m="no folder to write to, neither in the home folder nor in /var/tmp"; '
+    'for i in 1 2; do d="${{XDG_STATE_HOME:-${{HOME:-/dev/null}}/.local/state}}/canary-tui"; '
+    '[ $i = 1 ] || d="/var/tmp/canary-tui-$(id -u)"; '
+    '[ -d "$d" ] || mkdir -p "$d" 2>/dev/null; '
+    '[ -h "$d" ] && continue; [ -d "$d" ] && [ -O "$d" ] && [ -w "$d" ] || '
+    '{{ [ -s "$d/lock" ] || continue; m="$d cannot be written to, and has a lock in it"; break; }}; '
+    'r=$d/{name}; if [ -f "$r" ] && [ "$(wc -c <"$r")" -eq {size} ]; then :; else '
+    'echo "CTUI1 {nonce} SEND" >&2; '
+    'cat >"$r.$$" && [ "$(wc -c <"$r.$$")" -eq {size} ] && mv -f "$r.$$" "$r" || '
+    '{{ rm -f "$r.$$"; echo "CTUI1 {nonce} ERR no room in $d" >&2; exit 97; }}; fi; '
+    'exec /bin/sh "$r" hello {nonce}{claim}; done; '
+    'echo "CTUI1 {nonce} ERR $m" >&2; exit 97'
+)
+
+
+async def ensure_runner(link: Line, claim: Claim | None = None) -> RunnerInfo:
+    """Meet the runner once a connection, installing it where it is missing; with a claim, anew, to ask for the lock.
+
+    RunnerError where the target cannot have it, LinkError where it cannot be reached, LostError where the way broke.
+    """
+    connection = await link.connection()
+    if connection not in _met or claim is not None:
+        _met[connection] = await _introduce(link, connection, claim)
+    return _met[connection]
+
+
+@asynccontextmanager
+async def speak(link: Line, words: str, conversation: Conversation) -> AsyncIterator[RunnerInfo]:
+    """A conversation with the target's runner; raises as `ensure_runner`, inside and at the beginning.
+
+    A connection that proves dead is dropped, a runner that does not answer is met anew the next time.
+    """
+    runner = await ensure_runner(link)
+    connection = await link.connection()
+    async with _opened(link, connection, f"/bin/sh {shlex.quote(runner.path)} {words}", conversation):
+        yield runner
+
+
+@asynccontextmanager
+async def _opened(
+    link: Line, connection: asyncssh.SSHClientConnection, words: str, conversation: Conversation
+) -> AsyncIterator[None]:
+    try:
+        await conversation.open(link, connection, words)
+        yield
+    except LostError as error:
+        if conversation.exit_status is not None:
+            _met.pop(connection, None)
+        if error.silent or conversation.connection_died or connection.is_closed():
+            link.drop(connection)
+        raise
+    finally:
+        conversation.close()
+
+
+async def _introduce(link: Line, connection: asyncssh.SSHClientConnection, claim: Claim | None) -> RunnerInfo:
+    text, name = _runner()
+    nonce = new_nonce()
+    script = _MEET.format(name=name, size=len(text), nonce=nonce, claim=_words(claim))
+    conversation = Conversation(nonce, b"", lambda _: None)
+    asked = time.time()
+    async with _opened(link, connection, f"/bin/sh -c '{script}'", conversation):
+        answer = await conversation.answered(ANSWER)
+        if answer is not None and answer.word == "SEND":
+            conversation.write(text)
+            conversation.end_input()
+            asked = time.time()
+            answer = await conversation.answered(ANSWER)
+        match answer:
+            case Answer("HELLO"):
+                return _info(answer, name, asked, conversation.noise)
+            case Answer():
+                raise RunnerError(f"the runner cannot be installed: {one_line(answer.text)}")
+        if conversation.exit_status is None:
+            raise LostError("the connection was closed")
+        said = f"; it says: {conversation.noise}" if conversation.noise else ""
+        raise RunnerError(f"the login did not run /bin/sh (status {conversation.exit_status}){said}")
+
+
+def _words(claim: Claim | None) -> str:
+    """A claim as words that no shell reads anything else into."""
+    if claim is None:
+        return ""
+    who = re.sub(r"[^A-Za-z0-9._@-]", "_", claim.who)[:64] or "_"
+    taken_from = f" {rollout_word(claim.take_from)}" if claim.take_from else ""
+    return f" {rollout_word(claim.rollout)} {who} {int(claim.since)}{taken_from}"
+
+
+def rollout_word(rollout: str) -> str:
+    """A rollout's id as a word for a shell; ValueError where it is none."""
+    ROLLOUT.check(rollout)
+    return rollout
+
+
+def holder_of(fields: Mapping[str, str]) -> Holder | None:
+    """Who holds the lock, in the words of the target; None where nobody does."""
+    rollout, since = fields.get("lock", "none"), fields.get("at", "")
+    if rollout == "none":
+        return None
+    try:
+        ROLLOUT.check(rollout)
+    except ValueError:
+        rollout = "?"
+    return Holder(
+        rollout, one_line(fields.get("by", ""))[:64], float(since) if re.fullmatch(r"[0-9]{1,11}", since) else 0.0
+    )
+
+
+def fenced_by(fields: Mapping[str, str]) -> str:
+    """Why a rollout may not start anything any more, as a sentence."""
+    holder = holder_of(fields)
+    if holder is None:
+        return "the lock is gone"
+    if holder.rollout == "?":
+        return "the lock is not one that a rollout has written"
+    return f"the lock was taken over by {holder.rollout} of {holder.who}"
+
+
+def _info(hello: Answer, name: str, asked: float, noise: str) -> RunnerInfo:
+    folder = hello.text.partition(" folder=")[2]
+    fields = hello.fields
+    if not folder.startswith("/") or not folder.isprintable():
+        raise RunnerError(f"the runner's folder has an unusable name: {one_line(folder)}")
+    now = re.match(r"\d{1,12}(\.\d{1,9})?", fields.get("now", ""))
+    free = fields.get("free", "")
+    return RunnerInfo(
+        path=f"{folder}/{name}",
+        folder=folder,
+        boot=one_line(fields.get("boot", "")),
+        clock_offset=float(now[0]) - (asked + time.time()) / 2 if now else 0.0,
+        free_bytes=int(free) * 1024 if free.isdecimal() and len(free) < 16 else 0,
+        note=_note(fields.get("session", ""), noise),
+        claim=fields.get("claim", "none"),
+        holder=holder_of(fields),
+        busy="" if fields.get("busy", "none") == "none" else one_line(fields["busy"]),
+    )
+
+
+def _note(session: str, noise: str) -> str:
+    notes = []
+    if session == "none":
+        notes.append("it has none of setsid, perl and python3, so a step's children cannot be stopped")
+    if noise:
+        notes.append(f"its login shell prints before it does anything: {noise}")
+    return "; ".join(notes)
+
+
+async def ask(link: Line, words: str, limit: float) -> Answer:
+    """One question and its one answer; `{nonce}` in the words is filled in."""
+    nonce = new_nonce()
+    conversation = Conversation(nonce, b"", lambda _: None)
+    async with speak(link, words.format(nonce=nonce), conversation):
+        answer = await conversation.answered(limit)
+        if answer is None:
+            raise LostError("the channel was closed")
+        return answer
+
+
+async def unlock(link: Line, rollout: str) -> UnlockReport:
+    """Let go of a rollout's lock, unless something of it still runs there; within `UNLOCKING` seconds and a login."""
+    time_of = asyncio.get_running_loop().time
+    pauses, detail, since = Pauses(), "no answer", time_of()
+    try:
+        await link.connection()
+        since = time_of()  # others of the fleet may have been logged in to first
+    except LinkError as error:
+        if error.final:
+            return UnlockReport(released=False, detail=one_line(error.detail))
+        detail = one_line(error.detail)
+    try:
+        async with asyncio.timeout_at(since + UNLOCKING):
+            while True:
+                try:
+                    return _unlocked(await ask(link, f"unlock {{nonce}} {rollout_word(rollout)}", ANSWER))
+                except LinkError as error:
+                    if error.final:
+                        return UnlockReport(released=False, detail=one_line(error.detail))
+                    detail = one_line(error.detail)
+                except LostError as error:
+                    detail = error.detail
+                except RunnerError as error:
+                    return UnlockReport(released=False, detail=error.detail)
+                await pauses.next()
+    except TimeoutError:
+        return UnlockReport(released=False, detail=detail)
+
+
+def _unlocked(answer: Answer) -> UnlockReport:
+    if answer.word == "UNLOCKED":
+        return UnlockReport(released=True)
+    running = answer.word == "KEPT" and answer.fields.get("why") == "running"
+    return UnlockReport(False, "a step of this rollout still runs there" if running else one_line(answer.text))
+
+
+def export_lines(environment: Mapping[str, str]) -> bytes:
+    """Shell lines that export these variables: the values are data, whatever they hold."""
+    lines = []
+    for name, value in environment.items():
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name!r} is no name for a variable")
+        if "\0" in value:
+            raise ValueError(f"the value of {name} holds a NUL, which no environment can hold")
+        lines.append(f"export {name}={shlex.quote(value)}\n")
+    return "".join(lines).encode(errors="surrogateescape")

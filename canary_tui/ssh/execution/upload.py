@@ -1,0 +1,152 @@
+"""How a file gets to a target whole or not at all: beside its place first, verified there, then renamed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import time
+from typing import BinaryIO
+
+from canary_tui.domain.rollout.events import Outcome
+from canary_tui.engine.target import UploadReport, UploadRequest, Watch
+from canary_tui.ssh.connection.connect import LinkError
+from canary_tui.ssh.execution.install import RunnerError, fenced_by, rollout_word, speak
+from canary_tui.ssh.execution.protocol import Answer, Conversation, Line, LostError, Pauses, new_nonce
+from canary_tui.text.safe import one_line
+
+CHUNK = 256 * 1024
+"""Bytes read and written at a time."""
+PROGRESS = 0.1
+"""Seconds between two words about how far it came."""
+_CHANGED = "the local file has changed since the plan was made"
+
+
+async def upload(link: Line, request: UploadRequest, watch: Watch) -> UploadReport:
+    """Send a file; nothing is sent where the same bytes are there already. Tried again over a new connection."""
+    if not request.to or any(character in request.to for character in "\n\r\0"):
+        return UploadReport("failed", detail=f"not a path: {one_line(request.to)!r}")
+    sending = _Sending(link, request, watch)
+    try:
+        async with asyncio.timeout(request.timeout or None):
+            return await sending.to_its_end()
+    except TimeoutError:
+        return sending.out_of_time()
+    except OSError as error:
+        return UploadReport("failed", detail=one_line(str(error)))
+
+
+class _Sending:
+    """One file on its way to one target, over as many connections as it takes."""
+
+    def __init__(self, link: Line, request: UploadRequest, watch: Watch) -> None:
+        self._link = link
+        self._request = request
+        self._watch = watch
+        self._detail = ""
+        self._reached = False
+        self._sent = 0
+        self._sent_all = False
+        self._told = 0.0
+        # The same for every try, also one of a later program: each try removes what an earlier one left.
+        self._token = hashlib.sha256(f"{request.to}\0{request.sha256}".encode(errors="surrogateescape")).hexdigest()[
+            :16
+        ]
+
+    async def to_its_end(self) -> UploadReport:
+        pauses = Pauses()
+        while True:
+            sent = self._sent
+            try:
+                return await self._try()
+            except LinkError as error:
+                self._detail = one_line(error.detail)
+                if error.final:
+                    return self._out_of_reach()
+            except LostError as error:
+                self._detail = error.detail
+            except RunnerError as error:
+                return UploadReport("failed", detail=error.detail)
+            if self._reached:
+                self._reached = False
+                self._watch.connection_lost(self._detail)
+            if self._sent > sent:
+                pauses = Pauses()
+            await pauses.next()
+
+    def out_of_time(self) -> UploadReport:
+        """What to say once the time limit has passed."""
+        if self._detail and not self._reached:
+            return self._out_of_reach()
+        return UploadReport("timed-out")
+
+    def _out_of_reach(self) -> UploadReport:
+        outcome: Outcome = "unknown" if self._sent_all else "unreachable"
+        return UploadReport(outcome, detail=self._detail)
+
+    async def _try(self) -> UploadReport:
+        request, nonce = self._request, new_nonce()
+        words = f"put {nonce} {self._token} {request.size} {request.sha256} {request.mode:04o}"
+        words += f" {rollout_word(request.rollout)}" if request.rollout else ""
+        conversation = Conversation(nonce, request.to.encode(errors="surrogateescape") + b"\n", lambda _: None)
+        # Opened first: the file that is read is one file, whatever is put in its place meanwhile.
+        with await asyncio.to_thread(open, request.source, "rb") as file:
+            if os.fstat(file.fileno()).st_size != request.size:
+                return UploadReport("failed", detail=_CHANGED)
+            async with speak(self._link, words, conversation):
+                answer = await conversation.next()
+                self._restored()
+                if answer is not None and answer.word == "SEND":
+                    await self._send(conversation, file)
+                    answer = await conversation.next()
+                return await self._judge(answer, conversation)
+
+    def _restored(self) -> None:
+        if self._detail and not self._reached:
+            self._watch.connection_restored()
+        self._reached = True
+
+    async def _send(self, conversation: Conversation, file: BinaryIO) -> None:
+        sent, total = 0, self._request.size
+        while sent < total and not conversation.closed and not conversation.has_answer:
+            chunk = await asyncio.to_thread(file.read, min(CHUNK, total - sent))
+            if not chunk:
+                break  # shorter than it was: the target finds that out, too
+            conversation.write(chunk)
+            await conversation.drain()
+            sent += len(chunk)
+            self._sent = max(self._sent, sent)
+            self._tell(sent, total)
+        conversation.end_input()
+        self._sent_all = self._sent_all or sent == total
+
+    def _tell(self, sent: int, total: int) -> None:
+        now = time.monotonic()
+        if now - self._told >= PROGRESS or sent == total:
+            self._told = now
+            self._watch.upload_progress(sent, total)
+
+    async def _judge(self, answer: Answer | None, conversation: Conversation) -> UploadReport:
+        match answer:
+            case None:
+                raise LostError("the channel was closed")
+            case Answer("HAVE"):
+                return UploadReport("ok", skipped=not self._sent_all)
+            case Answer("STORED"):
+                return UploadReport("ok")
+            case Answer("FENCED"):
+                return UploadReport("failed", detail=fenced_by(answer.fields), fenced=True)
+        detail = one_line(answer.text)
+        if conversation.noise:
+            detail = f"{detail}: {conversation.noise}"
+        if self._sent_all and await asyncio.to_thread(_digest, self._request.source) != self._request.sha256:
+            detail = _CHANGED
+        return UploadReport("failed", detail=detail)
+
+
+def _digest(path: str) -> str:
+    """The file's sha256 as it is now, "" where it cannot be read."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:  # noqa: PTH123 the same bytes as were sent
+        return hashlib.file_digest(file, "sha256").hexdigest()
+    return ""

@@ -1,0 +1,178 @@
+"""The rollouts of one fleet: look at one again, or go on with one that has not ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from canary_tui.domain.fleet.names import count
+from canary_tui.engine.identity import operator
+from canary_tui.engine.messages import Notice, Opened, Refused, Resume
+from canary_tui.store.history import RolloutSummary, history
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.shared.footer import KeyBar
+from canary_tui.tui.shared.formats import tight_time
+from canary_tui.tui.shared.header import TitleBar
+from canary_tui.tui.terminal import one_line
+
+if TYPE_CHECKING:
+    from canary_tui.tui.app import CanaryApp
+
+_MOST = 200
+"""Rollouts that are listed: the youngest."""
+_HEAD = "  WHEN               RELEASE        RESULT            TARGETS   BY        TOOK"
+
+
+def summary_pieces(summary: RolloutSummary) -> Iterator[tuple[str, str]]:
+    """A row: when, which release, how it ended, for how many, by whom, how long it took."""
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.started_at))
+    verdict = summary.verdict or (f"open, {summary.reason}" if summary.reason else "open")
+    style = "bold $error" if summary.verdict else "bold $warning"
+    yield (f"  {when}   {one_line(summary.release):14.14} ", "")
+    yield (f"{one_line(verdict):18.18}", "$success" if summary.verdict == "succeeded" else style)
+    yield (f"{summary.targets:>7,}   {one_line(summary.by.user):9.9} ", "")
+    if summary.ended_at is not None:
+        yield (tight_time(max(0.0, summary.ended_at - summary.started_at)), "$foreground 65%")
+
+
+class Rollouts(OptionList):
+    """The list; its enter is an action of ours, so that the footer and the help know it."""
+
+    BINDINGS = bindings("history.open")
+
+    def action_open(self) -> None:
+        """The one under the cursor."""
+        self.action_select()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:  # noqa: ARG002  Textual's signature
+        """Where there is none, none can be opened."""
+        return action != "open" or self.option_count > 0
+
+
+class HistoryScreen(Screen[None]):
+    """The list, the youngest first."""
+
+    BINDINGS = bindings("history", "move")
+    AUTO_FOCUS = "Rollouts"
+
+    if TYPE_CHECKING:
+        app: CanaryApp
+
+    def __init__(self, state: Path, fleet: str) -> None:
+        super().__init__()
+        self._state, self._fleet = state, fleet
+        self._found: list[RolloutSummary] = []
+
+    def compose(self) -> ComposeResult:
+        """Title, list, what is going on, keys."""
+        yield TitleBar(f"HISTORY  {self._fleet}")
+        yield Static(Content(_HEAD), classes="list-head")
+        yield Rollouts(markup=False, id="rollouts")
+        yield Static(id="summary")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        """Read, and listen to what becomes of a resume."""
+        self._forget = self.app.link.listen(self._noticed)
+        self.run_worker(self._read())
+
+    def on_unmount(self) -> None:
+        """No more."""
+        self._forget()
+
+    async def _read(self) -> None:
+        found = await asyncio.to_thread(history, self._state, self._fleet)
+        self._found = found[:_MOST]
+        self._say("" if found else "No rollout of this fleet yet.")
+        listed = self.query_one(OptionList)
+        listed.add_options([Option(Content.assemble(*summary_pieces(one))) for one in self._found])
+        listed.highlighted = 0 if found else None
+        self.refresh_bindings()
+        self.query_one(TitleBar).show(f"HISTORY  {self._fleet}", count(len(found), "rollout"))
+
+    def _say(self, text: str, *, warning: bool = False) -> None:
+        line = self.query_one("#summary", Static)
+        line.set_class(warning, "-warning")
+        line.update(Content(one_line(text)))
+
+    def _chosen(self) -> RolloutSummary | None:
+        place = self.query_one(OptionList).highlighted
+        return None if place is None else self._found[place]
+
+    def on_option_list_option_selected(self) -> None:
+        """Enter."""
+        self.action_open()
+
+    def action_open(self) -> None:
+        """The same screens, read only."""
+        if chosen := self._chosen():
+            from canary_tui.tui.rollout.screen import RolloutScreen
+
+            self.app.push_screen(RolloutScreen(chosen.path, None))
+
+    def action_resume(self) -> None:
+        """Have the engine take the rollout over."""
+        chosen = self._chosen()
+        if chosen is None:
+            return
+        if chosen.verdict is not None:
+            self._say(f"It is over ({chosen.verdict}); there is nothing to go on with.", warning=True)
+        elif self.app.link.gone:
+            self._say(self.app.link.gone, warning=True)
+        else:
+            self._say("Resuming ...")
+            self.app.link.send(Resume(str(chosen.path), operator(), self.app.options.breaks))
+
+    def _noticed(self, notice: Notice) -> None:
+        match notice:
+            case Opened() if self.is_current:
+                from canary_tui.tui.rollout.screen import RolloutScreen
+
+                self.app.switch_screen(RolloutScreen(Path(notice.directory), self.app.link))
+            case Refused(command="Resume"):
+                self._say(f"Refused: {notice.reason}", warning=True)
+            case _:
+                pass
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:  # noqa: ARG002  Textual's signature
+        """Nor gone on with; the list's enter is a key of the screen, too."""
+        return action not in ("open", "resume") or bool(self._found)
+
+    # -- moving
+
+    def action_up(self) -> None:
+        """One up."""
+        self.query_one(OptionList).action_cursor_up()
+
+    def action_down(self) -> None:
+        """One down."""
+        self.query_one(OptionList).action_cursor_down()
+
+    def action_page_up(self) -> None:
+        """A screen up."""
+        self.query_one(OptionList).action_page_up()  # type: ignore[no-untyped-call]  # untyped in Textual
+
+    def action_page_down(self) -> None:
+        """A screen down."""
+        self.query_one(OptionList).action_page_down()  # type: ignore[no-untyped-call]  # untyped in Textual
+
+    def action_top(self) -> None:
+        """The youngest."""
+        self.query_one(OptionList).action_first()
+
+    def action_bottom(self) -> None:
+        """The oldest."""
+        self.query_one(OptionList).action_last()
+
+    def action_back(self) -> None:
+        """Away."""
+        self.dismiss()

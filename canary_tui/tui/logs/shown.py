@@ -1,0 +1,141 @@
+"""How a line of a log reads on the screen: its time, whose it is, and what tells our own lines from a target's."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+from canary_tui.store.logs.format import OURS, LogLine, log_path, parse_line
+from canary_tui.store.logs.grouped import FoldedReader
+from canary_tui.store.logs.merged import MergedReader
+from canary_tui.store.logs.reader import LogReader
+from canary_tui.tui.logs.log_view import Span
+from canary_tui.tui.shared.rows import Piece, fit
+from canary_tui.tui.terminal import one_line
+
+_NAME = 16
+"""At most so many columns of a target's name among the lines of others."""
+_KEPT = 16
+_TAIL = 2048
+_TAIL_LINES = 16
+
+
+class ShownLog:
+    """The log of one target, or of all of them merged, as the log view wants it."""
+
+    def __init__(self, reader: LogReader | MergedReader | FoldedReader, *, named: bool) -> None:
+        self.clocked = True
+        self.reader: LogReader | MergedReader | FoldedReader = reader
+        self.name_width = _NAME if named else 0
+        """Columns of the target's name before each line; 0 where all lines are of one."""
+
+    @property
+    def lines(self) -> int:
+        return self.reader.lines
+
+    @property
+    def edition(self) -> int:
+        return 0
+
+    def moved(self, line: int) -> int:
+        return line
+
+    def poll(self) -> None:
+        self.reader.poll()
+
+    def displayed(self, start: int, stop: int) -> Sequence[str]:
+        return [self._shape(number, line)[0] for number, line in enumerate(self.reader.read(start, stop), start)]
+
+    def shape(self, line: int) -> tuple[str, Sequence[Span]]:
+        found = self.reader.read(line, line + 1)
+        return self._shape(line, found[0]) if found else ("", [])
+
+    def text_column(self, line: int) -> int:
+        found = self.reader.read(line, line + 1)
+        return sum(len(piece) for piece, _ in self._before(line, found[0])) if found else 0
+
+    def whole(self, line: int) -> str:
+        """All of a line's text, however long."""
+        found = self.reader.read(line, line + 1, whole=True)
+        return found[0].text if found else ""
+
+    def close(self) -> None:
+        """Let go of the file; it is opened again when it is looked at again."""
+        self.reader.close()
+
+    def _before(self, number: int, line: LogLine) -> list[Piece]:  # noqa: ARG002  where lines are told apart by it
+        before: list[Piece] = []
+        if self.clocked:
+            before.append((f"{_clock(int(line.at))} " if line.at and not line.continued else " " * 9, "time"))
+        if self.name_width:
+            before.append((f"{fit(line.target, self.name_width)} ", "name"))
+        if line.stream == OURS:
+            before.append((f"-- {line.step}: ", "note"))
+        return before
+
+    def _body(self, number: int, line: LogLine) -> Piece:  # noqa: ARG002  as above
+        text = one_line(line.text.expandtabs(8))
+        if line.hidden:
+            text += f" … {line.hidden:,} bytes more"
+        if line.stream == OURS:
+            return text, "note"
+        return text, "stderr" if line.stream == "err" else "plain"
+
+    def _shape(self, number: int, line: LogLine) -> tuple[str, list[Span]]:
+        drawn, spans = "", list[Span]()
+        for piece, tone in (*self._before(number, line), self._body(number, line)):
+            if tone != "plain":
+                spans.append((len(drawn), len(drawn) + len(piece), tone))
+            drawn += piece
+        return drawn, spans
+
+
+class ShownLogs:
+    """The logs that were looked at last, with their indexes: coming back to a huge one costs nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._kept: OrderedDict[str | None, ShownLog] = OrderedDict()
+
+    def target(self, name: str) -> ShownLog:
+        """One target's log, which may not exist yet."""
+        return self._get(name, lambda: ShownLog(LogReader(log_path(self._folder, name)), named=False))
+
+    def merged(self, longest: int) -> ShownLog:
+        """All targets' lines in the order in which they came; `longest` is the length of the longest name."""
+        log = self._get(None, lambda: ShownLog(MergedReader(self._folder), named=True))
+        log.name_width = max(1, min(longest, _NAME))
+        return log
+
+    def close(self) -> None:
+        for log in self._kept.values():
+            log.close()
+        self._kept.clear()
+
+    def _get(self, name: str | None, make: Callable[[], ShownLog]) -> ShownLog:
+        log = self._kept.get(name) or make()
+        self._kept[name] = log
+        self._kept.move_to_end(name)
+        if len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)[1].close()
+        return log
+
+
+@lru_cache(1024)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
+def last_line(path: Path) -> str:
+    """The newest line of a log that is not ours, from its last few hundred bytes; "" where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _TAIL))
+            data = file.read(_TAIL)
+    except OSError:
+        return ""
+    lines = [parse_line(line) for line in data.split(b"\n")[-_TAIL_LINES:] if line]
+    return next((one_line(line.text) for line in reversed(lines) if line.stream not in (OURS, "")), "")

@@ -1,0 +1,110 @@
+"""The columns of the table of targets, as data: title, cell, order, and which of them fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from canary_tui.tui.picker.picker import Row, SortKey, natural
+from canary_tui.tui.shared.formats import ago
+
+GAP = 2
+"""Blanks between two columns."""
+_LEAST = 8
+"""Columns of the terminal that a cell keeps however narrow it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its title, what stands in a row's cell, at most how wide, and what orders it.
+
+    `rank` 0 is always there; columns of higher ranks come as the terminal gets wider, the lowest first.
+    """
+
+    title: str
+    cell: Callable[[Row], str]
+    most: int
+    rank: int = 0
+    key: SortKey | None = None
+    tone: Callable[[Row], str] = lambda _: ""
+
+    @property
+    def sort_key(self) -> SortKey:
+        """What orders the rows by this column."""
+        return self.key or (lambda row: natural(self.cell(row)))
+
+
+def _address(row: Row) -> str:
+    return "" if row.address == row.name else row.address
+
+
+def _last(row: Row) -> str:
+    if not row.seen:
+        return "never"
+    word = "ok" if row.outcome == "ok" else (row.outcome or "open").upper()
+    return f"{word:6} {ago(row.age)}"
+
+
+def _last_key(row: Row) -> tuple[tuple[int, str], ...]:
+    """What failed first, then the youngest."""
+    rank = 2 if not row.seen else int(row.outcome == "ok")
+    return ((rank, ""), (int(row.age), ""))
+
+
+def _last_tone(row: Row) -> str:
+    return "" if row.outcome in {None, "ok", "skipped"} else "table--bad"
+
+
+def _tag(name: str) -> Callable[[Row], str]:
+    return lambda row: row.tags.get(name, "")
+
+
+def columns_for(tags: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of a fleet that uses these tags."""
+    first = tuple(Column(tag.upper(), _tag(tag), 12) for tag in tags[:1])
+    more = tuple(Column(tag.upper(), _tag(tag), 16, rank=2 + place) for place, tag in enumerate(tags[1:5]))
+    return (
+        Column("TARGET", lambda row: row.name, 40),
+        Column("ADDRESS", _address, 28, rank=1),
+        Column("ROLES", lambda row: " ".join(row.roles), 24),
+        *first,
+        *more,
+        Column("ENVIRONMENTS", lambda row: " ".join(row.environments), 24, rank=9),
+        Column("ON", lambda row: row.on or "-", 16),
+        Column("LAST ROLLOUT", _last, 22, key=_last_key, tone=_last_tone),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """A column with the width that it got."""
+
+    column: Column
+    width: int
+
+
+def lay_out(columns: Sequence[Column], rows: Sequence[Row], room: int) -> tuple[Laid, ...]:
+    """The columns that fit into `room`, as wide as their widest cells; the widest give way."""
+    widths = {column: _width(column, rows) for column in columns}
+    chosen = [column for column in columns if column.rank == 0]
+    for column in sorted((one for one in columns if one.rank), key=lambda one: one.rank):
+        if sum(widths[one] + GAP for one in (*chosen, column)) <= room and _tells_apart(column, rows):
+            chosen.append(column)
+    over = sum(widths[one] + GAP for one in chosen) - GAP - room
+    while over > 0 and max(widths[one] for one in chosen) > _LEAST:
+        widths[max(chosen, key=lambda one: widths[one])] -= 1
+        over -= 1
+    return tuple(Laid(column, widths[column]) for column in columns if column in chosen)
+
+
+def _tells_apart(column: Column, rows: Sequence[Row]) -> bool:
+    """A column that is the same everywhere helps nobody to pick."""
+    first = column.cell(rows[0]) if rows else ""
+    return any(column.cell(row) != first for row in rows)
+
+
+def _width(column: Column, rows: Iterable[Row]) -> int:
+    widest = max((len(column.cell(row)) for row in rows), default=0)
+    return max(cell_len(column.title), min(column.most, widest))

@@ -1,0 +1,171 @@
+"""The picker without a screen: which targets are shown, in which order, which are marked, and what to suggest."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from canary_tui.domain.rollout.events import Outcome
+
+_DIGITS = re.compile(r"([0-9]+)")
+_UNDO_DEPTH = 100
+
+Test = Callable[[int], bool]
+"""Whether the row of an index is shown."""
+SortValue = tuple[tuple[int, str], ...]
+SortKey = Callable[["Row"], SortValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One target as the picker tells it. `on` is the release last seen there, `age` seconds since `outcome`;
+    `seen` by any rollout.
+    """
+
+    name: str
+    address: str = ""
+    roles: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+    on: str = ""
+    outcome: Outcome | None = None
+    age: float = 0.0
+    seen: bool = False
+
+
+def natural(text: str) -> SortValue:
+    """A key that sorts `web-2` before `web-10`."""
+    parts = _DIGITS.split(text.lower())
+    return tuple((int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts))
+
+
+class Picking:
+    """Marks are a set of rows, whatever is shown and in whatever order. A row is named by its index."""
+
+    def __init__(self, rows: Sequence[Row], preselected: Iterable[int] = ()) -> None:
+        self.rows = rows
+        self.preselected = frozenset(preselected)
+        self.marked: set[int] = set(self.preselected)
+        self.shown: list[int] = list(range(len(rows)))
+        self.only_marked = False
+        self._order: list[int] = self.shown
+        self._test: Test | None = None
+        self._past: list[frozenset[int]] = []
+
+    @property
+    def hidden(self) -> set[int]:
+        """The marked rows that are not shown."""
+        return self.marked.difference(self.shown)
+
+    @property
+    def changed(self) -> int:
+        """How many marks differ from those that were there at first."""
+        return len(self.marked ^ self.preselected)
+
+    def marked_names(self) -> tuple[str, ...]:
+        """The marked targets, in the order of the file."""
+        return tuple(self.rows[index].name for index in sorted(self.marked))
+
+    # -- what is shown
+
+    def narrow(self, test: Test | None) -> None:
+        """Show the rows that pass `test`, or all."""
+        self._test = test
+        self._show()
+
+    def toggle_only_marked(self) -> None:
+        """Show only the marked rows of those that pass; again: all that pass."""
+        self.only_marked = not self.only_marked
+        self._show()
+
+    def sort(self, key: SortKey | None, *, reverse: bool = False) -> None:
+        """Order by `key`, ties as in the file; None is the order of the file."""
+        order = list(range(len(self.rows)))
+        if key is not None:
+            order.sort(key=lambda index: key(self.rows[index]), reverse=reverse)
+        elif reverse:
+            order.reverse()
+        self._order = order
+        self._show()
+
+    def _show(self) -> None:
+        shown: Iterable[int] = self._order
+        if self.only_marked:
+            shown = [index for index in shown if index in self.marked]
+        self.shown = list(shown) if self._test is None else list(filter(self._test, shown))
+
+    # -- marks
+
+    def mark(self, marked: Iterable[int]) -> None:
+        """Make these the marks; `undo` brings back those before."""
+        new = set(marked)
+        if new != self.marked:
+            self._past = [*self._past[1 - _UNDO_DEPTH :], frozenset(self.marked)]
+            self.marked = new
+
+    def toggle(self, position: int) -> None:
+        """Turn the mark of the row shown at `position` around."""
+        self.mark(self.marked ^ {self.shown[position]})
+
+    def mark_span(self, first: int, last: int) -> None:
+        """Mark the rows shown from `first` to `last`, both included, whichever is smaller."""
+        first, last = sorted((first, last))
+        self.mark(self.marked.union(self.shown[first : last + 1]))
+
+    def toggle_all_shown(self) -> None:
+        """Mark all that are shown, or unmark them when all are marked."""
+        shown = set(self.shown)
+        self.mark(self.marked - shown if shown <= self.marked else self.marked | shown)
+
+    def invert_shown(self) -> None:
+        """Turn the mark of every shown row around."""
+        self.mark(self.marked ^ set(self.shown))
+
+    def mark_random(self, count: int, dice: random.Random) -> None:
+        """Mark `count` of the shown rows instead of what was marked among them."""
+        count = min(count, len(self.shown))
+        self.mark((self.marked - set(self.shown)).union(dice.sample(self.shown, count)))
+
+    def mark_one_each(self, tag: str) -> None:
+        """Mark the first shown row of each value of a tag instead of what was marked among the shown."""
+        self.mark((self.marked - set(self.shown)).union(self._first_of_each(self.shown, tag)))
+
+    def undo(self) -> bool:
+        """Bring back the marks before the last change; False when there was none."""
+        if not self._past:
+            return False
+        self.marked = set(self._past.pop())
+        return True
+
+    # -- suggestions
+
+    def tag_names(self) -> tuple[str, ...]:
+        """Every tag, in the order in which the file first uses it."""
+        return tuple(dict.fromkeys(tag for row in self.rows for tag in row.tags))
+
+    def suggest(self) -> str:
+        """Mark fitting canaries, and say in words where they come from."""
+        by_role = [index for index, row in enumerate(self.rows) if "canary" in row.roles]
+        if 0 < len(by_role) < len(self.rows):
+            self.mark(by_role)
+            return "from role 'canary'"
+        for tag in self.tag_names():
+            spread = self._first_of_each(range(len(self.rows)), tag)
+            if 1 < len(spread) <= max(2, len(self.rows) // 4):
+                self.mark(spread)
+                return f"one of each {tag}"
+        count = max(1, len(self.rows) // 20)
+        self.mark(range(min(count, len(self.rows) - 1)))
+        return "the first 5 %" if count > 1 else "the first target"
+
+    def _first_of_each(self, among: Iterable[int], tag: str) -> list[int]:
+        first: dict[str, int] = {}
+        for index in among:
+            value = self.rows[index].tags.get(tag)
+            if value is not None:
+                first.setdefault(value, index)
+        return list(first.values())

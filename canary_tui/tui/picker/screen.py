@@ -1,0 +1,400 @@
+"""The first screen: which targets are the canaries, of which release, in which environment."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Input, Static
+
+from canary_tui.domain.fleet.names import count
+from canary_tui.domain.fleet.selection import SelectionError, parse_filter
+from canary_tui.domain.planning.build import Choices, PlanError, build_plan, check_release
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.errors import CanaryError, ExitCode
+from canary_tui.fleetfile.loader import LoadedFleet, load_fleet
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.picker.candidates import Candidates, candidates_of, learn
+from canary_tui.tui.picker.target_table import TableHead, TargetTable
+from canary_tui.tui.shared.filter_bar import AskBar, Field, LineBar
+from canary_tui.tui.shared.footer import KeyBar
+from canary_tui.tui.shared.header import TitleBar
+from canary_tui.tui.shared.problems import ProblemsScreen
+from canary_tui.tui.shared.prompts import ChooseScreen
+from canary_tui.tui.terminal import one_line
+
+if TYPE_CHECKING:
+    from canary_tui.store.inventory import Known
+    from canary_tui.tui.app import AppOptions, CanaryApp
+
+_HERE = (
+    "plan suggest filter only-marked undo random one-each environment release history reload clear quit".split()  # noqa: SIM905
+)
+
+
+class TargetsScreen(Screen[None]):
+    """The picker. It shows itself before the fleet file is read, and reads it in a thread."""
+
+    BINDINGS = bindings(*(f"picker.{name}" for name in _HERE))
+    AUTO_FOCUS = "TargetTable"
+
+    if TYPE_CHECKING:
+        app: CanaryApp
+
+    def __init__(self, options: AppOptions) -> None:
+        super().__init__()
+        self._options = options
+        self._choices: Choices = options.choices
+        self._loaded: LoadedFleet | None = None
+        self._here = Candidates()
+        self._origin = ""
+        self._warning = ""
+        self._dice = random.Random()  # noqa: S311  nobody gains by guessing a canary
+
+    def compose(self) -> ComposeResult:
+        """From the top: title, filter, table, question, summary, keys."""
+        yield TitleBar(f"canary-tui  {self._options.fleet}")
+        yield LineBar("Filter:", "@role  key=value  name*  !not, or plain words", id="filter")
+        head = TableHead()
+        yield head
+        yield TargetTable(head)
+        yield AskBar()
+        yield Static(id="summary")
+        yield KeyBar()
+
+    @property
+    def table(self) -> TargetTable:
+        """The targets."""
+        return self.query_one(TargetTable)
+
+    @property
+    def _leaving(self) -> bool:
+        """The screen is being taken down, while a thread still read for it."""
+        return not self.query(TargetTable)
+
+    @property
+    def filter(self) -> LineBar:
+        """The filter's line."""
+        return self.query_one("#filter", LineBar)
+
+    # -- reading the fleet file
+
+    def on_mount(self) -> None:
+        """The file is read once the first frame is out."""
+        self._summarise()
+        self.call_after_refresh(self.action_reload)
+
+    def action_reload(self) -> None:
+        """Read the fleet file, again or for the first time."""
+        self.run_worker(self._load(), exclusive=True, group="load")
+
+    async def _load(self) -> None:
+        assert self._options.fleet is not None
+        try:
+            self._loaded = await asyncio.to_thread(load_fleet, self._options.fleet)
+        except CanaryError as error:
+            self._refuse(error)
+            return
+        if not self._leaving:
+            await self._settle(self._choices.environment or "")
+
+    def _refuse(self, error: CanaryError) -> None:
+        assert self._options.fleet is not None
+        self.app.push_screen(ProblemsScreen(self._options.fleet, error), self._reload_or_leave)
+
+    def _reload_or_leave(self, again: bool | None) -> None:
+        if again:
+            self.action_reload()
+        else:
+            self.app.exit(ExitCode.USAGE)
+
+    async def _settle(self, environment: str) -> None:
+        """Show the targets of an environment; where several could be meant, ask."""
+        assert self._loaded is not None
+        environments = tuple(self._loaded.fleet.environments)
+        if environment not in environments:
+            environment = environments[0] if len(environments) == 1 else ""
+        if environments and not environment:
+            self.action_environment()
+            return
+        self._choices = replace(self._choices, environment=environment or None)
+        try:
+            self._here = await asyncio.to_thread(candidates_of, self._loaded.fleet, self._choices)
+        except PlanError as error:
+            self._refuse(error)
+            return
+        if self._leaving:
+            return
+        self._origin = self._here.origin
+        self.table.load(self._here.picking)
+        self._filter_again()
+        self._title()
+        self.call_after_refresh(self._targets_are_out)
+        if not self._choices.release:
+            self.action_release()
+
+    async def _targets_are_out(self) -> None:
+        self.run_worker(self._learn(), exclusive=True, group="learn")
+        await self.app.start_engine()
+
+    async def _learn(self) -> None:
+        """Old journals may be long: what they tell comes when it comes."""
+        assert self._loaded is not None
+        known = await asyncio.to_thread(self._last_known, self._loaded.fleet.name)
+        if known and not self._leaving:
+            self._here = learn(self._here, known, self._choices.release, time.time())
+            self.table.learn()
+
+    def _last_known(self, fleet: str) -> Known:
+        from canary_tui.store.inventory import last_known  # all that reads journals: not before the targets are shown
+
+        return last_known(self._options.state, fleet)
+
+    def _title(self) -> None:
+        assert self._loaded is not None
+        release = f"release {self._choices.release}" if self._choices.release else "no release yet"
+        parts = (self._loaded.fleet.name, self._choices.environment or "", release)
+        number = count(len(self._here.picking.rows), "target")
+        self.query_one(TitleBar).show("canary-tui  " + " · ".join(part for part in parts if part), number)
+
+    # -- what the two lines say
+
+    def on_target_table_changed(self) -> None:
+        """Marks, filter or order are others now."""
+        self._warning = ""
+        self._summarise()
+
+    def _summarise(self) -> None:
+        picking = self._here.picking
+        hidden = len(picking.hidden)
+        marked = f"marked {len(picking.marked) - hidden:,}" + (f" (+{hidden:,} hidden)" if hidden else "")
+        only = "only marked   " if picking.only_marked else ""
+        self.filter.say(f"{only}shown {len(picking.shown):,}   {marked}" if self._loaded else "")
+        line = self.query_one("#summary", Static)
+        line.set_class(bool(self._warning), "-warning")
+        line.update(Content(one_line(self._warning or self._sentence())), layout=False)
+
+    def _sentence(self) -> str:
+        if self._loaded is None:
+            return "Reading the fleet file ..."
+        if self.table.range_start is not None:
+            return "Range: move to its other end, then space marks it; esc forgets it"
+        return self._here.sentence(self._origin)
+
+    def _warn(self, text: str) -> None:
+        self._warning = text
+        self._summarise()
+
+    # -- the filter
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self.filter.field.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter at every key."""
+        if event.input is self.filter.field:
+            self._filter_again()
+
+    def _filter_again(self) -> None:
+        """A filter that is not whole keeps the last good one, and says what is wrong."""
+        text = self.filter.field.value.strip()
+        try:
+            test = self._here.test_of(parse_filter(text)) if text else None
+        except SelectionError as error:
+            self.filter.complain(str(error))
+            return
+        self.filter.complain("")
+        self._here.picking.narrow(test)
+        self.table.show_again(to_top=True)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter in the filter goes to the list."""
+        event.stop()
+        self.table.focus()
+
+    def on_field_left(self, event: Field.Left) -> None:
+        """Escape clears the filter, then leaves it; down goes into the list."""
+        field = self.filter.field
+        if not event.down and field.value:
+            field.value = ""
+        else:
+            self.table.focus()
+
+    def action_clear(self) -> None:
+        """Escape in the list: forget the range, else the filter."""
+        if self.table.range_start is not None:
+            self.table.action_span()
+        elif self._here.picking.only_marked:
+            self.action_only_marked()
+        else:
+            self.filter.field.value = ""
+
+    def action_only_marked(self) -> None:
+        """Only the marked ones, or all."""
+        self._here.picking.toggle_only_marked()
+        self.table.show_again(to_top=True)
+
+    # -- marks
+
+    def action_suggest(self) -> None:
+        """Mark what is fitting."""
+        if self._can_pick():
+            self._origin = self._here.picking.suggest()
+            self._here.picking.preselected = frozenset(self._here.picking.marked)
+            self.table.marks_changed()
+
+    def action_undo(self) -> None:
+        """One change of marks back."""
+        if self._here.picking.undo():
+            self.table.marks_changed()
+        else:
+            self._warn("Nothing to take back")
+
+    def action_random(self) -> None:
+        """Ask how many."""
+        if self._can_pick():
+            most = len(self._here.picking.shown)
+            self.query_one(AskBar).ask("How many at random:", "", self._random, side=f"of {most:,} shown")
+
+    def _random(self, text: str) -> str:
+        most = len(self._here.picking.shown)
+        if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
+            return f"expected a number from 1 to {most:,}"
+        self._here.picking.mark_random(int(text), self._dice)
+        self.table.marks_changed()
+        return ""
+
+    def action_one_each(self) -> None:
+        """One of each value of a tag; ask which, if there are several."""
+        tags = self._here.picking.tag_names()
+        if not self._can_pick():
+            return
+        if not tags:
+            self._warn("No target has tags")
+        elif len(tags) == 1:
+            self._one_each(tags, 0)
+        else:
+            self.app.push_screen(ChooseScreen("One target of each", tags), lambda place: self._one_each(tags, place))
+
+    def _one_each(self, tags: tuple[str, ...], place: int | None) -> None:
+        if place is not None:
+            self._here.picking.mark_one_each(tags[place])
+            self.table.marks_changed()
+
+    def _can_pick(self) -> bool:
+        if self._here.why_not:
+            self._warn(self._here.why_not)
+        return bool(self._here.picking.rows) and not self._here.why_not
+
+    # -- environment and release
+
+    def action_environment(self) -> None:
+        """Choose among the file's environments."""
+        if self._loaded is None:
+            return
+        names = tuple(self._loaded.fleet.environments)
+        if not names:
+            self._warn("The fleet file has no environments")
+            return
+        current = names.index(self._choices.environment) if self._choices.environment in names else 0
+        about = [self._about_environment(name) for name in names]
+        self.app.push_screen(ChooseScreen("Roll out to", about, current), lambda place: self._enter(names, place))
+
+    def _about_environment(self, name: str) -> str:
+        assert self._loaded is not None
+        targets = self._loaded.fleet.targets
+        members = sum(1 for target in targets if not target.environments or name in target.environments)
+        protected = ", protected" if self._loaded.fleet.environments[name].protected else ""
+        return f"{name}  ({count(members, 'target')}{protected})"
+
+    def _enter(self, names: tuple[str, ...], place: int | None) -> None:
+        if place is not None:
+            self.run_worker(self._settle(names[place]), exclusive=True, group="load")
+        elif self._choices.environment not in names:
+            self.app.exit(ExitCode.USAGE)  # no targets can be shown without one
+
+    def action_release(self) -> None:
+        """Ask for the release."""
+        if self._loaded is not None:
+            self.query_one(AskBar).ask("Release:", self._choices.release, self._take_release)
+
+    def _take_release(self, text: str) -> str:
+        try:
+            check_release(text)
+        except ValueError as error:
+            return str(error)
+        self._choices = replace(self._choices, release=text)
+        self._title()
+        return ""
+
+    def on_ask_bar_closed(self) -> None:
+        """Back into the list."""
+        self.table.focus()
+
+    # -- further
+
+    def action_plan(self) -> None:
+        """Go on to the plan, or say what is missing."""
+        if missing := self._missing():
+            self._warn(missing)
+            return
+        if not self._choices.release:
+            self.action_release()
+            return
+        self.run_worker(self._plan(), exclusive=True, group="plan")
+
+    def _missing(self) -> str:
+        picking = self._here.picking
+        if self._loaded is None or self._here.why_not:
+            return "" if self._loaded else "The fleet file is still being read"
+        if not picking.marked:
+            return "Mark at least one canary first: space marks, s suggests"
+        if len(picking.marked) == len(picking.rows):
+            return f"All {len(picking.rows):,} are marked; leave at least one for after the gate"
+        return ""
+
+    async def _plan(self) -> None:
+        assert self._loaded is not None
+        canaries = None if self._here.why_not else self._here.picking.marked_names()
+        folder = str(self._loaded.path.resolve().parent)
+        self._choices = replace(self._choices, canaries=canaries, picked=canaries is not None, directory=folder)
+        try:
+            plan = await asyncio.to_thread(self._build, self._choices)
+        except CanaryError as error:
+            self._warn(str(error))
+            return
+        from canary_tui.tui.plan.screen import PlanScreen
+
+        self.app.push_screen(PlanScreen(plan, tuple(self._remarks())))
+
+    def _build(self, choices: Choices) -> Plan:
+        assert self._loaded is not None
+        return build_plan(self._loaded.fleet, choices, self._loaded.scripts)
+
+    def _remarks(self) -> Iterable[str]:
+        """What only the picker knows and the plan should warn of."""
+        if hidden := len(self._here.picking.hidden):
+            are = "is" if hidden == 1 else "are"
+            yield f"{count(hidden, 'marked target')} {are} hidden by the filter"
+        yield from self._here.remarks()
+
+    def action_history(self) -> None:
+        """The rollouts of this fleet."""
+        if self._loaded is not None:
+            from canary_tui.tui.history.screen import HistoryScreen
+
+            self.app.push_screen(HistoryScreen(self._options.state, self._loaded.fleet.name))
+
+    def on_screen_resume(self, event: events.ScreenResume) -> None:  # noqa: ARG002  Textual's signature
+        """Back from the plan."""
+        if self._loaded is not None and not self.query_one(AskBar).open:
+            self.table.focus()

@@ -1,0 +1,280 @@
+"""The table of targets: one widget however many rows, painted line by line from the picking."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.cells import set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widget import Widget
+
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.picker.columns import GAP, Column, Laid, columns_for, lay_out
+from canary_tui.tui.picker.picker import Picking
+from canary_tui.tui.terminal import one_line
+
+_MARKS = 4
+"""Columns of `>[x]` before the first cell."""
+
+
+class TableHead(Widget):
+    """The line of column titles above a table."""
+
+    DEFAULT_CSS = """
+    TableHead { height: 1; color: $foreground 60%; text-style: bold; }
+    TableHead:ansi { color: $foreground; text-style: bold; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._text = ""
+
+    def show(self, laid: Sequence[Laid], ordered_by: Column | None, *, reverse: bool) -> None:
+        """Change the titles; the one that orders the rows bears a sign."""
+        sign = "↓" if reverse else "↑"
+        titles = [one.column.title + (sign if one.column is ordered_by else "") for one in laid]
+        cells = (set_cell_size(title, one.width + GAP) for title, one in zip(titles, laid, strict=True))
+        self._text = " " * (_MARKS + 1) + "".join(cells)
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
+        """The only line."""
+        text = set_cell_size(self._text, self.size.width)
+        return Strip([Segment(text, self.rich_style)], self.size.width)
+
+
+class TargetTable(ScrollView, can_focus=True):
+    """The rows of a picking, with a cursor, marks and a range being drawn."""
+
+    DEFAULT_CSS = """
+    TargetTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; background: $background; }
+    TargetTable > .table--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
+    TargetTable > .table--marked { color: $primary; text-style: bold; }
+    TargetTable > .table--bad { color: $error; text-style: bold; }
+    TargetTable:nocolor > .table--cursor { text-style: reverse; }
+    """
+    COMPONENT_CLASSES = {"table--cursor", "table--marked", "table--bad"}  # noqa: RUF012  Textual's declaration
+    BINDINGS = bindings(
+        "move",
+        *(
+            f"picker.{name}"
+            for name in ("mark", "range", "all", "invert", "extend-down", "extend-up", "sort", "reverse")
+        ),
+    )
+
+    cursor = reactive(0, repaint=False)
+
+    class Changed(Message):
+        """Marks, order or range are others now."""
+
+    def __init__(self, head: TableHead) -> None:
+        super().__init__()
+        self.head = head
+        self.picking = Picking(())
+        self.range_start: int | None = None
+        """Where a range being drawn began."""
+        self.ordered_by: Column | None = None
+        self.reverse = False
+        self._columns: tuple[Column, ...] = columns_for(())
+        self._laid: tuple[Laid, ...] = ()
+
+    def load(self, picking: Picking) -> None:
+        """Show another picking, from its top."""
+        self.picking = picking
+        self._columns = columns_for(picking.tag_names())
+        self.ordered_by, self.reverse, self.range_start = None, False, None
+        self._lay_out()
+        self.show_again(to_top=True)
+
+    def learn(self) -> None:
+        """The rows know more now."""
+        self._lay_out()
+        self.refresh()
+
+    def show_again(self, *, to_top: bool = False) -> None:
+        """The picking shows other rows now."""
+        self.range_start = None
+        self.virtual_size = Size(0, len(self.picking.shown))
+        self.cursor = 0 if to_top else self.validate_cursor(self.cursor)
+        if to_top:
+            self._scroll_to_row(0)
+        self.refresh()
+        self.post_message(self.Changed())
+
+    def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002  Textual's signature
+        """More columns, or fewer."""
+        self._lay_out()
+        self.call_after_refresh(self._keep_in_sight)
+
+    def _lay_out(self) -> None:
+        room = self.size.width - _MARKS - 1
+        self._laid = lay_out(self._columns, self.picking.rows, max(20, room))
+        self.head.show(self._laid, self.ordered_by, reverse=self.reverse)
+
+    # -- the cursor
+
+    def validate_cursor(self, cursor: int) -> int:
+        """Keep it on a row."""
+        return max(0, min(cursor, len(self.picking.shown) - 1))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        """Repaint what changed, and keep the cursor in sight."""
+        if self.range_start is not None:
+            self.refresh()
+        else:
+            self.refresh_line(old)
+            self.refresh_line(new)
+        self._keep_in_sight()
+
+    def _keep_in_sight(self) -> None:
+        height, top = self.scrollable_content_region.height, round(self.scroll_y)
+        if self.cursor < top:
+            self._scroll_to_row(self.cursor)
+        elif height and self.cursor >= top + height:
+            self._scroll_to_row(self.cursor - height + 1)
+
+    def _scroll_to_row(self, row: int) -> None:
+        # Forced: without it a table whose scrollbar was not laid out yet stays where it is.
+        self.scroll_to(y=row, animate=False, force=True)
+
+    def action_up(self) -> None:
+        """One row up."""
+        self.cursor -= 1
+
+    def action_down(self) -> None:
+        """One row down."""
+        self.cursor += 1
+
+    def action_page_up(self) -> None:
+        """A screen up."""
+        self.cursor -= self.scrollable_content_region.height
+
+    def action_page_down(self) -> None:
+        """A screen down."""
+        self.cursor += self.scrollable_content_region.height
+
+    def action_top(self) -> None:
+        """To the first row."""
+        self.cursor = 0
+
+    def action_bottom(self) -> None:
+        """To the last row."""
+        self.cursor = len(self.picking.shown) - 1
+
+    # -- marks
+
+    def action_mark(self) -> None:
+        """Mark the range that is being drawn, or turn the mark under the cursor around and move on."""
+        if self.range_start is not None:
+            self.picking.mark_span(self.range_start, self.cursor)
+            self.range_start = None
+        elif self.picking.shown:
+            self.picking.toggle(self.cursor)
+            self.cursor += 1
+        self.marks_changed()
+
+    def action_span(self) -> None:
+        """Begin a range here, or forget it."""
+        self.range_start = self.cursor if self.range_start is None and self.picking.shown else None
+        self.marks_changed()
+
+    def action_all(self) -> None:
+        """Mark or unmark all that are shown."""
+        self.picking.toggle_all_shown()
+        self.marks_changed()
+
+    def action_invert(self) -> None:
+        """Turn around the marks of all that are shown."""
+        self.picking.invert_shown()
+        self.marks_changed()
+
+    def action_extend_down(self) -> None:
+        """Mark this row and the next, and move there."""
+        self._extend(1)
+
+    def action_extend_up(self) -> None:
+        """Mark this row and the one before, and move there."""
+        self._extend(-1)
+
+    def _extend(self, by: int) -> None:
+        self.picking.mark_span(self.cursor, self.validate_cursor(self.cursor + by))
+        self.cursor += by
+        self.marks_changed()
+
+    def marks_changed(self) -> None:
+        """Repaint the marks, and tell."""
+        self.refresh()
+        self.post_message(self.Changed())
+
+    # -- order
+
+    def action_sort(self) -> None:
+        """Order by the next column; after the last, as in the file."""
+        order: list[Column | None] = [None, *(one.column for one in self._laid)]
+        place = order.index(self.ordered_by) if self.ordered_by in order else 0
+        self.ordered_by = order[(place + 1) % len(order)]
+        self._sort()
+
+    def action_reverse(self) -> None:
+        """Turn the order around."""
+        self.reverse = not self.reverse
+        self._sort()
+
+    def _sort(self) -> None:
+        under_cursor = self.picking.shown[self.cursor : self.cursor + 1]
+        key = self.ordered_by.sort_key if self.ordered_by is not None else None
+        self.picking.sort(key, reverse=self.reverse)
+        self.head.show(self._laid, self.ordered_by, reverse=self.reverse)
+        self.show_again()
+        # Where only the marked are shown, one that has lost its mark is gone now.
+        for index in set(under_cursor).intersection(self.picking.shown):
+            self.cursor = self.picking.shown.index(index)
+
+    # -- painting
+
+    def render_line(self, y: int) -> Strip:
+        """One row, as the terminal's line `y`."""
+        position = y + self.scroll_offset.y
+        width = self.scrollable_content_region.width
+        if position >= len(self.picking.shown):
+            return self._blank(position, width)
+        return Strip(self._row(position)).adjust_cell_length(width, self._style_of(position))
+
+    def _blank(self, position: int, width: int) -> Strip:
+        if position or not self.picking.rows:
+            return Strip.blank(width, self.rich_style)
+        text = "     nothing is marked" if self.picking.only_marked else "     no target fits the filter"
+        return Strip([Segment(text, self.rich_style)]).adjust_cell_length(width, self.rich_style)
+
+    def _style_of(self, position: int) -> Style:
+        at_cursor = position == self.cursor
+        return self.get_component_rich_style("table--cursor") if at_cursor else self.rich_style
+
+    def _row(self, position: int) -> Iterator[Segment]:
+        index = self.picking.shown[position]
+        row = self.picking.rows[index]
+        marked = index in self.picking.marked
+        plain = self._style_of(position)
+        style = plain
+        if marked and position != self.cursor:
+            style += self.get_component_rich_style("table--marked", partial=True)
+        box = "[~]" if self._in_range(position) else "[x]" if marked else "[ ]"
+        yield Segment((">" if position == self.cursor else " ") + box + " ", style)
+        for laid in self._laid:
+            tone = laid.column.tone(row)
+            cell_style = plain + self.get_component_rich_style(tone, partial=True) if tone else style
+            yield Segment(set_cell_size(one_line(laid.column.cell(row)), laid.width), cell_style)
+            yield Segment(" " * GAP, style)
+
+    def _in_range(self, position: int) -> bool:
+        if self.range_start is None:
+            return False
+        first, last = sorted((self.range_start, self.cursor))
+        return first <= position <= last

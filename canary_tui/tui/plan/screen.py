@@ -1,0 +1,233 @@
+"""The plan before the start: read it, have every target looked at, start it."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from canary_tui.domain.fleet.names import count
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.engine.identity import operator
+from canary_tui.engine.messages import Notice, Opened, Preflight, Preflighted, Refused, Start
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.link import EngineLink
+from canary_tui.tui.plan.sections import Piece, Reading, plan_pieces, preflight_pieces
+from canary_tui.tui.shared.footer import KeyBar
+from canary_tui.tui.shared.header import TitleBar
+from canary_tui.tui.terminal import one_line
+
+if TYPE_CHECKING:
+    from canary_tui.tui.app import CanaryApp
+
+_REPAINT = 0.1
+"""Seconds between two looks at what preflight found meanwhile."""
+
+
+class PlanScreen(Screen[None]):
+    """`remarks` are warnings that the plan itself cannot know."""
+
+    BINDINGS = bindings("plan", "move")
+    AUTO_FOCUS = "#plan"
+
+    if TYPE_CHECKING:
+        app: CanaryApp
+
+    def __init__(self, plan: Plan, remarks: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self._plan, self._remarks = plan, remarks
+        self._all_names = False
+        self._asking = False
+        self._starting = False
+        self._looked: dict[str, Preflighted] | None = None
+        self._stale = False
+
+    def compose(self) -> ComposeResult:
+        """Title, the text, the question, the keys."""
+        yield TitleBar(*_title(self._plan))
+        with VerticalScroll(id="plan", can_focus=True):
+            yield Static(id="plan-text")
+        yield Static(id="summary")
+        yield KeyBar()
+
+    @property
+    def _link(self) -> EngineLink:
+        return self.app.link
+
+    def on_mount(self) -> None:
+        """Listen to the engine while this screen is there."""
+        self._forget = self._link.listen(self._noticed)
+        self.set_interval(_REPAINT, self._catch_up)
+        # While the plan is read: 85 ms that a key would wait for otherwise.
+        self.run_worker(partial(import_module, "canary_tui.tui.rollout.screen"), thread=True)
+        self._say("Nothing was connected to yet.  P looks at every target, S starts.")
+
+    def on_unmount(self) -> None:
+        """No more."""
+        self._forget()
+
+    def on_resize(self) -> None:
+        """The text is broken for the width that there is."""
+        self.call_after_refresh(self._paint)
+
+    def _paint(self) -> None:
+        width = self.query_one("#plan").size.width - 3
+        reading = Reading(max(40, width), self._all_names)
+        parts: list[Piece] = []
+        if self._looked is not None:
+            looked = [self._looked[name] for name in self._plan.targets if name in self._looked]
+            parts += [*preflight_pieces(len(self._plan.targets), looked, reading), ("\n", "")]
+        parts += plan_pieces(self._plan, self._remarks, reading)
+        self.query_one("#plan-text", Static).update(Content.assemble(*parts))
+
+    def _say(self, text: str, *, warning: bool = False) -> None:
+        line = self.query_one("#summary", Static)
+        line.set_class(warning, "-warning")
+        line.update(Content(one_line(text)), layout=False)
+
+    # -- moving
+
+    def action_up(self) -> None:
+        """A line up."""
+        self.query_one("#plan").scroll_up(animate=False)
+
+    def action_down(self) -> None:
+        """A line down."""
+        self.query_one("#plan").scroll_down(animate=False)
+
+    def action_page_up(self) -> None:
+        """A screen up."""
+        self.query_one("#plan").scroll_page_up(animate=False)
+
+    def action_page_down(self) -> None:
+        """A screen down."""
+        self.query_one("#plan").scroll_page_down(animate=False)
+
+    def action_top(self) -> None:
+        """To the warnings."""
+        self.query_one("#plan").scroll_home(animate=False)
+
+    def action_bottom(self) -> None:
+        """To the end."""
+        self.query_one("#plan").scroll_end(animate=False)
+
+    def action_names(self) -> None:
+        """Every name, or few words."""
+        self._all_names = not self._all_names
+        self._paint()
+
+    # -- preflight
+
+    def action_preflight(self) -> None:
+        """Have every target looked at."""
+        if self._refused_by_link():
+            return
+        self._looked = {}
+        self._link.send(Preflight(self._plan))
+        self.action_top()
+        self._paint()
+        self._tell_preflight()
+
+    def _tell_preflight(self) -> None:
+        assert self._looked is not None
+        bad = sum(1 for one in self._looked.values() if one.outcome != "ok")
+        done, total = len(self._looked), len(self._plan.targets)
+        if done < total:
+            self._say(f"Preflight: {done:,} of {total:,} looked at, {bad:,} not ok ...", warning=bad > 0)
+        elif bad:
+            self._say(f"Preflight: {count(bad, 'target')} of {total:,} not ok, see above.", warning=True)
+        else:
+            self._say(f"Preflight: all {total:,} ok.  S starts.")
+
+    def _catch_up(self) -> None:
+        if self._starting and self._refused_by_link():
+            self._starting = False
+            self.refresh_bindings()
+        if self._stale:
+            self._stale = False
+            self._paint()
+            if not self._asking and not self._starting:
+                self._tell_preflight()
+
+    # -- starting
+
+    def action_start(self) -> None:
+        """Ask once more, in a sentence."""
+        if not self._refused_by_link() and not self._starting:
+            self._asking = True
+            self._say(f"{start_sentence(self._plan)}?   enter Start   esc Back", warning=True)
+            self.refresh_bindings()
+
+    def action_confirm(self) -> None:
+        """Start, if that was the question."""
+        if self._asking and not self._refused_by_link():
+            self._asking, self._starting = False, True
+            self._link.send(Start(self._plan, operator(), self.app.options.breaks))
+            self._say("Starting ...")
+            self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's
+        """Enter means something only while it was asked for."""
+        if action == "confirm":
+            return self._asking
+        if action in {"start", "preflight"}:
+            return None if self._starting else not self._asking
+        return True
+
+    def action_back(self) -> None:
+        """Away from the question, or from the screen."""
+        if self._asking:
+            self._asking = False
+            self._say("Not started.")
+            self.refresh_bindings()
+        elif not self._starting:
+            self.dismiss()
+
+    def _refused_by_link(self) -> bool:
+        if self._link.gone:
+            self._say(self._link.gone, warning=True)
+        return bool(self._link.gone)
+
+    # -- the engine's words
+
+    def _noticed(self, notice: Notice) -> None:
+        match notice:
+            case Preflighted() if self._looked is not None:
+                self._looked[notice.target] = notice
+                self._stale = True
+            case Refused(command="Preflight" | "Start"):
+                self._starting = False
+                self._say(f"Refused: {notice.reason}", warning=True)
+                self.refresh_bindings()
+            case Opened() if self._starting:
+                self._open(Path(notice.directory))
+            case _:
+                pass
+
+    def _open(self, directory: Path) -> None:
+        from canary_tui.tui.rollout.screen import RolloutScreen
+
+        self._starting = False
+        self.app.switch_screen(RolloutScreen(directory, self._link))
+
+
+def _title(plan: Plan) -> tuple[str, str]:
+    about = " · ".join(part for part in (plan.fleet, plan.environment, f"release {plan.release}") if part)
+    return f"PLAN  {about}", f"plan {plan.hash[:12]}"
+
+
+def start_sentence(plan: Plan) -> str:
+    """`Start 3 canaries of shop in production`: verb, count, fleet."""
+    first = len(plan.waves[0].targets)
+    canaries = plan.waves[0].gate is not None
+    noun = ("canary" if first == 1 else "canaries") if canaries else ("target" if first == 1 else "targets")
+    place = f" in {plan.environment}" if plan.environment else ""
+    everyone = "" if canaries else ", without canaries and without a gate"
+    return f"Start {first:,} {noun} of {plan.fleet}{place}{everyone}"

@@ -1,0 +1,154 @@
+"""Aborting: why it is done, what becomes of the canaries, and what will run because of it, before anything is sent."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.message import Message
+
+from canary_tui.domain.fleet.names import count
+from canary_tui.domain.planning.plan import Plan, applicable
+from canary_tui.domain.rollout.events import Aborted, Operator
+from canary_tui.domain.rollout.state import RolloutState, TargetState, can_roll_back
+from canary_tui.engine.messages import Decide
+from canary_tui.tui.rollout.status import current_step, step_name
+from canary_tui.tui.shared.formats import in_short
+from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, TypedField, keyed, line
+
+
+class AbortPanel(Panel):
+    """First the note, then `B` or `L`; `esc` at any time: nothing has happened."""
+
+    class Left(Message):
+        """Nothing is aborted."""
+
+    def __init__(self, guard: KeyGuard, by: Operator) -> None:
+        super().__init__(guard, id="abort")
+        self._by = by
+        self._note = ""
+        self._says = ""
+        self._plan: Plan | None = None
+        self._state = RolloutState()
+
+    def begin(self, plan: Plan, state: RolloutState) -> None:
+        """Come up and ask for the note."""
+        self._plan, self._state = plan, state
+        self._note = self._says = ""
+        self.open()
+        self.draw()
+        self.ask(" Why? (a few words, kept in the journal)", self._noted)
+
+    def draw(self) -> None:
+        """Say what would happen as things stand now."""
+        plan = self._plan
+        if plan is None or not self.display:
+            return
+        self.title(f"ABORT {plan.fleet} {plan.release}: no more targets", "esc nothing is aborted")
+        self.details(_consequences(plan, self._state))
+        self.says(*([line((f" {self._says}", "unknown"))] if self._says else []))
+        self.keys(*self._choices(plan))
+
+    def on_typed_field_left(self, event: TypedField.Left) -> None:
+        """`esc` in the note: nothing of the question stays."""
+        event.stop()
+        self.leave()
+
+    def leave(self) -> None:
+        self.close()
+        self.post_message(self.Left())
+
+    def can_roll_back(self) -> bool:
+        return bool(self._note) and self._plan is not None and bool(_able(self._plan, self._state))
+
+    def can_leave(self) -> bool:
+        return bool(self._note)
+
+    def decide(self, *, rollback: bool) -> None:
+        """`B` or `L`."""
+        if self.deliberate() and (self.can_roll_back() if rollback else self.can_leave()):
+            self.post_message(Decided(Decide(self._state.rollout, Aborted(self._by, self._note, rollback))))
+            self.close()
+
+    def _noted(self, text: str) -> None:
+        note = " ".join(text.split())
+        if not note:
+            self._says = "a few words are needed: they are all that the next person has"
+            self.draw()
+            return
+        self._note, self._says = note, ""
+        self.stop_asking()
+        self.draw()
+
+    def _choices(self, plan: Plan) -> list[Content]:
+        if not self._note:
+            return [line((" enter goes on to the choice; nothing is aborted yet", "dim"))]
+        changed, able = _changed(self._state), _able(plan, self._state)
+        lines = [line((" note: ", "dim"), self._note)]
+        if able:
+            lines.append(keyed("B", f"Roll back: {_undoing(self._state, able)}, newest wave first"))
+        else:
+            lines.append(line((f" B Roll back is not possible: {_why_not(plan, changed)}", "dim")))
+        stay = "stays as it is" if len(changed) == 1 else "stay as they are"
+        left = f"{count(len(changed), 'target')} {stay}: {in_short(changed)}" if changed else "nothing was changed"
+        lines.append(keyed("L", f"Leave: {left}"))
+        return lines
+
+
+def _changed(state: RolloutState) -> tuple[str, ...]:
+    return tuple(target.name for target in state.targets.values() if target.changed and not _is_back(target))
+
+
+def _able(plan: Plan, state: RolloutState) -> tuple[str, ...]:
+    return tuple(name for name in _changed(state) if can_roll_back(plan, state.targets[name]))
+
+
+def _is_back(target: TargetState) -> bool:
+    return target.rollback is not None and target.rollback.outcome == "ok"
+
+
+def _undoing(state: RolloutState, able: tuple[str, ...]) -> str:
+    """`3 targets go back: web-[1-2] to 1.4.1, web-3 to 1.4.0`."""
+    releases: dict[str, list[str]] = {}
+    for name in able:
+        releases.setdefault(state.targets[name].previous, []).append(name)
+    where = ", ".join(f"{in_short(tuple(names))} to {release}" for release, names in releases.items())
+    return f"{count(len(able), 'target')} go{'es' if len(able) == 1 else ''} back: {where}"
+
+
+def _why_not(plan: Plan, changed: tuple[str, ...]) -> str:
+    if not plan.rollback:
+        return "the fleet file has no [[rollback]] steps"
+    return "no changed target said which release it had" if changed else "no target was changed"
+
+
+def _consequences(plan: Plan, state: RolloutState) -> list[Content]:
+    """What aborting does whichever way is chosen."""
+    running = [target for target in state.targets.values() if target.running is not None]
+    untouched = [target.name for target in state.targets.values() if not target.started_at]
+    lines = []
+    if running:
+        steps = ", ".join(f"{target.name} {_step(plan, state, target.name)}" for target in running[:5])
+        more = f" and {len(running) - 5} more" if len(running) > 5 else ""
+        lines.append(line((" stopped    ", "dim"), f"{count(len(running), 'step')} that run now: {steps}{more}"))
+    if untouched:
+        lines.append(line((" untouched  ", "dim"), f"{count(len(untouched), 'target')}: {in_short(tuple(untouched))}"))
+    if stuck := [name for name in _changed(state) if plan.rollback and name not in _able(plan, state)]:
+        lines.append(line((" no former release, never rolled back: ", "unknown"), in_short(tuple(stuck))))
+    cleaned = [
+        target.name
+        for target in state.targets.values()
+        if target.started_at and applicable(plan, target.name, "finally")
+    ]
+    if cleaned:
+        names = ", ".join(step_name(step) for step in plan.finally_)
+        lines.append(
+            line(
+                (" then runs  ", "dim"),
+                f"finally ({names}) on {count(len(cleaned), 'target')}: {in_short(tuple(cleaned))}",
+            )
+        )
+    return lines or [line((" nothing runs, and no finally steps will", "dim"))]
+
+
+def _step(plan: Plan, state: RolloutState, name: str) -> str:
+    step = current_step(plan, state.targets[name])
+    return step_name(step) if step is not None else ""

@@ -1,0 +1,333 @@
+"""Failed targets and unknown outcomes: one list, the ways out, and which target each of them is open to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.strip import Strip
+
+from canary_tui.domain.fleet.names import count
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout.events import FailureTreated, Operator, Settlement, Treatment, UnknownSettled
+from canary_tui.domain.rollout.failures import blocked
+from canary_tui.domain.rollout.policy import pending_failures, settleable
+from canary_tui.domain.rollout.state import RolloutState, TargetState, can_roll_back, unknown_phase
+from canary_tui.engine.messages import Decide
+from canary_tui.tui.rollout.status import current_step, standing, step_name
+from canary_tui.tui.shared.formats import in_short
+from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, TypedField, keyed, line
+from canary_tui.tui.shared.rows import Piece, Toned, fit, pieces_width
+
+_SETTLEMENTS: dict[str, Settlement] = {"done": "ok", "failed": "failed", "retry": "retry"}
+_MOST_ROWS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """One treatment: its key, what it does in a sentence, and for which targets it is open."""
+
+    key: str
+    treatment: Treatment
+    verb: str
+    does: str
+    open_to: Callable[[Plan, TargetState], bool]
+
+
+WAYS_OUT: tuple[WayOut, ...] = (
+    WayOut(
+        "R",
+        "retry",
+        "Retry",
+        "only the failed step, only there; the others go on",
+        lambda _, target: unknown_phase(target) is None,
+    ),
+    WayOut(
+        "K",
+        "skip",
+        "Skip the step",
+        "as if ok; such a canary proves nothing",
+        lambda _, target: unknown_phase(target) is None and target.probe == "ok",
+    ),
+    WayOut("E", "exclude", "Exclude", "nothing more there; it does not count as done", lambda _plan, _target: True),
+    WayOut(
+        "B",
+        "rollback",
+        "Roll back",
+        "its former release, and no more of this one",
+        lambda plan, target: unknown_phase(target) is None and can_roll_back(plan, target),
+    ),
+)
+
+
+def waiting_targets(plan: Plan, state: RolloutState) -> tuple[str, ...]:
+    """The targets about which a person is asked, in the plan's order."""
+    asked = {*pending_failures(plan, state), *settleable(state)}
+    return tuple(name for name in state.targets if name in asked) if asked else ()
+
+
+class FailureList(Toned, can_focus=True):
+    """The targets; `space` marks."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("space", "mark", "Mark", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(classes="failures")
+        self.names: tuple[str, ...] = ()
+        self.marked: set[str] = set()
+        self._rows: list[list[Piece]] = []
+        self._at = self._top = 0
+
+    def show(self, names: tuple[str, ...], rows: list[list[Piece]]) -> None:
+        """Bring it up to date; marks stay with their targets."""
+        self.marked &= set(names)
+        if rows == self._rows and names == self.names:
+            return
+        self.names, self._rows = names, rows
+        self._at = min(self._at, max(0, len(names) - 1))
+        self._keep_visible()
+        self.refresh()
+
+    @property
+    def current(self) -> str:
+        """The target under the cursor; "" where there is none."""
+        return self.names[self._at] if self.names else ""
+
+    def render_line(self, y: int) -> Strip:
+        index = self._top + y
+        if index >= len(self._rows):
+            return self.strip([], self.size.width)
+        mark = "[x]" if self.names[index] in self.marked else "[ ]"
+        over = "cursor" if index == self._at and self.has_focus else ""
+        row = self.strip([(f" {mark} ", "plain"), *self._rows[index]], self.size.width, over)
+        hidden = self._hidden(y)
+        if not hidden:
+            return row
+        sign = self.strip([(f"  {hidden} ", "name")], len(hidden) + 3, over)
+        return Strip.join([row.crop(0, max(0, self.size.width - len(hidden) - 3)), sign])
+
+    def _hidden(self, y: int) -> str:
+        """What the first and the last row say about those that are not seen."""
+        below = len(self.names) - self._top - self.size.height
+        if y == self.size.height - 1 and below > 0:
+            return f"↓ {below} more"
+        return f"↑ {self._top} more" if y == 0 and self._top else ""
+
+    def action_move(self, rows: int) -> None:
+        self._at = max(0, min(self._at + rows, len(self.names) - 1))
+        self._keep_visible()
+        self.refresh()
+
+    def _keep_visible(self) -> None:
+        height = max(1, self.size.height)
+        self._top = min(max(self._top, self._at - height + 1), self._at, max(0, len(self.names) - height))
+
+    def on_resize(self) -> None:
+        self._keep_visible()
+        self.refresh()
+
+    def action_mark(self) -> None:
+        if self.current:
+            self.marked ^= {self.current}
+            self.action_move(1)
+
+    def on_focus(self) -> None:
+        self.refresh()
+
+    def on_blur(self) -> None:
+        self.refresh()
+
+
+class FailurePanel(Panel):
+    """One decision for the marked targets, or for all that are listed where none is marked."""
+
+    def __init__(self, guard: KeyGuard, by: Operator, *, read_only: bool) -> None:
+        super().__init__(guard, id="failures")
+        self._by = by
+        self._read_only = read_only
+        self._plan: Plan | None = None
+        self._state = RolloutState()
+        self._note = ""
+        self._most_rows = _MOST_ROWS
+
+    def compose_choice(self) -> ComposeResult:
+        yield FailureList()
+
+    def choice_rows(self) -> int:
+        return max(1, min(len(self.query_one(FailureList).names), self._most_rows))
+
+    def limit(self, rows: int) -> None:
+        """The list gets lower before the keys do: it scrolls, and they would be covered."""
+        others = 2 + sum(self._rows(one) for one in (".panel-says", ".panel-keys")) + (1 if self.asking else 0)
+        self._most_rows = max(1, min(_MOST_ROWS, rows - others))
+        self.query_one(FailureList).styles.height = self.choice_rows()
+        super().limit(rows)
+
+    def show(self, plan: Plan, state: RolloutState) -> None:
+        """Bring it up to date: open while targets wait for a decision."""
+        self._plan, self._state = plan, state
+        names = waiting_targets(plan, state)
+        listed = self.query_one(FailureList)
+        if not names:
+            self._note = ""
+            self.close()
+            return
+        if names != listed.names and self.asking:
+            self.stop_asking()
+            self._note = "the list changed while you decided"
+        self.open()
+        listed.show(names, [_row(plan, state, state.targets[name]) for name in names])
+        self._draw(plan, state, names)
+
+    def on_typed_field_left(self, event: TypedField.Left) -> None:
+        """What was said about the field goes with it."""
+        self._note = ""
+        super().on_typed_field_left(event)
+
+    def refused(self, reason: str) -> None:
+        self._note = f"refused: {reason}"
+
+    def under_cursor(self) -> str:
+        """The target that the person is at in this list; "" while it does not have the focus."""
+        listed = self.query_one(FailureList)
+        return listed.current if self.display and listed.has_focus else ""
+
+    def chosen(self) -> tuple[str, ...]:
+        """The marked targets, or all that are listed."""
+        listed = self.query_one(FailureList)
+        return tuple(name for name in listed.names if name in listed.marked) or listed.names
+
+    def open_to(self, way: WayOut) -> tuple[str, ...]:
+        """Those of the chosen targets that a way out is open to."""
+        if self._plan is None or self._state.stage not in ("preflight", "waves"):
+            return ()
+        plan, pending = self._plan, set(pending_failures(self._plan, self._state))
+        return tuple(name for name in self.chosen() if name in pending and way.open_to(plan, self._state.targets[name]))
+
+    def treat(self, treatment: Treatment) -> None:
+        """One of `R K E B`: at once for a retry, with a note for the others."""
+        way = next(way for way in WAYS_OUT if way.treatment == treatment)
+        targets = self.open_to(way)
+        if self._read_only or not targets or not self.deliberate():
+            return
+        if treatment == "retry":
+            self._send(treatment, targets, "")
+            return
+        what = f"{way.verb}: {count(len(targets), 'target')}"
+        self.ask(f" {what} ({in_short(targets)}). Why?", lambda note: self._noted(treatment, targets, note))
+
+    def unsettled(self) -> str:
+        """The unknown outcome that `U` is about: the cursor's, or the first."""
+        unknown = settleable(self._state)
+        current = self.query_one(FailureList).current
+        return current if current in unknown else next(iter(unknown), "")
+
+    def settle(self) -> None:
+        """`U`: say what became of a step that no target can tell about."""
+        target = self.unsettled()
+        if target and not self._read_only and self.deliberate():
+            self._note = "done: the next step follows. retry: it runs again, perhaps a second time"
+            self.ask(f" {target}: type done, failed or retry, then why:", lambda text: self._settled(target, text))
+
+    def _settled(self, target: str, text: str) -> None:
+        word, _, note = text.strip().partition(" ")
+        settlement = _SETTLEMENTS.get(word)
+        if settlement is None or not note.strip():
+            self.field.value = ""
+            self._note = "one of the words done, failed, retry, then a few words that say how you know"
+            return
+        self.stop_asking()
+        self._note = ""
+        said = UnknownSettled(target, settlement, self._by, note.strip())
+        self.post_message(Decided(Decide(self._state.rollout, said)))
+
+    def _noted(self, treatment: Treatment, targets: tuple[str, ...], text: str) -> None:
+        note = " ".join(text.split())
+        if not note:
+            self._note = "a few words are needed: they are all that the next person has"
+            return
+        self.stop_asking()
+        self._send(treatment, targets, note)
+
+    def _send(self, treatment: Treatment, targets: tuple[str, ...], note: str) -> None:
+        self._note = ""
+        treated = FailureTreated(targets, treatment, self._by, note)
+        self.post_message(Decided(Decide(self._state.rollout, treated)))
+
+    def _draw(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> None:
+        them = "it" if len(names) == 1 else "them"
+        right = "enter decides, esc leaves" if self.asking else f"the keys are for {self._about(names)}"
+        told = f"{count(len(names), 'target')} not ok"
+        question = f"{told}: what becomes of {them}?"
+        # Whom the keys are for is never left out.
+        self.title(question if len(question) + len(right) + 9 <= self.screen.size.width else told, right)
+        reason = blocked(plan, state)
+        # The names follow after the colon; here they stand below, with why.
+        blocking = [line((f" {reason.partition(': ')[0]}", "failed"))] if reason else []
+        self.details([*blocking, *self._in_full(plan, state, names)])
+        self.says(*([line((f" {self._note}", "unknown"))] if self._note else []))
+        if self._read_only:
+            self.keys(line((" read only: this terminal cannot answer", "dim")))
+        else:
+            ways = self._ways(names)
+            # The field takes a row; one row less here, and nothing above moves.
+            self.keys(*(ways[:-1] if self.asking else ways))
+
+    def _about(self, names: tuple[str, ...]) -> str:
+        """Whom the next key is for."""
+        chosen = self.chosen()
+        if len(chosen) == 1:
+            return chosen[0]
+        return f"all {len(names)}" if len(chosen) == len(names) else f"{len(chosen)} of {len(names)}"
+
+    def _in_full(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> list[Content]:
+        """Why the target under the cursor is not ok, where the rows have no room for it."""
+        rows = {name: _row(plan, state, state.targets[name]) for name in names}
+        if all(pieces_width(row) + 5 <= self.screen.size.width for row in rows.values()):
+            return []
+        current = self.query_one(FailureList).current or names[0]
+        return [line(f" {current}: ", *(text.strip(" :") for text, _ in rows[current][-1:]))]
+
+    def _ways(self, names: Sequence[str]) -> list[Content]:
+        lines = []
+        for way in WAYS_OUT:
+            targets = self.open_to(way)
+            if targets:
+                partly = f" ({in_short(targets)})" if len(targets) < len(self.chosen()) else ""
+                lines.append(keyed(way.key, f"{way.verb}: ", (way.does + partly, "dim")))
+        if target := self.unsettled():
+            lines.append(keyed("U", f"Settle {target}: ", ("say what became of it: done, failed or retry", "dim")))
+        lines.append(keyed("T", "Shell: ", ("look yourself, on the target under the cursor", "dim")))
+        tail: list[Piece | str] = ["Abort: ", ("then roll back or leave", "dim")]
+        if len(names) > 1:
+            tail.append(("   tab, space: choose some", "dim"))
+        if self._state.stage in ("preflight", "waves"):
+            lines.append(keyed("X", *tail))
+        return lines
+
+
+def _row(plan: Plan, state: RolloutState, target: TargetState) -> list[Piece]:
+    called = standing(state, target)
+    step = current_step(plan, target)
+    track = target.steps
+    phase = unknown_phase(target)
+    if phase is not None:
+        track = target.track(phase)
+    where = step_name(step) if step is not None and track.attempts else "preflight" if target.probe == "failed" else ""
+    why = track.detail or (f"exit {track.exit_code}" if track.exit_code is not None else "")
+    attempt = f" after {track.attempts} attempts" if track.attempts > 1 else ""
+    return [
+        (f"{called.symbol} ", called.kind),
+        (fit(target.name, 16) + " ", "plain"),
+        (fit(where, 14) + " ", "dim"),
+        (called.word, called.kind),
+        (f"{attempt}: {why}" if why else attempt, "plain"),
+    ]

@@ -1,0 +1,212 @@
+"""What one rollout's screens know: the fold of its journal so far, the tails of its logs, and the engine's pulse."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout.apply import IllegalEvent, apply
+from canary_tui.domain.rollout.events import CancelFinished, CancelStarted, ConnectionLost, Record, RolloutStarted
+from canary_tui.domain.rollout.state import RolloutState, TargetState, unknown_phase
+from canary_tui.engine.messages import Command, Heartbeat, Notice, Progress
+from canary_tui.store.journal import JournalReader
+from canary_tui.store.journal_format import JournalError
+from canary_tui.store.logs.format import log_path
+from canary_tui.tui.logs.shown import last_line
+from canary_tui.tui.rollout.status import Roster, Standing, standing
+
+SILENT_AFTER = 3.0
+"""Seconds without a heartbeat after which the engine is called silent and nothing is approved."""
+
+
+class Link(Protocol):
+    """What a rollout's screen needs of the way to its engine."""
+
+    gone: str
+
+    def send(self, command: Command) -> None: ...
+    def listen(self, listener: Callable[[Notice], None]) -> Callable[[], None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """The engine's last heartbeat, when it came (monotonic) and what it says about speed (lines a second)."""
+
+    at: float
+    lines_per_second: float
+    size: int
+    beat: Heartbeat
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a running step prints or uploads: bytes so far, of `total` if it is an upload, bytes a second."""
+
+    at: float
+    size: int
+    total: int
+    rate: float
+
+
+class Watching:
+    """Follows a rollout's directory. `poll` costs as much as there is new; everything else is a look-up."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.logs = directory / "logs"
+        self.state = RolloutState()
+        self.roster = Roster(())
+        self.stops: dict[str, CancelFinished | CancelStarted] = {}
+        """The latest about stopping each target's step: asked, or answered."""
+        self.pulse: Pulse | None = None
+        self.paces: dict[str, Pace] = {}
+        self.version = 0
+        """Counts the records folded: what depends on nothing else is made anew only when it moves."""
+        self.broken = ""
+        """Why the journal cannot be followed any further, once it cannot."""
+        self._last_lines: dict[str, tuple[float, str]] = {}
+        self.troubled: set[str] = set()
+        """Targets that failed, or of which something is unknown: nobody else is ever asked about."""
+        self._heard_at = time.monotonic()
+        self._at_work: set[str] = set()
+        self._lost_since: dict[str, float] = {}
+        self._reader = JournalReader(directory / "journal.jsonl")
+
+    @property
+    def plan(self) -> Plan | None:
+        return self.state.plan
+
+    @property
+    def ended(self) -> bool:
+        """Nothing will happen any more unless somebody resumes."""
+        return self.state.verdict is not None or self.state.paused is not None
+
+    def poll(self) -> list[Record]:
+        """Fold what the journal has more than at the last call."""
+        if self.broken:
+            return []
+        before, touched = self.version, set[str]()
+        records: list[Record] = []
+        try:
+            records = self._reader.poll()
+            for record in records:
+                apply(self.state, record)
+                self.version += 1
+                touched.add(self._note(record))
+        except (JournalError, IllegalEvent) as error:
+            self.broken = str(error)
+        if self.version > before:
+            self._heard_at = time.monotonic()
+            self._place(self.state.targets if "" in touched else touched)
+        return records[: self.version - before]
+
+    def close(self) -> None:
+        """Let go of the journal."""
+        self._reader.close()
+
+    def now(self) -> float:
+        """Seconds since 1970; stands still once the rollout or its engine has ended."""
+        return self.state.at if self.ended else max(self.state.at, time.time())
+
+    def take(self, notice: Notice) -> None:
+        """Note what the engine says beside the journal."""
+        match notice:
+            case Heartbeat():
+                self.pulse = self._pulse(notice)
+            case Progress():
+                self.paces[notice.target] = self._pace(notice)
+            case _:
+                pass
+
+    def silent_for(self) -> float:
+        """Seconds since the last heartbeat."""
+        return time.monotonic() - self.pulse.at if self.pulse is not None else 0.0
+
+    def standing(self, target: TargetState) -> Standing:
+        return standing(self.state, target)
+
+    def elapsed(self, target: TargetState) -> float | None:
+        """Seconds that the running step, or the whole target, has taken; None before it began."""
+        if target.running is not None:
+            return max(0.0, self.now() - target.running.since)
+        if target.started_at and target.ended_at:
+            return max(0.0, target.ended_at - target.started_at)
+        return None
+
+    def last_line(self, target: str) -> str:
+        """The newest line that a target printed; looked up once a second at most."""
+        now = time.monotonic()
+        at, line = self._last_lines.get(target, (0.0, ""))
+        if now - at >= 1.0:
+            line = last_line(log_path(self.logs, target))
+            self._last_lines[target] = now, line
+        return line
+
+    def running(self) -> list[TargetState]:
+        """The targets on which a step runs."""
+        return [self.state.targets[name] for name in sorted(self._at_work, key=self.roster.place_in_plan)]
+
+    @property
+    def at_work(self) -> bool:
+        """A step runs on some target."""
+        return bool(self._at_work)
+
+    def quiet_for(self) -> float:
+        """Seconds since the journal said something."""
+        return time.monotonic() - self._heard_at
+
+    def lost_for(self, target: str) -> float:
+        """Seconds since the connection to a target was lost."""
+        return max(0.0, self.now() - self._lost_since.get(target, self.now()))
+
+    def _note(self, record: Record) -> str:
+        """Keep what the state does not; the one target that the event is about, "" if it may be about any."""
+        event = record.event
+        match event:
+            case ConnectionLost():
+                self._lost_since[event.target] = record.at
+                return event.target
+            case RolloutStarted():
+                names = tuple(name for wave in event.plan.waves for name in wave.targets)
+                self.roster = Roster(names)
+                return ""
+            case CancelStarted() | CancelFinished():
+                self.stops[event.target] = event
+                return event.target
+            case _:
+                return getattr(event, "target", "")
+
+    def _place(self, names: set[str] | dict[str, TargetState]) -> None:
+        wave = self.state.wave
+        for name in names:
+            target = self.state.targets[name]
+            if target.running is None:
+                self.paces.pop(name, None)
+            (self._at_work.add if target.running is not None else self._at_work.discard)(name)
+            bad = target.failing or unknown_phase(target) is not None
+            (self.troubled.add if bad else self.troubled.discard)(name)
+            self.roster.place(
+                name,
+                standing(self.state, target).kind,
+                later=target.wave > max(0, wave),
+                begun=target.started_at > 0,
+            )
+
+    def _pulse(self, beat: Heartbeat) -> Pulse:
+        now, last = time.monotonic(), self.pulse
+        if last is None or now <= last.at:
+            return Pulse(now, 0.0, beat.size, beat)
+        rate = max(0, beat.lines - last.beat.lines) / (now - last.at)
+        # Half the old rate: a number that a person can read does not jump twice a second.
+        return Pulse(now, (rate + last.lines_per_second) / 2, beat.size, beat)
+
+    def _pace(self, progress: Progress) -> Pace:
+        now, last = time.monotonic(), self.paces.get(progress.target)
+        if last is None or progress.size < last.size or progress.total != last.total:
+            return Pace(now, progress.size, progress.total, 0.0)
+        rate = (progress.size - last.size) / max(now - last.at, 0.01)
+        return Pace(now, progress.size, progress.total, (rate + last.rate) / 2 if last.rate else rate)

@@ -1,0 +1,215 @@
+"""The gate: what stands on it, and the only way in which a person at this terminal lets the next wave go."""
+
+from __future__ import annotations
+
+from textual.content import Content
+
+from canary_tui.domain.fleet.names import count
+from canary_tui.domain.rollout.events import GateApproved, ItemTicked, Operator
+from canary_tui.engine.messages import Decide
+from canary_tui.tui.rollout.gate_summary import GateSummary, Member, changes
+from canary_tui.tui.rollout.status import SYMBOLS
+from canary_tui.tui.shared.formats import ago, clock, in_short, short_time
+from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, keyed, line
+from canary_tui.tui.shared.rows import Piece
+
+_SHOWN_MEMBERS = 12
+_TOO_EARLY = "A does nothing yet. What is missing:"
+
+
+class GatePanel(Panel):
+    """`show` it the gate as it is now, as often as you like; it posts `Decided` when a person has."""
+
+    def __init__(self, guard: KeyGuard, by: Operator, *, read_only: bool) -> None:
+        super().__init__(guard, id="gate")
+        self._by = by
+        self._read_only = read_only
+        self._summary: GateSummary | None = None
+        self._note = ""
+        self._sent = False
+        self._armed = False
+        self._drawn = (0, 0)
+
+    @property
+    def summary(self) -> GateSummary | None:
+        """The gate that is shown; None while it is closed."""
+        return self._summary
+
+    @property
+    def can_approve(self) -> bool:
+        return self._summary is not None and not self._summary.locks and not self._read_only and not self._sent
+
+    def show(self, summary: GateSummary | None, now: float) -> None:
+        """Bring the panel up to date, or close it. A change disarms the field and is named."""
+        before, self._summary = self._summary, summary
+        if summary is None:
+            self._armed = self._sent = False
+            self._note = ""
+            self.close()
+            return
+        if before is None or before.wave != summary.wave:
+            self._armed = self._sent = False
+            self._note = ""
+            self.open()
+        elif before != summary:
+            self._changed(changes(before, summary))
+        if self._note == _TOO_EARLY and not summary.locks:
+            self._note = ""
+        self._draw(summary, now)
+
+    def refused(self, reason: str) -> None:
+        """The engine did not take what was sent."""
+        self._sent = self._armed = False
+        self.stop_asking()
+        self._note = f"refused: {reason}"
+
+    # keys
+
+    def arm(self) -> None:
+        """`A`: open the field; with `confirm = "key"`, the second `A` approves."""
+        summary = self._summary
+        if summary is None or not self.can_approve or not self.deliberate():
+            return
+        if summary.confirm == "key":
+            if self._armed:
+                self._approve(summary)
+            else:
+                self._armed, self._note = True, ""
+            return
+        self._armed, self._note = True, ""
+        self.ask(f" A: {summary.question}:", self._typed, by_hand=True)
+
+    def explain(self) -> None:
+        """`A` while approving is locked: not silence."""
+        if self._summary is not None and self._summary.locks and not self._read_only:
+            self._note = _TOO_EARLY
+
+    def hold(self) -> None:
+        """`H`: nothing goes on; what was typed is forgotten."""
+        self._armed = False
+        self.stop_asking()
+        self._note = "held: nothing goes on until somebody approves or aborts"
+
+    def tick(self, item: int) -> None:
+        """Tick an item, or open it again."""
+        summary = self._summary
+        if summary is None or self._read_only or not self.deliberate() or item >= len(summary.checklist):
+            return
+        ticked = item not in summary.ticked
+        self.post_message(Decided(Decide(summary.rollout, ItemTicked(summary.wave, item, ticked, self._by))))
+
+    def tick_next(self) -> None:
+        """Tick the first open item."""
+        if self._summary is not None:
+            items = range(len(self._summary.checklist))
+            self.tick(next((item for item in items if item not in self._summary.ticked), len(items)))
+
+    def stop_asking(self) -> None:
+        super().stop_asking()
+        self._armed = False
+
+    def _typed(self, text: str) -> None:
+        summary = self._summary
+        if summary is None or not self.can_approve:
+            self.stop_asking()
+        elif text.strip().replace(",", "") == summary.expected:
+            self._approve(summary)
+        elif text.strip():
+            self.field.value = ""
+            self._note = f"{text.strip()!r} is not it: {summary.question}{_expected_hint(summary)}"
+
+    def _approve(self, summary: GateSummary) -> None:
+        self.stop_asking()
+        self._armed, self._sent, self._note = False, True, ""
+        approved = GateApproved(summary.wave, summary.plan_hash, summary.evidence, self._by)
+        self.post_message(Decided(Decide(summary.rollout, approved)))
+
+    def _changed(self, said: list[str]) -> None:
+        if not said:
+            return
+        if self._armed or self.asking:
+            self.stop_asking()
+            self._note = f"changed while you decided: {'; '.join(said)}"
+        self._sent = False
+
+    # what it says
+
+    def _draw(self, summary: GateSummary, now: float) -> None:
+        coming = count(len(summary.next_targets), "target")
+        waiting = f"waiting {clock(now - summary.opened_at)}"
+        self.title(f"GATE {summary.wave_name} -> {summary.next_name}: {coming} next", self._ends(summary, now, waiting))
+        if self._drawn != (id(summary), int(now) // 60):
+            self._drawn = (id(summary), int(now) // 60)
+            self.details(self._details(summary, now))
+        self.says(*self._lock_lines(summary))
+        self.keys(*self._key_lines(summary))
+
+    def _ends(self, summary: GateSummary, now: float, waiting: str) -> str:
+        if summary.expires_at is None:
+            return waiting
+        if summary.expired:
+            return f"{waiting}, expired"
+        return f"{waiting}, expires in {short_time(max(0.0, summary.expires_at - now))}"
+
+    def _details(self, summary: GateSummary, now: float) -> list[Content]:
+        lines = [_members(summary.members, now)]
+        lines += [
+            line("  ", (f"{SYMBOLS[one.kind]} {one.name} {one.word}: ", one.kind), one.detail)
+            for one in summary.members
+            if one.kind not in ("ok", "skipped") and one.detail
+        ]
+        lines += [line(" ", text) for text in summary.instructions.splitlines()]
+        lines += [
+            line(
+                (f" [{'x' if index in summary.ticked else ' '}] ", "ok" if index in summary.ticked else "strong"),
+                (f"{index + 1} ", "key"),
+                item,
+            )
+            for index, item in enumerate(summary.checklist)
+        ]
+        old = ", ".join(summary.old_releases) or "unknown release"
+        who = f"  started by {summary.started_by.user}@{summary.started_by.host}" if summary.started_by else ""
+        lines.append(line((" release  ", "dim"), f"{old} -> {summary.release}", (who, "dim")))
+        lines.append(line((" next     ", "dim"), in_short(summary.next_targets)))
+        return lines
+
+    def _lock_lines(self, summary: GateSummary) -> list[Content]:
+        lines = [line((f" {self._note}", "unknown"))] if self._note else []
+        if self._sent:
+            lines.append(line((" approval sent; the engine asks the canaries once more", "running")))
+        elif summary.locks:
+            ticking = len(summary.ticked) < len(summary.checklist) and not self._read_only
+            hint = " (its number ticks it)" if ticking else ""
+            lines.append(line((f" APPROVE is locked: {'; '.join(summary.locks)}", "failed"), (hint, "dim")))
+        return lines
+
+    def _key_lines(self, summary: GateSummary) -> list[Content]:
+        if self._read_only:
+            return [line((" read only: this terminal cannot answer", "dim"))]
+        held = keyed("H", "Hold (also when you disconnect)   ", ("X", "key"), " Abort: then roll back or leave")
+        if self.asking:
+            return [line(" enter approves, esc leaves the field", ("  (nothing happens before)", "dim"))]
+        return [self._approve_line(summary), held]
+
+    def _approve_line(self, summary: GateSummary) -> Content:
+        if not self.can_approve:
+            return line((" A Approve", "dim"))
+        if summary.confirm == "key":
+            again = "press A once more to approve" if self._armed else "press A, then A again"
+            return keyed("A", f"Approve: {again}")
+        return keyed("A", f"Approve: then {summary.question}{_expected_hint(summary)}, and enter")
+
+
+def _expected_hint(summary: GateSummary) -> str:
+    """Spells out what is meant, but not where it is a number that should be read."""
+    return "" if summary.confirm == "count" else f": {summary.expected}"
+
+
+def _members(members: tuple[Member, ...], now: float) -> Content:
+    pieces: list[Piece | str] = [(f" canaries {len(members)}: ", "dim")]
+    for one in sorted(members, key=lambda one: one.kind in ("ok", "skipped"))[:_SHOWN_MEMBERS]:
+        pieces += [(f"{SYMBOLS[one.kind]} ", one.kind), f"{one.name} ", (one.word, one.kind)]
+        pieces.append((f" {ago(now - one.ended_at)}  " if one.ended_at else "  ", "dim"))
+    if len(members) > _SHOWN_MEMBERS:
+        pieces.append((f"and {len(members) - _SHOWN_MEMBERS} more", "dim"))
+    return line(*pieces)

@@ -1,0 +1,164 @@
+"""What an open gate puts before a person: the summary that an approval is made from, and how two of them differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from canary_tui.domain.fleet.names import count
+from canary_tui.domain.fleet.tables import Gate
+from canary_tui.domain.fleet.variables import UnknownVariable, fill
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout.events import Operator
+from canary_tui.domain.rollout.policy import gate_locks, next_wave_targets
+from canary_tui.domain.rollout.state import GateState, RolloutState
+from canary_tui.tui.rollout.status import Kind, standing
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A target of the wave that went before the gate."""
+
+    name: str
+    kind: Kind
+    word: str
+    detail: str
+    ended_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class GateSummary:
+    """All that an approval is made from. Equal summaries: nothing has changed for the person who reads."""
+
+    rollout: str
+    wave: int
+    wave_name: str
+    next_name: str
+    next_targets: tuple[str, ...]
+    members: tuple[Member, ...]
+    old_releases: tuple[str, ...]
+    release: str
+    fleet: str
+    started_by: Operator | None
+    plan_hash: str
+    evidence: str
+    opened_at: float
+    expires_at: float | None
+    expired: bool
+    instructions: str
+    checklist: tuple[str, ...]
+    ticked: frozenset[int]
+    confirm: str
+    locks: tuple[str, ...]
+
+    @property
+    def expected(self) -> str:
+        """What must be typed to approve."""
+        match self.confirm:
+            case "release":
+                return self.release
+            case "fleet":
+                return self.fleet
+            case _:
+                return str(len(self.next_targets))
+
+    @property
+    def question(self) -> str:
+        """What the field is for."""
+        match self.confirm:
+            case "release":
+                return "type the release that goes out"
+            case "fleet":
+                return "type the name of the fleet"
+            case _:
+                return "type the number of targets that come next"
+
+
+def summarise(plan: Plan, state: RolloutState, engine_silent: bool) -> GateSummary | None:
+    """The gate that waits now; None where none does."""
+    gate = state.gate
+    if gate is None or gate.decision != "open" or state.aborted != "none" or state.stage != "waves":
+        return None
+    planned = plan.waves[state.wave].gate
+    if planned is None or not planned.approve:
+        return None
+    locks = gate_locks(plan, state)
+    if engine_silent:
+        locks = (*locks, "the engine is silent")
+    members = tuple(_member(state, name) for name in plan.waves[state.wave].targets)
+    previous = {state.targets[name].previous for name in plan.waves[state.wave].targets}
+    following = plan.waves[state.wave + 1].name if state.wave + 1 < len(plan.waves) else ""
+    return GateSummary(
+        rollout=state.rollout,
+        wave=state.wave,
+        wave_name=plan.waves[state.wave].name,
+        next_name=following,
+        next_targets=next_wave_targets(plan, state),
+        members=members,
+        old_releases=tuple(sorted(previous - {"", plan.release})),
+        release=plan.release,
+        fleet=plan.fleet,
+        started_by=state.started_by,
+        plan_hash=plan.hash,
+        evidence=gate.evidence,
+        opened_at=gate.opened_at,
+        expires_at=_expiry(planned, gate),
+        expired=gate.expired,
+        instructions=_instructions(plan, planned, state.wave),
+        checklist=planned.checklist,
+        ticked=gate.ticked,
+        confirm=planned.confirm,
+        locks=locks,
+    )
+
+
+def changes(before: GateSummary, after: GateSummary) -> list[str]:
+    """What is different for somebody who read the first one, in words."""
+    said = [
+        f"{new.name} is {new.word} now" for old, new in zip(before.members, after.members, strict=False) if old != new
+    ]
+    if before.next_targets != after.next_targets:
+        said.append(f"{count(len(after.next_targets), 'target')} come next now, not {len(before.next_targets)}")
+    if before.ticked != after.ticked:
+        items = sorted(before.ticked ^ after.ticked)
+        said += [f"item {item + 1} was {'ticked' if item in after.ticked else 'opened again'}" for item in items]
+    said += [f"now locked: {lock}" for lock in after.locks if lock not in before.locks]
+    said += [f"no longer locked: {lock}" for lock in before.locks if lock not in after.locks]
+    if before.evidence != after.evidence and not said:
+        said.append("the canaries were looked at again and are not as before")
+    if before.plan_hash != after.plan_hash or before.wave != after.wave:
+        said.append("another gate is open")
+    return said
+
+
+def _member(state: RolloutState, name: str) -> Member:
+    target = state.targets[name]
+    called = standing(state, target)
+    detail = target.steps.detail
+    if not detail and target.steps.exit_code:
+        detail = f"exit {target.steps.exit_code}"
+    return Member(name, called.kind, called.word, detail, target.ended_at)
+
+
+def _expiry(planned: Gate, gate: GateState) -> float | None:
+    return gate.opened_at + planned.expires if planned.expires is not None else None
+
+
+def _instructions(plan: Plan, planned: Gate, wave: int) -> str:
+    """The instructions with their variables; what nobody knows stays as it was written."""
+    variables = {
+        "RELEASE": plan.release,
+        "FLEET": plan.fleet,
+        "ENVIRONMENT": plan.environment,
+        "WAVE": plan.waves[wave].name,
+        "CANARIES": " ".join(plan.waves[0].targets),
+    }
+    first = plan.targets[plan.waves[wave].targets[0]].variables
+    shared = {
+        key: value
+        for key, value in first.items()
+        if all(plan.targets[name].variables.get(key) == value for name in plan.waves[wave].targets)
+    }
+    try:
+        return fill(planned.instructions, shared | variables).strip()
+    except UnknownVariable:
+        return planned.instructions.strip()

@@ -1,0 +1,80 @@
+"""What the keys do to the log that is shown: these work from every pane of the screen, not only from the log's own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+
+from textual.app import SuspendNotSupported
+from textual.screen import Screen
+
+from canary_tui.store.logs.format import log_path
+from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.log_pane import LogPane
+from canary_tui.tui.shell import lent
+
+
+class LogKeys(Screen[None]):
+    """The actions of the registry's `log` pane, for a screen that has one."""
+
+    logs: LogPane
+    watching: Watching
+
+    def action_follow(self) -> None:
+        self.logs.follow()
+
+    def action_search(self) -> None:
+        self.logs.ask_search()
+
+    def action_filter(self) -> None:
+        if self.logs.shown == "folded":
+            self.notify("no filter here: it would hide which lines differ; / searches", markup=False)
+        else:
+            self.logs.ask_filter()
+
+    def action_merged(self) -> None:
+        self.logs.toggle_merged()
+
+    def action_folded(self) -> None:
+        self.logs.toggle_folded()
+
+    def action_wrap(self) -> None:
+        view = self.logs.view
+        view.set_wrap(not view.window.wrap)
+
+    def action_time(self) -> None:
+        self.logs.toggle_time()
+
+    def action_copy(self) -> None:
+        """The line under the cursor: to the terminal's clipboard, and to a file, which also works where that fails."""
+        line = self.logs.view.current_line()
+        if not line:
+            return
+        self.app.copy_to_clipboard(line)
+        path = self.watching.directory / "copied.txt"
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(line + "\n")
+        except OSError as error:
+            self.notify(f"copied; no file: {error.strerror}", markup=False)
+            return
+        self.notify(f"copied, and written to {path}", markup=False)
+
+    def action_export(self) -> None:
+        """Open the log's file, or all of them, in $PAGER."""
+        pane = self.logs
+        folder = self.watching.logs
+        paths = sorted(folder.glob("*.log")) if pane.shown != "one" else [log_path(folder, pane.target)]
+        paths = [path for path in paths if path.exists()]
+        if not paths:
+            self.notify("no log yet", markup=False)
+            return
+        pager = shlex.split(os.environ.get("PAGER", "")) or ["less"]
+        try:
+            with lent(self.app):
+                # LESSSECURE: a log is only looked at; no shell, no editor from in there.
+                subprocess.run([*pager, *map(str, paths)], check=False, env={**os.environ, "LESSSECURE": "1"})
+        except (OSError, SuspendNotSupported):
+            self.notify(f"no pager here; the file is {paths[0]}", markup=False)

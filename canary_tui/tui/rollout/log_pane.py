@@ -1,0 +1,266 @@
+"""The log's half of the rollout screen: whose log, a title that says where one is in it, and the line to search in."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.logs.grouped import FoldedLog, folded_log
+from canary_tui.tui.logs.log_view import LogView
+from canary_tui.tui.logs.shown import ShownLog, ShownLogs
+from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.status_bar import waiting_words
+from canary_tui.tui.rollout.target_list import upload_words
+from canary_tui.tui.shared.formats import short_size, short_time
+from canary_tui.tui.shared.rows import Piece, Toned, fit, pieces_width
+
+Shown = Literal["one", "merged", "folded"]
+"""One target's log, or those of all in the order of their lines, or with what is equal once."""
+
+
+class LogTitle(Toned):
+    """Left: whose log and how that target stands. Right: what is searched, and following or paused."""
+
+    def __init__(self) -> None:
+        super().__init__(id="log-title")
+        self._left: list[Piece] = []
+        self._rights: list[list[Piece]] = [[]]
+        self._whole = 1
+
+    def show(self, left: list[Piece], rights: list[list[Piece]], whole: int) -> None:
+        """`rights` are ways to say the same, the longest first: one that leaves `whole` pieces whole is taken."""
+        if (left, rights, whole) != (self._left, self._rights, self._whole):
+            self._left, self._rights, self._whole = left, rights, whole
+            self.refresh()
+
+    def _right(self, width: int) -> list[Piece]:
+        room = width - pieces_width(self._left[: self._whole]) - 2
+        right = next((right for right in self._rights if pieces_width(right) <= room), self._rights[-1])
+        spare = width - pieces_width(self._left[:1]) - 2 - pieces_width(right[1:])
+        if len(right) > 1 and pieces_width(right[:1]) > spare:
+            return [(f"{fit(right[0][0].rstrip(), spare - 2)}  ", right[0][1]), *right[1:]]
+        return right
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
+        width = self.size.width
+        right = self._right(width)
+        room = max(0, width - pieces_width(right) - 2)
+        pieces: list[Piece] = []
+        for text, tone in self._left:
+            pieces.append((text if pieces_width([(text, "")]) <= room else fit(text, room), tone))
+            room -= pieces_width(pieces[-1:])
+        return self.strip([*pieces, (" " * (room + 1), "plain"), *right, (" ", "plain")], width)
+
+
+class QueryField(Input):
+    """Where a search is typed; it changes nothing but what is shown, so it may be pasted."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("field.done", "field.leave")
+
+    def __init__(self) -> None:
+        super().__init__(compact=True, select_on_focus=True)
+        self.cursor_blink = False
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Enter at once: as a binding it would be overtaken by the characters that are typed after it."""
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            await self.action_submit()
+
+    async def action_done(self) -> None:
+        """What enter does in an input."""
+        await self.action_submit()
+
+    def action_leave(self) -> None:
+        self.screen.query_one(LogPane).stop_asking()
+
+
+class LogPane(Vertical):
+    """One log at a time: the target's under the cursor, or all of them, merged or folded."""
+
+    def __init__(self, watching: Watching) -> None:
+        super().__init__(id="log-pane")
+        self._watching = watching
+        self.target = ""
+        """Whose log is shown, or will be when those of all targets are left."""
+        self.shown: Shown = "one"
+        self._logs = ShownLogs(watching.logs)
+        self._clocked = True
+        self._filtering = False
+        self._stands: list[Piece] = []
+        self._before: Widget | None = None
+        self._folded: FoldedLog | None = None
+        self._opening = False
+        """What differs is to be shown as soon as something does, unless somebody has gone elsewhere before."""
+
+    def compose(self) -> ComposeResult:
+        yield LogTitle()
+        yield LogView()
+        with Horizontal(id="query"):
+            yield Static(id="query-label", markup=False)
+            yield QueryField()
+
+    def on_unmount(self) -> None:
+        self._logs.close()
+        if self._folded is not None:
+            self._folded.close()
+
+    @property
+    def view(self) -> LogView:
+        return self.query_one(LogView)
+
+    def show_target(self, target: str) -> None:
+        """The log of one target; it need not exist yet."""
+        self.target, self.shown = target, "one"
+        self._show()
+
+    def toggle_merged(self) -> None:
+        """All targets' lines with their names, or back to one."""
+        self.shown = "one" if self.shown == "merged" else "merged"
+        self._show()
+
+    def toggle_folded(self) -> None:
+        """All targets' output, what is equal once, or back to one."""
+        self.shown = "one" if self.shown == "folded" else "folded"
+        self._opening = self.shown == "folded"
+        self._show()
+
+    def toggle_time(self) -> None:
+        self._clocked = not self._clocked
+        self.view.set_clocked(self._clocked)
+
+    def _show(self) -> None:
+        source = self._source()
+        if source is None:
+            return
+        source.clocked = self._clocked
+        if self.shown == "folded":
+            self.view.filter("")
+        self.view.show(source)
+        self.view.flush()  # now, not a frame later: whoever moves down the list reads along
+        self.restate()
+
+    def _source(self) -> ShownLog | None:
+        plan = self._watching.plan
+        match self.shown:
+            case "merged":
+                return self._logs.merged(self._watching.roster.longest)
+            case "folded" if plan is not None:
+                self._folded = self._folded or folded_log(self._watching, plan)
+                return self._folded
+        return self._logs.target(self.target) if self.target else None
+
+    def flush(self) -> None:
+        """Take in what was written since."""
+        self.view.flush()
+        if self.shown == "folded" and self._folded is not None:
+            self._open(self._folded)
+            self._stands = self._whose()
+        self.title()
+
+    @property
+    def busy(self) -> bool:
+        """There is more to look at than fits into one frame."""
+        return self.shown == "folded" or self.view.busy
+
+    def follow(self) -> None:
+        """Stay with the newest line."""
+        self._opening = False
+        self.view.follow()
+
+    def _open(self, folded: FoldedLog) -> None:
+        """Go to the top, where what differs stands."""
+        self._opening = self._opening and self.view.window.follow
+        if self._opening and folded.folded.progress == 1.0 and folded.folded.tally.differ:
+            self._opening = False
+            self.view.action_top()
+
+    def on_log_view_moved(self) -> None:
+        self.title()
+
+    def restate(self) -> None:
+        """Say again how the target stands; as often as the list does, so that both tell the same seconds."""
+        self._stands = self._whose()
+        self.title()
+
+    def title(self) -> None:
+        """Say whose log this is and where one is in it."""
+        # How a target stands can be read in the list, too; what is folded is told only here.
+        whole = len(self._stands) if self.shown == "folded" else 1
+        self.query_one(LogTitle).show(self._stands, [self._where(keys=True), self._where(keys=False)], whole)
+
+    def _where(self, *, keys: bool) -> list[Piece]:
+        view = self.view
+        finds = view.finds(keys=keys)
+        mode = (view.mode(keys=keys), "running" if view.window.follow else "unknown")
+        return [(f"{finds}  ", "name"), mode] if finds else [mode]
+
+    def _whose(self) -> list[Piece]:
+        if self.shown == "merged":
+            return [(" merged", "strong")]
+        if self.shown == "folded" and self._folded is not None:
+            return [(" folded  ", "strong"), *self._folded.words()]
+        target = self._watching.state.targets.get(self.target)
+        if target is None:
+            return []
+        called = self._watching.standing(target)
+        pieces: list[Piece] = [(f" {target.name}  ", "strong")]
+        if target.running is not None and not target.running.lost:
+            waiting = waiting_words(self._watching, target).partition(": ")[2]
+            return [*pieces, (f"{called.symbol} {waiting}{self._upload(target.name)}", called.kind)]
+        took = self._watching.elapsed(target)
+        after = f" after {short_time(took)}" if took is not None and target.steps.outcome is not None else ""
+        detail = f": {target.steps.detail}" if target.steps.detail else ""
+        return [*pieces, (f"{called.symbol} {called.word}{after}{detail}", called.kind)]
+
+    def _upload(self, name: str) -> str:
+        """How an upload gets on; "" for every other step."""
+        pace = self._watching.paces.get(name)
+        if pace is None or not pace.total:
+            return ""
+        return f"  {upload_words(pace)} {short_size(pace.rate)}/s"
+
+    # searching and filtering
+
+    def ask_search(self) -> None:
+        """Type what to look for."""
+        self._ask(" /", self.view.searching.query if self.view.searching else "", "text to find; then n and N go on")
+
+    def ask_filter(self) -> None:
+        """Type what the shown lines must contain."""
+        self._ask(" &", self.view.filter_query, "only lines with this text; empty: all again")
+
+    def stop_asking(self) -> None:
+        """Close the field; the focus goes to the log, where `n` goes on."""
+        if self.has_class("-asking"):
+            self.remove_class("-asking")
+            (self._before or self.view).focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self._before = self.view
+        self.stop_asking()
+        if self._filtering:
+            self.view.filter(event.value)
+        else:
+            self.view.search(event.value)
+        self.title()
+
+    def _ask(self, sign: str, value: str, hint: str) -> None:
+        self._filtering = sign == " &"
+        self._before = self.screen.focused
+        self.query_one("#query-label", Static).update(Content(sign))
+        field = self.query_one(QueryField)
+        field.value, field.placeholder = value, hint
+        self.add_class("-asking")
+        field.focus()

@@ -1,0 +1,211 @@
+"""How a rollout ended, in sentences: verdict, who is not on the release and why, times, and what is left to do."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from canary_tui.domain.fleet.names import compress_names, count
+from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout.events import CancelFinished
+from canary_tui.domain.rollout.state import RolloutState, TargetState, unknown_phase
+from canary_tui.engine.messages import Ended
+from canary_tui.errors import ExitCode
+from canary_tui.store.layout import resume_command
+from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.status import current_step, standing, step_name
+from canary_tui.tui.shared.formats import clock, short_time
+from canary_tui.tui.shared.rows import Piece, fit
+
+Line = list[Piece]
+
+_PAUSES: dict[str, tuple[str, ExitCode]] = {
+    "waiting": ("it waits at a gate, and nobody could be asked", ExitCode.WAITING),
+    "unknown": ("how a step ended could not be learned, and nobody could be asked", ExitCode.UNKNOWN),
+    "detached": ("its screen was gone", ExitCode.INTERRUPTED),
+    "interrupted": ("it was stopped by the operator", ExitCode.INTERRUPTED),
+    "terminated": ("the engine was told to end", ExitCode.INTERRUPTED),
+}
+_GOES_ON = "nothing is lost, and resume goes on with exactly the rest"
+_MOST_TOLD = 200
+
+
+def exit_code(state: RolloutState, ended: Ended | None) -> ExitCode:
+    """What the shell is told: what the engine said, or what the journal says."""
+    if ended is not None:
+        return ExitCode(ended.exit_code)
+    if state.exit_code is not None:
+        return ExitCode(state.exit_code)
+    return _PAUSES[state.paused][1] if state.paused else ExitCode.INTERRUPTED
+
+
+def verdict(state: RolloutState, *, demo: bool = False) -> Piece:
+    """The first line; of a `demo` nothing is left to go on with."""
+    if state.verdict is not None:
+        good = state.verdict == "succeeded" and state.exit_code == ExitCode.SUCCEEDED
+        return f"{state.verdict.upper().replace('-', ' ')}: {state.reason}", "ok" if good else "failed"
+    if state.paused is not None:
+        on = "the demo's servers end with this screen" if demo else _GOES_ON
+        return f"PAUSED: {_PAUSES[state.paused][0]}; {on}", "unknown"
+    return "NOT ENDED", "dim"
+
+
+def report(watching: Watching, fleet_file: str, *, demo: bool = False) -> list[Line]:
+    """The whole result, a line after the other; `fleet_file` is for the command that does it again."""
+    plan, state = watching.plan, watching.state
+    if plan is None:
+        return [[("the journal is empty", "dim")]]
+    lines: list[Line] = [[verdict(state, demo=demo)], [(_about(plan, watching), "dim")]]
+    for part in (
+        _troubled(plan, state),
+        _stops(watching),
+        _rest(state),
+        _releases(plan, state),
+        _excluded(plan),
+        _waves(plan, state),
+        _left(watching, demo=demo),
+        _places(plan, watching, fleet_file),
+    ):
+        told = list(part)
+        if told:
+            lines += [[], *told]
+    return lines
+
+
+def _about(plan: Plan, watching: Watching) -> str:
+    took = clock(watching.now() - watching.state.started_at)
+    where = f" in {plan.environment}" if plan.environment else ""
+    return f"{plan.fleet} {plan.release}{where}, {count(len(plan.targets), 'target')}, took {took}"
+
+
+def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:
+    bad = [target for target in state.targets.values() if is_troubled(target)]
+    if bad:
+        yield [(f"Not ok: {count(len(bad), 'target')}", "strong")]
+    for target in bad[:_MOST_TOLD]:
+        called = standing(state, target)
+        step = current_step(plan, target)
+        where = step_name(step) if step is not None and target.started_at else ""
+        yield [
+            (f" {called.symbol} ", called.kind),
+            (fit(target.name, 18) + " ", "plain"),
+            (fit(called.word, 18) + " ", called.kind),
+            (fit(where, 16) + " ", "dim"),
+            (_why(target), "plain"),
+        ]
+    if len(bad) > _MOST_TOLD:
+        yield [(f"   and {len(bad) - _MOST_TOLD:,} more", "dim")]
+
+
+def _stops(watching: Watching) -> Iterator[Line]:
+    """What each target showed of having been stopped."""
+    gone = [e for e in watching.stops.values() if isinstance(e, CancelFinished) and e.confirmed]
+    unproven = [e for e in watching.stops.values() if not (isinstance(e, CancelFinished) and e.confirmed)]
+    for event in unproven:
+        detail = event.detail if isinstance(event, CancelFinished) and event.detail else "no proof that it ended"
+        yield [(" ? ", "unknown"), (f"stop of {event.target} unconfirmed: {detail}", "plain")]
+    if gone:
+        names = compress_names([event.target for event in gone])
+        yield [(" + ", "ok"), (f"stopped, and its processes seen gone on the target: {names}", "plain")]
+
+
+def is_troubled(target: TargetState) -> bool:
+    """Something about it needs a person's eye."""
+    tracks = (target.steps, target.rollback, target.finally_)
+    bad = any(track is not None and track.outcome not in (None, "ok", "skipped", "not-started") for track in tracks)
+    return bad or target.unconfirmed or target.running is not None
+
+
+def _why(target: TargetState) -> str:
+    phase = unknown_phase(target)
+    track = target.track(phase) if phase is not None else target.rollback or target.steps
+    why = track.detail or target.steps.detail or (f"exit {track.exit_code}" if track.exit_code else "")
+    cleaned = target.finally_
+    if cleaned is not None and cleaned.outcome not in (None, "ok"):
+        why = f"{why}; " * bool(why) + f"finally {cleaned.outcome}: {cleaned.detail}"
+    return f"{why}; the stop is unconfirmed" if target.unconfirmed else why
+
+
+def _rest(state: RolloutState) -> Iterator[Line]:
+    """Everybody else, by how they stand."""
+    words: dict[tuple[str, str], list[str]] = {}
+    for target in state.targets.values():
+        if not is_troubled(target):
+            called = standing(state, target)
+            words.setdefault((called.word, called.kind), []).append(target.name)
+    for (word, kind), names in words.items():
+        yield [(f"{fit(word, 14)} ", kind), (f"{len(names):>6,}  {compress_names(names)}", "plain")]
+
+
+def _releases(plan: Plan, state: RolloutState) -> Iterator[Line]:
+    read: dict[str, list[str]] = {}
+    for target in state.targets.values():
+        if target.reported is not None:
+            read.setdefault(target.reported, []).append(target.name)
+    if read:
+        yield [("Releases, read back from the targets", "strong")]
+    for release, names in sorted(read.items(), key=lambda one: one[0] == plan.release):
+        tone = "ok" if release == plan.release else "unknown"
+        yield [(f" {fit(release or 'no answer', 13)} ", tone), (f"{len(names):>6,}  {compress_names(names)}", "plain")]
+
+
+def _excluded(plan: Plan) -> Iterator[Line]:
+    reasons: dict[str, list[str]] = {}
+    for one in plan.excluded:
+        reasons.setdefault(one.reason, []).append(one.target)
+    if reasons:
+        yield [("Not part of this rollout", "strong")]
+    for reason, names in reasons.items():
+        yield [(f" {compress_names(names)}", "plain"), (f"  {reason}", "dim")]
+
+
+def _waves(plan: Plan, state: RolloutState) -> Iterator[Line]:
+    for index, wave in enumerate(plan.waves):
+        began = state.wave_times.get(index)
+        if began is None:
+            yield [(f" wave {index + 1} {fit(wave.name, 10)} ", "plain"), ("not started", "dim")]
+            continue
+        ended = max((state.targets[name].ended_at for name in wave.targets), default=0.0)
+        took = clock(ended - began) if ended >= began else "-"
+        line: Line = [
+            (f" wave {index + 1} {fit(wave.name, 10)} {count(len(wave.targets), 'target'):>13}  {took}", "plain")
+        ]
+        gate = state.gates.get(index)
+        if gate is not None:
+            later = state.wave_times.get(index + 1)
+            waited = f", {short_time(later - gate.opened_at)}" if later is not None else ""
+            by = f" by {gate.by.user}@{gate.by.host}" if gate.by is not None else ""
+            decision = "never approved" if gate.decision == "open" else gate.decision
+            line.append((f"  gate {decision}{by}{waited}", "dim"))
+        yield line
+
+
+def _left(watching: Watching, *, demo: bool) -> Iterator[Line]:
+    """What a person still has to do."""
+    state = watching.state
+    rollout = shlex.quote(state.rollout or watching.directory.name)
+    if state.verdict is None and not demo:
+        yield [("go on      ", "strong"), (resume_command(rollout), "plain")]
+    mixed = [t.name for t in state.targets.values() if t.changed and t.rollback is None]
+    other = [t.name for t in state.targets.values() if t.name not in set(mixed)]
+    if state.verdict in ("failed", "aborted", "expired") and mixed and other:
+        yield [("mixed      ", "unknown"), (f"{count(len(mixed), 'target')} changed: {compress_names(mixed)}", "plain")]
+    if stuck := state.unnamed:
+        yield [("by hand    ", "unknown"), (f"no former release known: {compress_names(stuck)}", "plain")]
+
+
+def _places(plan: Plan, watching: Watching, fleet_file: str) -> Iterator[Line]:
+    yield [("logs       ", "dim"), (f"{watching.logs}/", "plain")]
+    yield [("again      ", "dim"), (headless_command(plan, fleet_file), "plain")]
+
+
+def headless_command(plan: Plan, fleet_file: str) -> str:
+    """The same rollout without a screen."""
+    words = ["canary-tui", "run", fleet_file, "--release", plan.release]
+    if plan.environment:
+        words += ["--env", plan.environment]
+    if len(plan.waves) > 1:
+        words += ["--canary", compress_names(plan.waves[0].targets)]
+    if plan.excluded:
+        words += ["--exclude", compress_names([one.target for one in plan.excluded])]
+    return shlex.join([*words, "--headless"])

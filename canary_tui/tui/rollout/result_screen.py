@@ -1,0 +1,73 @@
+"""The end of a rollout: the whole report on one screen, and the way out with its exit code."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from canary_tui.engine.messages import Ended
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.report import exit_code, report
+from canary_tui.tui.shared.footer import KeyBar
+from canary_tui.tui.shared.header import TitleBar
+from canary_tui.tui.shared.panel import KeyGuard, line
+
+
+class ResultScreen(Screen[None]):
+    """`esc` looks at the logs again, `q` leaves."""
+
+    CSS_PATH = "../rollout.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = bindings("result")
+
+    def __init__(
+        self, watching: Watching, ended: Ended | None, *, live: bool, fleet_file: str, demo: bool = False
+    ) -> None:
+        super().__init__()
+        self._watching = watching
+        self._code = exit_code(watching.state, ended)
+        self._live = live
+        self._fleet_file = fleet_file
+        self._demo = demo
+        self._guard = KeyGuard()
+        self._painted_at = float("inf")
+
+    def compose(self) -> ComposeResult:
+        plan = self._watching.plan
+        name = f"{plan.fleet} {plan.release} · result" if plan is not None else "result"
+        yield TitleBar(name, f"exit code {self._code.value}")
+        with VerticalScroll(id="result"):
+            lines = (line(*pieces) for pieces in report(self._watching, self._fleet_file, demo=self._demo))
+            yield Static(Content("\n").join(lines), id="result-text", markup=False)
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        self.query_one(VerticalScroll).focus()
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        self._painted_at = time.monotonic()
+
+    def on_key(self, event: events.Key) -> None:
+        self._guard.saw(event)
+
+    async def action_leave(self) -> None:
+        """Out of the program, or back to where a finished rollout was opened from."""
+        if not self._guard.deliberate(self._painted_at):
+            return
+        if self._live:
+            self.app.exit(self._code)
+            return
+        self.app.pop_screen()
+        await self.app.screen.run_action("back")
+
+    def action_logs(self) -> None:
+        self.app.pop_screen()

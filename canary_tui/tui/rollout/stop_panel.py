@@ -1,0 +1,241 @@
+"""Ctrl-C: what can be stopped, what is held back while that is asked, and what each target showed of having stopped."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.message import Message
+from textual.strip import Strip
+
+from canary_tui.domain.fleet.names import count
+from canary_tui.domain.rollout.events import CancelFinished, Operator, StopRequested, StopStage, StopWithdrawn
+from canary_tui.domain.rollout.state import RolloutState, TargetState
+from canary_tui.engine.messages import Decide
+from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.status_bar import waiting_words
+from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, line
+from canary_tui.tui.shared.rows import Toned
+
+Choice = Literal["keep", "starting", "running", "abort"]
+
+_LABELS: dict[Choice, str] = {
+    "keep": "Keep going       what is held back is started, and nothing is stopped",
+    "starting": "Stop starting    what runs ends, nothing new begins; resume goes on later",
+    "running": "Stop what runs   its processes are ended on the targets, and that is verified",
+    "abort": "Abort ...        no more targets for good; then roll back or leave",
+}
+
+_GO_ON = "Keep going       takes the stop back: what comes next is started again"
+
+
+class Choices(Toned, can_focus=True):
+    """A few rows, one of them chosen; `enter` takes it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k,left", "move(-1)", "Up", show=False),
+        Binding("down,j,right", "move(1)", "Down", show=False),
+        Binding("enter", "take", "Choose", show=False),
+        Binding("escape", "leave", "Back", show=False),
+    ]
+
+    class Taken(Message):
+        """`enter` on a choice; "" for `esc`."""
+
+        def __init__(self, choice: Choice | None) -> None:
+            super().__init__()
+            self.choice = choice
+
+    def __init__(self) -> None:
+        super().__init__(classes="choices")
+        self.choices: tuple[Choice, ...] = ()
+        self._at = 0
+
+    def offer(self, choices: tuple[Choice, ...]) -> None:
+        """Show these; the first one is chosen, unless nothing has changed."""
+        if choices != self.choices:
+            self.choices, self._at = choices, 0
+            self.styles.height = len(choices)
+            self.refresh()
+
+    def reset(self) -> None:
+        self._at = 0
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        if y >= len(self.choices):
+            return self.strip([], self.size.width)
+        chosen = y == self._at
+        mark = ">" if chosen else " "
+        return self.strip(
+            [(f" {mark} {self._label(self.choices[y])}", "plain")], self.size.width, "cursor" if chosen else ""
+        )
+
+    def _label(self, choice: Choice) -> str:
+        # Once starting is stopped, going on is no longer what happens by itself.
+        return _GO_ON if choice == "keep" and "starting" not in self.choices else _LABELS[choice]
+
+    def action_move(self, rows: int) -> None:
+        self._at = max(0, min(self._at + rows, len(self.choices) - 1))
+        self.refresh()
+
+    def action_take(self) -> None:
+        if self.choices:
+            self.post_message(self.Taken(self.choices[self._at]))
+
+    def action_leave(self) -> None:
+        self.post_message(self.Taken(None))
+
+
+class StopPanel(Panel):
+    """Holds the rollout as soon as it opens, with Keep going chosen: nothing new is started while a person thinks.
+
+    Once something is stopped, it says what each target showed.
+    """
+
+    class AbortWanted(Message):
+        """The person would rather abort."""
+
+    def __init__(self, guard: KeyGuard, by: Operator) -> None:
+        super().__init__(guard, id="stop")
+        self._by = by
+        self._watching: Watching | None = None
+        self._holding = False
+        """We asked for the hold, and it was neither withdrawn nor made a stop since."""
+
+    def compose_choice(self) -> ComposeResult:
+        yield Choices()
+
+    def choice_rows(self) -> int:
+        return len(self.query_one(Choices).choices)
+
+    def begin(self, watching: Watching) -> None:
+        """Come up and hold; the second time, once it can have been read, stop what runs."""
+        self._watching = watching
+        if self.display:
+            if self.readable():
+                self._stop("running")
+            return
+        self._holding = watching.state.stop in ("none", "hold")
+        if self._holding:
+            self._decide(StopRequested("hold", self._by))  # again, too: one that was withdrawn is perhaps still shown
+        self.open()
+        choices = self.query_one(Choices)
+        choices.reset()
+        self.draw()
+        self._focus_before = self.screen.focused
+        choices.focus()
+
+    def draw(self) -> None:
+        """Say how far stopping has come."""
+        if self._watching is None or not self.display:
+            return
+        state = self._watching.state
+        self.title(*_title(state, len(self._watching.running())))
+        self.details(self._details(self._watching))
+        self.says()
+        self.keys(line((_keys(state), "dim")))
+        self.query_one(Choices).offer(_choices(state))
+
+    def close(self) -> None:
+        super().close()
+        before = self._focus_before
+        if before is not None and before.is_attached:
+            self.screen.set_focus(before)
+
+    def on_choices_taken(self, event: Choices.Taken) -> None:
+        event.stop()
+        if self._watching is None or (event.choice not in (None, "keep") and not self.deliberate()):
+            return
+        match event.choice:
+            case None:
+                self.release()
+                self.close()
+            case "keep":
+                self._holding = self._holding or self._watching.state.stop in ("hold", "starting")
+                self.release()
+                self.close()
+            case "starting" | "running":
+                self._stop(event.choice)
+            case "abort":
+                self.close()
+                self.post_message(self.AbortWanted())
+
+    def release(self) -> None:
+        """What is held back for the question's sake goes on."""
+        if self._holding:
+            self._holding = False
+            self._decide(StopWithdrawn(self._by))
+
+    def _stop(self, stage: StopStage) -> None:
+        assert self._watching is not None
+        if self._watching.state.stop not in (stage, "running"):
+            self._holding = False
+            self._decide(StopRequested(stage, self._by))
+
+    def _decide(self, decision: StopRequested | StopWithdrawn) -> None:
+        assert self._watching is not None
+        self.post_message(Decided(Decide(self._watching.state.rollout, decision)))
+
+    def _details(self, watching: Watching) -> list[Content]:
+        running = watching.running()
+        lines = [_stopping(watching, target) for target in running[:_MOST]]
+        if len(running) > _MOST:
+            lines.append(line((f"   and {len(running) - _MOST} more", "dim")))
+        lines += [_stopped(event) for event in watching.stops.values() if isinstance(event, CancelFinished)]
+        return lines or [line((" nothing runs on any target", "dim"))]
+
+
+_MOST = 20
+
+
+def _choices(state: RolloutState) -> tuple[Choice, ...]:
+    can_abort = state.stage in ("preflight", "waves") and state.aborted == "none"
+    abort: tuple[Choice, ...] = ("abort",) if can_abort else ()
+    match state.stop:
+        case "none" | "hold":
+            return ("keep", "starting", "running", *abort)
+        case "starting":
+            return ("keep", "running", *abort)
+        case "running":
+            return ()
+
+
+def _keys(state: RolloutState) -> str:
+    match state.stop:
+        case "none" | "hold":
+            return " ↑ ↓ enter choose, esc keeps going; ctrl+c once more stops what runs"
+        case "starting":
+            return " esc closes this, and the stop stays; ctrl+c once more stops what runs"
+        case "running":
+            return " esc closes this; what is stopped stays stopped"
+
+
+def _title(state: RolloutState, running: int) -> tuple[str, str]:
+    steps = count(running, "step")
+    match state.stop:
+        case "none":
+            return "STOP? the engine is told to start nothing new", f"{steps} running"
+        case "hold":
+            return "STOP? nothing new is started while this asks", f"{steps} running"
+        case "starting":
+            return "STOPPING: nothing new is started", f"{steps} running"
+        case "running":
+            return "STOPPING what runs", f"{steps} still running" if running else "all ended"
+
+
+def _stopping(watching: Watching, target: TargetState) -> Content:
+    assert target.running is not None
+    # No sign before it: `>` says below what is chosen.
+    doing = "is being stopped" if target.running.cancelling else "runs"
+    return line(f"   {waiting_words(watching, target)}  ", (doing, "running"))
+
+
+def _stopped(event: CancelFinished) -> Content:
+    if event.confirmed:
+        return line((" + ", "ok"), f"{event.target} stopped: its processes are gone, the target says")
+    return line(
+        (" ? ", "unknown"), f"{event.target} unconfirmed: {event.detail or 'the target did not show them gone'}"
+    )

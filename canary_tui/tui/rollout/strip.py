@@ -1,0 +1,96 @@
+"""One cell for each target of a big rollout: the whole wave at a glance, in the plan's order."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from textual import events
+from textual.message import Message
+from textual.strip import Strip as Row
+
+from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.status import SYMBOLS, Kind
+from canary_tui.tui.shared.rows import Piece, Toned
+
+FROM_TARGETS = 41
+"""Fewer are told by the list alone."""
+_MOST_ROWS = 4
+
+
+class HeatStrip(Toned):
+    """As wide as the screen, at most four rows; of more targets, a cell stands for the worst of several."""
+
+    class Picked(Message):
+        """A cell was clicked."""
+
+        def __init__(self, target: str) -> None:
+            super().__init__()
+            self.target = target
+
+    def __init__(self, watching: Watching) -> None:
+        super().__init__(id="strip")
+        self._watching = watching
+        self._kinds: list[Kind] = []
+        self._seen: tuple[int, int] = (-1, -1)
+
+    def flush(self) -> None:
+        """Count again after something happened; take no room while there are few targets."""
+        seen = (self._watching.version, self.size.width)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        names = self._watching.roster.names
+        self.display = len(names) >= FROM_TARGETS
+        if not self.display:
+            return
+        per_row = max(1, self.size.width - 2)
+        rows = min(_MOST_ROWS, -(-len(names) // per_row))
+        self.styles.height = rows
+        kinds = self._cells(names, rows * per_row)
+        if kinds != self._kinds:
+            self._kinds = kinds
+            self.refresh()
+
+    def render_line(self, y: int) -> Row:
+        per_row = max(1, self.size.width - 2)
+        pieces: list[Piece] = [(" ", "plain")]
+        start = y * per_row
+        row = self._kinds[start : start + per_row]
+        while row:
+            kind = row[0]
+            run = next((index for index, other in enumerate(row) if other != kind), len(row))
+            pieces.append((SYMBOLS[kind] * run, kind))
+            row = row[run:]
+        return self.strip(pieces, self.size.width)
+
+    def on_resize(self) -> None:
+        self.flush()
+
+    def on_click(self, event: events.Click) -> None:
+        per_row = max(1, self.size.width - 2)
+        names = self._watching.roster.names
+        cells = min(len(names), max(1, len(self._kinds)))
+        index = event.y * per_row + event.x - 1
+        if 0 <= index < cells:
+            self.post_message(self.Picked(names[index * len(names) // cells]))
+
+    def _cells(self, names: tuple[str, ...], room: int) -> list[Kind]:
+        kinds = [self._watching.roster.kind(name) for name in names]
+        if len(kinds) <= room:
+            return kinds
+        edges = [cell * len(kinds) // room for cell in range(room + 1)]
+        return [min(kinds[left:right], key=_URGENCY.index) for left, right in pairwise(edges)]
+
+
+_URGENCY: list[Kind] = [
+    "failed",
+    "unknown",
+    "unreachable",
+    "running",
+    "pending",
+    "held",
+    "excluded",
+    "skipped",
+    "undone",
+    "ok",
+]

@@ -1,0 +1,321 @@
+"""How a docked question behaves: when its keys count, and how typed ahead, repeated and pasted keys are kept out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.content import Content, Span
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+from textual.widgets import Input, Static
+
+from canary_tui.engine.messages import Command
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.shared.rows import Piece, Toned, fit, pieces_width
+from canary_tui.tui.terminal import one_line
+
+GUARD = 0.8
+"""Seconds after its first paint during which a panel takes no decision: nobody has read it yet."""
+_REPEAT = 0.12
+"""A key again within so many seconds is a held key, not a decision; terminals repeat 10 to 50 times a second."""
+_PASTED = 0.02
+"""No person presses enter so few seconds after another key; what a terminal sends in one piece comes at once."""
+
+_TONE_COLOURS = {
+    "dim": "$foreground 60%",
+    "strong": "bold",
+    "heading": "$foreground 60%",
+    "running": "$primary",
+    "ok": "$success",
+    "undone": "$secondary",
+    "failed": "$error",
+    "unreachable": "$error",
+    "unknown": "$warning",
+    "key": "$footer-key-foreground bold",
+}
+
+
+class Decided(Message):
+    """A person decided; the command is for the engine."""
+
+    def __init__(self, command: Command) -> None:
+        super().__init__()
+        self.command = command
+
+
+class KeyGuard:
+    """Knows of each key when it was pressed last and whether it is being held down."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+        self._pressed = 0.0
+        self._held = False
+
+    def saw(self, event: events.Key) -> None:
+        """Note a key before its action runs."""
+        before = self._last.get(event.key, float("-inf"))
+        self._held = event.time - before < _REPEAT
+        self._last[event.key] = self._pressed = event.time
+
+    def deliberate(self, painted_at: float) -> bool:
+        """The last key was pressed by somebody who had time to read what was painted then."""
+        return not self._held and self._pressed >= painted_at + GUARD
+
+
+class TypedField(Input):
+    """A line to type in: no paste, nothing remembered, `esc` leaves it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = bindings("field.done", "field.leave")
+
+    class Left(Message):
+        """`esc` was pressed."""
+
+    def __init__(self) -> None:
+        super().__init__(compact=True, select_on_focus=False)
+        self.by_hand = False
+        """An enter that comes too fast after a character ends nothing: this decides something by itself."""
+        self._last_key = float("-inf")
+
+    async def _on_key(self, event: events.Key) -> None:
+        """An enter right behind a character was pasted, where the terminal does not mark pastes as such."""
+        typed = event.time - self._last_key > _PASTED
+        self._last_key = event.time
+        if event.key != "enter":
+            return
+        # At once: as a binding it would be overtaken by the characters that are typed after it.
+        event.stop()
+        event.prevent_default()
+        if typed or not self.by_hand:
+            await self.action_submit()
+        else:
+            self.value = ""
+            self.notify("That came all at once, as a paste does. Type it.", severity="warning", markup=False)
+
+    async def action_done(self) -> None:
+        """What enter does in an input."""
+        await self.action_submit()
+
+    def _on_paste(self, event: events.Paste) -> None:
+        """A decision is typed, never pasted."""
+        event.prevent_default()
+        event.stop()
+
+    def action_paste(self) -> None:
+        """The same for the clipboard inside the program."""
+
+    def action_leave(self) -> None:
+        self.value = ""
+        self.post_message(self.Left())
+
+
+class PanelTitle(Toned):
+    """`== GATE canary -> half =========== waiting 02:11 ==`: text on both sides of a rule."""
+
+    def __init__(self) -> None:
+        super().__init__(classes="panel-title")
+        self._left = self._right = ""
+        self._cut = False
+
+    def show(self, left: str, right: str = "") -> None:
+        if (left, right) != (self._left, self._right):
+            self._left, self._right = left, right
+            self.refresh()
+
+    def show_cut(self, cut: bool) -> None:
+        """Say, or no longer say, that there is more than is seen, and what shows it."""
+        if cut != self._cut:
+            self._cut = cut
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
+        width = self.size.width
+        scroll = "[ and ] scroll" if self._cut else ""
+        right = "  ".join(part for part in (scroll, self._right) if part)
+        if pieces_width([(self._left + right, "")]) + 9 > width:
+            right = scroll  # what is asked comes before since when
+        right = f" {right} ==" if right else "=="
+        room = width - len(right) - 4
+        left = f" {fit(self._left, room).rstrip()} " if room > 8 else " "
+        pieces: list[Piece] = [("==", "rule"), (left, "rule")]
+        pieces.append(("=" * max(0, width - pieces_width(pieces) - pieces_width([(right, "")])), "rule"))
+        return self.strip([*pieces, (right, "rule")], width)
+
+
+def line(*pieces: Piece | str) -> Content:
+    """A line of a panel; a plain string has no tone."""
+    parts = [(one_line(piece), "") if isinstance(piece, str) else (one_line(piece[0]), piece[1]) for piece in pieces]
+    return Content.assemble(*((text, _TONE_COLOURS.get(tone, "")) for text, tone in parts))
+
+
+def keyed(key: str, *rest: Piece | str) -> Content:
+    """A line that begins with the key to press."""
+    return line(" ", (key, "key"), " ", *rest)
+
+
+def _indented(lines: Sequence[Content]) -> Content:
+    """One under the other. Their first blank becomes the margin, so that what is wrapped begins below it, too."""
+    return Content("\n").join(one[1:] if one.plain.startswith(" ") else one for one in lines)
+
+
+class Panel(Vertical):
+    """A question docked below the logs: a title, details that scroll, a field, what the keys do.
+
+    It never takes the focus by itself, and is as high as it needs, up to what the screen leaves it.
+    """
+
+    class Asks(Message):
+        """The field was opened or closed: the texts around it say something else now."""
+
+    def __init__(self, guard: KeyGuard, *, id: str) -> None:  # noqa: A002  Textual's name
+        super().__init__(id=id)
+        self.display = False
+        self._guard = guard
+        self._painted_at = float("inf")
+        self._shown: dict[str, tuple[str, tuple[Span, ...]]] = {}
+        self._focus_before: Widget | None = None
+        self._on_typed: Callable[[str], None] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield PanelTitle()
+        with VerticalScroll(classes="panel-details", can_focus=False):
+            yield Static(classes="panel-text", markup=False)
+        yield from self.compose_choice()
+        yield Static(classes="panel-says", markup=False)
+        with Horizontal(classes="panel-entry"):
+            yield Static(classes="panel-label", markup=False)
+            yield TypedField()
+        yield Static(classes="panel-keys", markup=False)
+
+    def compose_choice(self) -> ComposeResult:
+        """What there is to choose from, between the details and the field."""
+        yield from ()
+
+    def choice_rows(self) -> int:
+        """How many rows that takes."""
+        return 0
+
+    # opening and closing
+
+    def open(self) -> None:
+        """Come up; what was typed before does not count."""
+        if self.display:
+            return
+        self.display = True
+        self._painted_at = float("inf")
+        self.field.value = ""
+        self.stop_asking()
+        self.call_after_refresh(self._painted)
+
+    def close(self) -> None:
+        self.stop_asking()
+        self.display = False
+
+    def rearm(self) -> None:
+        """Take no decision until it can have been read again: something else had the terminal."""
+        if self.display:
+            self._painted_at = float("inf")
+            self.stop_asking()
+            self.call_after_refresh(self._painted)
+
+    def deliberate(self) -> bool:
+        """The key that is being handled may decide something here."""
+        return self.display and self._guard.deliberate(self._painted_at)
+
+    def readable(self) -> bool:
+        """It has stood there long enough to be read; for keys that the guard does not see."""
+        return self.display and time.monotonic() >= self._painted_at + GUARD
+
+    def _painted(self) -> None:
+        self._painted_at = time.monotonic()
+
+    # the field
+
+    @property
+    def field(self) -> TypedField:
+        return self.query_one(TypedField)
+
+    @property
+    def asking(self) -> bool:
+        return self._on_typed is not None
+
+    def ask(self, label: str, on_typed: Callable[[str], None], *, by_hand: bool = False) -> None:
+        """Open the field, empty, with what it is for; `enter` hands over what was typed."""
+        self.field.by_hand = by_hand
+        self._on_typed = on_typed
+        self.field.value = ""
+        self._put(".panel-label", line(label))
+        if self.screen.focused is not self.field:
+            self._focus_before = self.screen.focused
+        self.set_class(True, "-asking")
+        self.field.focus()
+        self.post_message(self.Asks())
+
+    def stop_asking(self) -> None:
+        """Close the field and give the focus back."""
+        if self._on_typed is None:
+            return
+        self._on_typed = None
+        self.set_class(False, "-asking")
+        self.field.value = ""
+        before, self._focus_before = self._focus_before, None
+        if self.screen.focused is self.field:
+            self.screen.set_focus(before if before is not None and before.is_attached else None)
+        self.post_message(self.Asks())
+
+    def on_typed_field_left(self, event: TypedField.Left) -> None:
+        event.stop()
+        self.stop_asking()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if self._on_typed is not None and self._painted_at != float("inf"):
+            self._on_typed(event.value)
+
+    # texts
+
+    def title(self, left: str, right: str = "") -> None:
+        self.query_one(PanelTitle).show(left, right)
+
+    def details(self, lines: list[Content]) -> None:
+        self._put(".panel-text", _indented(lines))
+
+    def says(self, *lines: Content) -> None:
+        self._put(".panel-says", _indented(lines))
+
+    def keys(self, *lines: Content) -> None:
+        self._put(".panel-keys", _indented(lines))
+
+    def limit(self, rows: int) -> None:
+        """Take at most so many rows; the details scroll."""
+        others = 1 + self.choice_rows() + sum(self._rows(one) for one in (".panel-says", ".panel-keys"))
+        room = max(1, rows - others - (1 if self.asking else 0))
+        self.query_one(VerticalScroll).styles.max_height = room
+        self.query_one(PanelTitle).show_cut(self._rows(".panel-text") > room)
+
+    def _rows(self, selector: str) -> int:
+        text = self._shown.get(selector, ("", ()))[0]
+        lines = Content(text).split("\n", allow_blank=True) if text else []
+        return sum(max(1, len(one.wrap(self._text_width))) for one in lines)
+
+    @property
+    def _text_width(self) -> int:
+        return max(1, (self.size.width or self.screen.size.width) - 1)
+
+    def scroll(self, rows: int) -> None:
+        self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False)
+
+    def _put(self, selector: str, content: Content) -> None:
+        """Change a text only if it reads differently: an update lays out the whole screen again."""
+        key = (content.plain, tuple(content.spans))
+        if self._shown.get(selector) != key:
+            self._shown[selector] = key
+            widget = self.query_one(selector, Static)
+            widget.display = bool(content.plain) or selector == ".panel-label"
+            widget.update(content)

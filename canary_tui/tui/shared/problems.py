@@ -1,0 +1,57 @@
+"""A fleet file that was refused: every problem, as `canary-tui check` prints it, until the file is sound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import Screen
+from textual.widgets import Static
+
+from canary_tui.domain.fleet.names import count
+from canary_tui.errors import CanaryError, FleetFileError, Problem
+from canary_tui.fleetfile.report import problem_lines
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.shared.footer import KeyBar
+from canary_tui.tui.shared.header import TitleBar
+
+
+class ProblemsScreen(Screen[bool]):
+    """Dismissed with True to read the file again, False to leave."""
+
+    BINDINGS = bindings("problems")
+
+    def __init__(self, path: Path, error: CanaryError) -> None:
+        super().__init__()
+        self._path, self._error = path, error
+
+    def compose(self) -> ComposeResult:
+        """The list."""
+        problems = self._error.problems if isinstance(self._error, FleetFileError) else ()
+        number = count(len(problems), "problem") if problems else "cannot be used"
+        yield TitleBar(f"canary-tui  {self._path}", number)
+        with VerticalScroll(id="problems"):
+            if problems:
+                for problem in problems:
+                    yield Static(problem_text(problem), classes="problem")
+            else:
+                yield Static(Content(str(self._error)), classes="problem")
+        yield KeyBar()
+
+    def action_again(self) -> None:
+        """Read the file again."""
+        self.dismiss(True)
+
+    def action_leave(self) -> None:
+        """Leave."""
+        self.dismiss(False)
+
+
+def problem_text(problem: Problem) -> Content:
+    """What `check` prints, with the first line and the caret set off."""
+    first, *rest = problem_lines(problem)
+    parts: list[tuple[str, str]] = [(first, "bold")]
+    parts += [(f"\n{line}", "bold $error" if line.rstrip().endswith("^") else "$secondary") for line in rest]
+    return Content.assemble(*parts)

@@ -1,0 +1,201 @@
+"""What only a person can answer: an unknown host key, a passphrase, a password, whether to leave, which of several."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from canary_tui.store.layout import resume_command
+from canary_tui.tui.actions import bindings
+from canary_tui.tui.shared.filter_bar import Field
+from canary_tui.tui.shared.footer import KeyBar
+from canary_tui.tui.terminal import one_line
+
+if TYPE_CHECKING:
+    from canary_tui.engine.target import Question
+
+ARMED_AFTER = 0.8
+"""Seconds from the first frame of a question until it listens: keys that were meant for something else are over."""
+
+_TITLES = {
+    "host-key": "An unknown host key",
+    "passphrase": "A passphrase",
+    "password": "A password",
+    "sudo-password": "A password for sudo",
+}
+
+
+class SecretField(Field):
+    """A field that may refuse pastes: what must be read before it is typed cannot come from a clipboard."""
+
+    def __init__(self, *, password: bool, pastes: bool) -> None:
+        super().__init__(password=password)
+        self._pastes = pastes
+
+    def _on_paste(self, event: events.Paste) -> None:
+        if not self._pastes:
+            event.prevent_default()
+            event.stop()
+
+
+class QuestionScreen(ModalScreen[str | None]):
+    """One question of the engine. Dismissed with the answer, or None: this target is refused."""
+
+    BINDINGS = bindings("question")
+    AUTO_FOCUS = None
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self._question = question
+        self._armed = False
+
+    def compose(self) -> ComposeResult:
+        """The words, the field, the line that says what to do."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = Content(_TITLES[self._question.kind])
+            yield Static(question_text(self._question))
+            is_key = self._question.kind == "host-key"
+            field = SecretField(password=not is_key, pastes=not is_key)
+            field.disabled = True
+            yield field
+            yield Static(Content("In a moment ..."), classes="hint")
+
+    def on_mount(self) -> None:
+        """The clock starts when the question has been seen, not when it was made."""
+        self.call_after_refresh(lambda: self.set_timer(ARMED_AFTER, self._arm))
+
+    def _arm(self) -> None:
+        self._armed = True
+        field = self.query_one(SecretField)
+        field.disabled = False
+        field.value = ""
+        field.focus()
+        self._hint(_what_to_do(self._question))
+
+    def _hint(self, text: str) -> None:
+        self.query_one(".hint", Static).update(Content(text))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """The answer; a host key takes exactly `yes`, and nothing is an answer to nothing."""
+        event.stop()
+        answer = event.value
+        if self._question.kind == "host-key":
+            answer = answer.strip()
+            if answer != "yes":
+                self._hint("Only the word yes accepts the key.  esc refuses this target")
+                return
+        if answer:
+            self.dismiss(answer)
+
+    def on_field_left(self, event: Field.Left) -> None:
+        """Escape inside of the field."""
+        event.stop()
+        if not event.down:
+            self.action_refuse()
+
+    def action_refuse(self) -> None:
+        """No answer: this target is refused, the others go on."""
+        if self._armed:
+            self.dismiss(None)
+
+
+def _what_to_do(question: Question) -> str:
+    if question.kind == "host-key":
+        return "Compare the fingerprint, then type yes, enter.  esc refuses this target"
+    return "Kept in memory only.  enter sends it, esc refuses this target"
+
+
+def question_text(question: Question) -> Content:
+    """What is asked, with the server's own words marked as its own."""
+    return Content.assemble(*_question_parts(question))
+
+
+def _question_parts(question: Question) -> Iterator[tuple[str, str]]:
+    yield ("Target   ", "bold")
+    yield (one_line(question.target) + "\n", "")
+    yield ("Address  ", "bold")
+    yield (one_line(question.address) + "\n", "")
+    if question.key_type or question.fingerprint:
+        yield ("Key      ", "bold")
+        yield (one_line(question.key_type) + "\n", "")
+        yield ("         " + one_line(question.fingerprint) + "\n", "bold $accent")
+    if question.words.strip():
+        yield ("\nThe server's own words:\n", "bold")
+        for line in question.words.strip().splitlines()[:6]:
+            yield ("  | " + one_line(line)[:200] + "\n", "$secondary")
+
+
+class LeaveScreen(ModalScreen[bool]):
+    """Leaving while a rollout is live: what becomes of it, and one capital to do so."""
+
+    BINDINGS = bindings("leave")
+
+    def __init__(self, rollout: str, *, demo: bool = False) -> None:
+        super().__init__()
+        self._text = (
+            "Without this screen nothing new is started,\n"
+            "what runs on the targets goes on, and every gate holds.\n\n"
+            f"Later:  {resume_command(one_line(rollout))}\n"
+        )
+        if demo:
+            self._text = "The demo's servers end with this screen, and the rollout with them.\n"
+
+    def compose(self) -> ComposeResult:
+        """The sentence and the keys."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = Content("A rollout is live")
+            yield Static(Content(self._text))
+            yield KeyBar()
+
+    def action_leave(self) -> None:
+        """Go."""
+        self.dismiss(True)
+
+    def action_stay(self) -> None:
+        """Back."""
+        self.dismiss(False)
+
+
+class ChooseScreen(ModalScreen[int | None]):
+    """One of several; dismissed with its index, or None."""
+
+    BINDINGS = bindings("choose")
+
+    def __init__(self, title: str, options: Sequence[str], current: int = 0) -> None:
+        super().__init__()
+        self._title, self._options, self._current = title, options, current
+
+    def compose(self) -> ComposeResult:
+        """The list."""
+        with Vertical(classes="dialog") as dialog:
+            dialog.border_title = Content(one_line(self._title))
+            dialog.border_subtitle = Content("enter chooses, esc leaves")
+            yield OptionList(*(Option(Content(one_line(option))) for option in self._options), markup=False)
+
+    def on_mount(self) -> None:
+        """Begin at what holds now."""
+        self.query_one(OptionList).highlighted = self._current
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """Enter."""
+        self.dismiss(event.option_index)
+
+    def action_up(self) -> None:
+        """As the arrow."""
+        self.query_one(OptionList).action_cursor_up()
+
+    def action_down(self) -> None:
+        """As the arrow."""
+        self.query_one(OptionList).action_cursor_down()
+
+    def action_leave(self) -> None:
+        """Nothing was chosen."""
+        self.dismiss(None)
