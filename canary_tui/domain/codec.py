@@ -1,47 +1,88 @@
 """How frozen dataclasses become JSON data and come back, exactly: journal, plan and messages all use it.
 
-A dataclass becomes an object of its fields and its class's name as `type`; fields at their default are left out.
+A dataclass becomes an object: its wire tag as `type`, and every field, also one that stands at its default.
+So what was written does not change its meaning when a default changes. The tag, and the name of a field that is
+written otherwise than it is called, stand beside the class (`wire`): no file changes when a class is renamed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Json = Any
 """What json.loads returns. Beside the fleet file's decoder, the one place where Any is honest."""
+
+_Class = TypeVar("_Class", bound=type)
+_AS_THEY_ARE = frozenset({str, int, float, bool, NoneType})
 
 
 class CodecError(ValueError):
     """The data is not an encoding of the type that was asked for."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Wire:
+    """A class's names in files: `tag` for itself, `names` for those of its fields that are called otherwise here."""
+
+    tag: str
+    names: dict[str, str]
+
+
+def wire(tag: str, **names: str) -> Callable[[_Class], _Class]:
+    """Give a dataclass its tag in files, and `field="name in files"` for fields that are called otherwise."""
+
+    def mark(kind: _Class) -> _Class:
+        kind.__wire__ = _Wire(tag, names)  # type: ignore[attr-defined]  # read by _wire alone
+        return kind
+
+    return mark
+
+
+def _wire(kind: type) -> _Wire:
+    found = kind.__dict__.get("__wire__")
+    if not isinstance(found, _Wire):
+        raise TypeError(f"cannot encode {kind.__name__}: it has no wire tag")
+    return found
+
+
+def tag_of(kind: type) -> str:
+    """The tag by which files name a class; TypeError for one that has none."""
+    return _wire(kind).tag
+
+
 def encode(value: object) -> Json:
     """The JSON data of a dataclass, a tuple, a dict or a scalar. Loses nothing that `decode` needs."""
-    if is_dataclass(value) and not isinstance(value, type):
-        data: dict[str, Json] = {"type": type(value).__name__}
-        for name, default in _defaults(type(value)):
-            item = getattr(value, name)
-            if item != default:
-                data[name] = encode(item)
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if is_dataclass(kind):
+        data: dict[str, Json] = {"type": _wire(kind).tag}
+        for name, written in _fields(kind):
+            data[written] = encode(getattr(value, name))
         return data
     match value:
         case dict():
             return {key: encode(item) for key, item in value.items()}
         case tuple() | list():
             return [encode(item) for item in value]
-        case None | bool():
-            return value
         case str():
             return str(value)
         case int():
             return int(value)
         case float():
             return float(value)
-    raise TypeError(f"cannot encode {type(value).__name__}")
+    raise TypeError(f"cannot encode {kind.__name__}")
+
+
+@cache
+def _fields(kind: type) -> tuple[tuple[str, str], ...]:
+    """Each field's name here and in files."""
+    names = _wire(kind).names
+    return tuple((one.name, names.get(one.name, one.name)) for one in fields(kind))
 
 
 def decode(kind: Any, data: Json) -> Any:
@@ -57,15 +98,6 @@ def decode(kind: Any, data: Json) -> Any:
 def decoder(kind: Any) -> Callable[[Json], Any]:
     """`decode` for many values of one type: finding the way to read a large union costs more than reading."""
     return _decoder(kind)
-
-
-@cache
-def _defaults(kind: type) -> tuple[tuple[str, object], ...]:
-    return tuple((one.name, _default(one)) for one in fields(kind))
-
-
-def _default(one: Field[Any]) -> object:
-    return one.default_factory() if one.default_factory is not MISSING else one.default
 
 
 @cache
@@ -96,7 +128,7 @@ def _literal(choices: tuple[Any, ...]) -> Callable[[Json], Any]:
 
 
 def _union(members: tuple[Any, ...]) -> Callable[[Json], Any]:
-    tables = {member.__name__: member for member in members if isinstance(member, type) and is_dataclass(member)}
+    tables = {tag_of(member): member for member in members if isinstance(member, type) and is_dataclass(member)}
     others = [_decoder(member) for member in members if not is_dataclass(member) and member is not NoneType]
 
     def read(data: Json) -> Any:
@@ -133,18 +165,20 @@ def _mapping(item: Callable[[Json], Any]) -> Callable[[Json], Any]:
 
 
 def _table(kind: Any) -> Callable[[Json], Any]:
-    hints = get_type_hints(kind)
-    readers = {one.name: _decoder(hints[one.name]) for one in fields(kind)}
+    hints, tag = get_type_hints(kind), tag_of(kind)
+    readers = {written: (name, _decoder(hints[name])) for name, written in _fields(kind)}
+    due = {"type", *readers}
 
     def read(data: Json) -> Any:
-        if not isinstance(data, dict) or data.get("type") != kind.__name__:
-            raise CodecError(f"expected a {kind.__name__}, got {data!r:.80}")
-        try:
-            return kind(**{key: readers[key](value) for key, value in data.items() if key != "type"})
-        except KeyError as error:
-            raise CodecError(f"{kind.__name__} has no field {error}") from None
-        except TypeError as error:
-            raise CodecError(str(error)) from None
+        if not isinstance(data, dict) or data.get("type") != tag:
+            raise CodecError(f"expected {tag!r}, got {data!r:.80}")
+        if data.keys() != due:
+            missing, unknown = sorted(due - data.keys()), sorted(data.keys() - due)
+            raise CodecError(f"{tag!r}: missing {missing}, unknown {unknown}")
+        arguments = {}
+        for written, (name, reader) in readers.items():
+            arguments[name] = reader(data[written])
+        return kind(**arguments)
 
     return read
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from canary_tui.domain.codec import decode, encode
+from canary_tui.domain.codec import decode, encode, wire
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.events import Decision, Operator
 from canary_tui.engine.target import Question
 
 
+@wire("preflight")
 @dataclass(frozen=True, slots=True)
 class Preflight:
     """Connect to every target of the plan, look, change nothing; answered by one `Preflighted` a target."""
@@ -22,6 +23,7 @@ class Preflight:
     plan: Plan
 
 
+@wire("start")
 @dataclass(frozen=True, slots=True)
 class Start:
     """Begin a rollout of this plan; answered by `Opened`. `breaks`: rollouts that may lose their locks to it."""
@@ -31,6 +33,7 @@ class Start:
     breaks: tuple[str, ...] = ()
 
 
+@wire("resume")
 @dataclass(frozen=True, slots=True)
 class Resume:
     """Go on with a rollout, by its directory; answered by `Opened`. `breaks` as in `Start`."""
@@ -40,6 +43,7 @@ class Resume:
     breaks: tuple[str, ...] = ()
 
 
+@wire("decide")
 @dataclass(frozen=True, slots=True)
 class Decide:
     """A person's decision, as the journal will hold it: for this rollout, and an approval for its open gate only."""
@@ -48,6 +52,7 @@ class Decide:
     decision: Decision
 
 
+@wire("answered")
 @dataclass(frozen=True, slots=True)
 class Answered:
     """To one `Asked`. `answer` None: refuse this target. Never logged, never journaled."""
@@ -56,6 +61,7 @@ class Answered:
     answer: str | None
 
 
+@wire("quit")
 @dataclass(frozen=True, slots=True)
 class Quit:
     """The front ends. A live rollout is left as when the front is lost."""
@@ -64,6 +70,7 @@ class Quit:
 Command = Preflight | Start | Resume | Decide | Answered | Quit
 
 
+@wire("ready")
 @dataclass(frozen=True, slots=True)
 class Ready:
     """The engine's first words."""
@@ -72,6 +79,7 @@ class Ready:
     version: str
 
 
+@wire("preflighted")
 @dataclass(frozen=True, slots=True)
 class Preflighted:
     """What preflight learned of one target; fields as in `TargetProbed`."""
@@ -84,6 +92,7 @@ class Preflighted:
     detail: str = ""
 
 
+@wire("opened")
 @dataclass(frozen=True, slots=True)
 class Opened:
     """The rollout's directory: journal and logs are there from now on."""
@@ -92,6 +101,7 @@ class Opened:
     directory: str
 
 
+@wire("refused")
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A command was not carried out, and why; `command` is its class's name, or its decision's."""
@@ -100,6 +110,7 @@ class Refused:
     reason: str
 
 
+@wire("asked")
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A question for the person at the screen; one at a time."""
@@ -108,6 +119,7 @@ class Asked:
     about: Question
 
 
+@wire("progress")
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What a running step has done so far: bytes of output, or of `total` uploaded. At most 10 a second a target."""
@@ -117,6 +129,7 @@ class Progress:
     total: int = 0
 
 
+@wire("heartbeat")
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
     """Twice a second. `lines` and `size` are of all output so far, `memory` the engine's RSS in bytes."""
@@ -126,6 +139,7 @@ class Heartbeat:
     memory: int
 
 
+@wire("ended")
 @dataclass(frozen=True, slots=True)
 class Ended:
     """The engine's last words: the exit code that `--headless` would have, and a sentence."""

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from canary_tui.domain.codec import wire
 from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.domain.rollout.events import Outcome
 from canary_tui.text.secrets import Stream
@@ -238,6 +239,7 @@ class Network(Protocol):
 PromptKind = Literal["host-key", "passphrase", "password", "sudo-password"]
 
 
+@wire("question")
 @dataclass(frozen=True, slots=True)
 class Question:
     """Something only a person can answer while connecting. `words` is the server's own text, made safe.

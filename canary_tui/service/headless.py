@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from canary_tui.domain.codec import decode, encode
+from canary_tui.domain.codec import decode, encode, wire
 from canary_tui.domain.planning.plan import Phase, Plan
 from canary_tui.domain.planning.tools import tools_of
 from canary_tui.domain.rollout import events as e
@@ -36,6 +36,7 @@ _STOPPING: dict[StopStage, str] = {
 }
 
 
+@wire("prepared-approval")
 @dataclass(frozen=True, slots=True)
 class PreparedApproval:
     """A yes that was written down before: for one plan, and for every gate or the one it names.
@@ -57,7 +58,7 @@ def read_approval(path: Path) -> PreparedApproval:
     """
     try:
         data = tomllib.loads(path.read_text())
-        approval: PreparedApproval = decode(PreparedApproval, {**data, "type": PreparedApproval.__name__})
+        approval: PreparedApproval = decode(PreparedApproval, encode(PreparedApproval(plan="")) | data)
     except (OSError, ValueError) as error:
         raise UsageError(
             f'{path}: no approval: {error}; it says plan = "...", and may say gate, note, checklist'

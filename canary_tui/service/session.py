@@ -158,7 +158,7 @@ def open_again(
             raise UsageError(f"{directory.id}: has ended ({state.verdict}: {state.reason}); begin a new rollout")
         locks.append(hold(fleet_lock(state_dir, state.plan.fleet), _who(by)))
         session = Session(state_dir, directory, JournalWriter.reopen(directory.journal), locks)
-        session.record(e.EngineResumed(by, attended, breaks))
+        session.record(e.EngineResumed(by, attended, breaks, __version__))
         return session
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from canary_tui.domain.rollout.events import Operator, Verdict
 from canary_tui.domain.rollout.state import RolloutState, TargetState
 from canary_tui.store.files import read_only, write_atomically
+from canary_tui.store.format_1 import Format1
 from canary_tui.store.journal_format import Damaged, read_line
 from canary_tui.store.layout import RolloutDirectory, rollouts
 
@@ -49,7 +50,8 @@ def summarize(directory: RolloutDirectory) -> RolloutSummary | None:
         return None
     try:
         first, last = read_line(_first_line(fd)), _last_record(fd)
-        return _summary(directory, first, last)
+        older = Format1()
+        return _summary(directory, *({**one, "event": older.event(one["event"])} for one in (first, last)))
     except (Damaged, KeyError, TypeError, AttributeError):
         return None
     finally:
@@ -59,7 +61,7 @@ def summarize(directory: RolloutDirectory) -> RolloutSummary | None:
 def _summary(directory: RolloutDirectory, first: dict[str, Any], last: dict[str, Any]) -> RolloutSummary:
     started, ended = first["event"], last["event"]
     plan = started["plan"]
-    finished = ended["type"] == "RolloutFinished"
+    finished = ended["type"] == "rollout-finished"
     return RolloutSummary(
         rollout=started["rollout"],
         fleet=plan["fleet"],
@@ -70,7 +72,7 @@ def _summary(directory: RolloutDirectory, first: dict[str, Any], last: dict[str,
         targets=len(plan["targets"]),
         path=directory.path,
         verdict=ended["verdict"] if finished else None,
-        reason=ended["reason"] if ended["type"] in ("RolloutFinished", "EngineStopped") else "",
+        reason=ended["reason"] if ended["type"] in ("rollout-finished", "engine-stopped") else "",
         exit_code=ended["exit_code"] if finished else None,
         ended_at=float(last["at"]),
     )

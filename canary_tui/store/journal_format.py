@@ -10,16 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
 from canary_tui.domain.codec import CodecError, decoder, encode
-from canary_tui.domain.rollout.events import Event, Record
+from canary_tui.domain.rollout.events import FORMAT, Event, Record
 from canary_tui.errors import CanaryError
+from canary_tui.store.format_1 import Format1
 
-FORMAT = 1
-"""The newest format of a journal that this program reads, and the one that it writes."""
 _START = "0" * 32
 _TAIL = len(b',"crc":"01234567"}')
 _KEYS = ["seq", "at", "event", "prev", "crc"]
@@ -83,6 +82,7 @@ class Chain:
     previous: str = _START
     damage: str = ""
     """What is wrong with the line where the last `read` ended, "" if nothing is."""
+    _older: Format1 = field(default_factory=Format1)
 
     def read(self, data: bytes) -> tuple[list[Record], int]:
         """The records of whole lines at the beginning of `data`, and how many bytes they are.
@@ -112,16 +112,16 @@ class Chain:
             raise self._error(f"record {data['seq']} stands where {self.seq} is due")
         if data["prev"] != self.previous:
             raise self._error("it does not continue the line before: a line was altered, removed or put in")
-        if self.seq == 0:
-            self._check_format(data["event"])
+        self._check_format(data["event"])
         try:
-            event = _event(data["event"])
+            event = _event(self._older.event(data["event"]))
         except CodecError as error:
             raise self._error(f"an event that this version does not know: {error}") from None
         self.seq, self.previous = self.seq + 1, line_hash(line)
         return Record(data["seq"], data["at"], event)
 
     def _check_format(self, event: Any) -> None:
+        # The first record says it, and each engine that goes on says it again: a newer one may have taken over.
         written = event.get("format", 1) if isinstance(event, dict) else 1
         if type(written) is not int or written > FORMAT:
             raise self._error(f"journal format {written}, this version reads up to {FORMAT}; use a newer canary-tui")

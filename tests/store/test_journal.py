@@ -145,7 +145,7 @@ def test_a_line_altered_with_a_new_checksum_breaks_the_chain(tmp_path):
 
 
 def test_a_newer_format_is_refused_with_its_number(tmp_path):
-    with pytest.raises(JournalError, match="journal format 9, this version reads up to 1"):
+    with pytest.raises(JournalError, match="journal format 9, this version reads up to 2"):
         read_journal(written(tmp_path, (replace(EVENTS[0], format=9), *EVENTS[1:])))
 
 

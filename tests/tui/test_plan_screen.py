@@ -89,7 +89,7 @@ async def test_starting_takes_a_capital_and_then_enter_on_a_sentence(tmp_path):
         await press(pilot, "S", "enter")
         await shows(app, "Refused: another rollout is live")
         (start,) = commands(log)
-        assert start["type"] == "Start"
+        assert start["type"] == "start"
         assert start["plan"]["waves"][0]["targets"] == ["web-2", "web-13"]
         assert Operator(**{key: start["by"][key] for key in start["by"] if key != "type"}).user
 

@@ -22,7 +22,7 @@ async def to_question(app, pilot):
 
 def answers(log):
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
-    return [command for command in map(json.loads, lines) if command["type"] == "Answered"]
+    return [command for command in map(json.loads, lines) if command["type"] == "answered"]
 
 
 def asking(log, kind, *more):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+from canary_tui.domain.codec import wire
 from canary_tui.domain.fleet.rules import (
     COMMAND,
     LABEL,
@@ -30,6 +31,7 @@ Word = Annotated[str, WORD]
 Variables = dict[Annotated[str, VariableName()], Annotated[str, VariableValue()]]
 
 
+@wire("run")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStep:
     """Shell text, run by `sh` on the target."""
@@ -47,6 +49,7 @@ class RunStep:
     ] = ()
 
 
+@wire("script")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptStep:
     """A local script file, run by `sh` (or by its #! line's interpreter) on the target."""
@@ -64,6 +67,7 @@ class ScriptStep:
     ] = ()
 
 
+@wire("upload")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadStep:
     """A local file, put on the target whole and verified or not at all."""
@@ -79,6 +83,7 @@ class UploadStep:
     retries: Annotated[int, "How often it is tried again after it failed.", Between(0, 10)] = 0
 
 
+@wire("expect")
 @dataclass(frozen=True, slots=True)
 class Expect:
     """What an HTTP answer must be."""
@@ -88,6 +93,7 @@ class Expect:
     within: Annotated[Duration, "Asked again until it holds, for this long.", Positive()] = Duration(30)
 
 
+@wire("http", from_="from")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpStep:
     """A question by HTTP, asked until the answer is as expected."""
@@ -101,6 +107,7 @@ class HttpStep:
     retries: Annotated[int, "How often the whole step is tried again.", Between(0, 10)] = 0
 
 
+@wire("local")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalStep:
     """Shell text, run by `sh` here, once for each target."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Annotated, Literal
 
+from canary_tui.domain.codec import wire
 from canary_tui.domain.fleet.rules import (
     COMMAND,
     HOST_PATTERN,
@@ -34,6 +35,7 @@ OnFailure = Literal["ask", "abort", "rollback"]
 OnUnavailable = Literal["fail", "skip"]
 
 
+@wire("ssh")
 @dataclass(frozen=True, slots=True)
 class Ssh:
     """How to reach a target. What is not said here comes from ~/.ssh/config, as `ssh NAME` would do."""
@@ -94,6 +96,7 @@ class Target:
         return self.host or self.name
 
 
+@wire("gate")
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What must hold before the next wave starts."""
@@ -122,6 +125,7 @@ class Wave:
     gate: Annotated[Gate | None, "What must hold after this wave, before the next."] = None
 
 
+@wire("limits")
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much may go wrong."""

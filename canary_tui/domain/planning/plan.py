@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from canary_tui.domain.codec import encode
+from canary_tui.domain.codec import encode, wire
 from canary_tui.domain.fleet.steps import Step
 from canary_tui.domain.fleet.tables import Gate, Limits, Ssh
 
 Phase = Literal["steps", "rollback", "finally"]
 
 
+@wire("target", finally_="finally")
 @dataclass(frozen=True, slots=True)
 class PlannedTarget:
     """One target of the rollout, with every setting and variable resolved.
@@ -34,6 +35,7 @@ class PlannedTarget:
     finally_: tuple[int, ...] = ()
 
 
+@wire("wave")
 @dataclass(frozen=True, slots=True)
 class PlannedWave:
     """Targets that go together. `gate` stands between this wave and the next; the last wave has none."""
@@ -46,6 +48,7 @@ class PlannedWave:
     """Where the targets come from, in words: "from role 'canary', changed by operator"."""
 
 
+@wire("excluded")
 @dataclass(frozen=True, slots=True)
 class Excluded:
     """A target of the fleet that this rollout leaves alone, and why."""
@@ -54,6 +57,7 @@ class Excluded:
     reason: str
 
 
+@wire("plan", finally_="finally")
 @dataclass(frozen=True)
 class Plan:
     """Everything a rollout needs: it is the journal's first record, and no file is read again.

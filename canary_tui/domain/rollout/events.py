@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from canary_tui.domain.codec import wire
 from canary_tui.domain.planning.plan import Phase, Plan
 
 Outcome = Literal[
@@ -28,6 +29,11 @@ Pause = Literal["waiting", "unknown", "detached", "interrupted", "terminated"]
 Ctrl-C; a signal."""
 
 
+FORMAT = 2
+"""The journal's format: how these events are written. Raised with every change of a tag, a field or its meaning."""
+
+
+@wire("operator")
 @dataclass(frozen=True, slots=True)
 class Operator:
     """Who acted, from where: OS user, host name, and the terminal ("" without one)."""
@@ -37,6 +43,7 @@ class Operator:
     terminal: str = ""
 
 
+@wire("rollout-started")
 @dataclass(frozen=True, slots=True)
 class RolloutStarted:
     """Always the first record. `attended`: a person can be asked. `format` is the journal's format.
@@ -49,19 +56,26 @@ class RolloutStarted:
     by: Operator
     attended: bool
     version: str
-    format: int = 1
+    format: int = FORMAT
     breaks: tuple[str, ...] = ()
 
 
+@wire("engine-resumed")
 @dataclass(frozen=True, slots=True)
 class EngineResumed:
-    """Another engine took over a rollout that had not ended; `breaks` as in `RolloutStarted`, for this engine only."""
+    """Another engine took over a rollout that had not ended; `breaks` as in `RolloutStarted`, for this engine only.
+
+    `version` is that engine's ("" where format 1 does not say it), `format` the one in which it writes.
+    """
 
     by: Operator
     attended: bool
     breaks: tuple[str, ...] = ()
+    version: str = ""
+    format: int = FORMAT
 
 
+@wire("engine-stopped")
 @dataclass(frozen=True, slots=True)
 class EngineStopped:
     """The end of this engine; the rollout has not ended."""
@@ -69,11 +83,13 @@ class EngineStopped:
     reason: Pause
 
 
+@wire("front-lost")
 @dataclass(frozen=True, slots=True)
 class FrontLost:
     """The screen that could be asked is gone: nothing new is started."""
 
 
+@wire("artifact-read")
 @dataclass(frozen=True, slots=True)
 class ArtifactRead:
     """A local file that an upload step sends, as it was before the first change. `size` in bytes, `sha256` in hex."""
@@ -83,6 +99,7 @@ class ArtifactRead:
     sha256: str
 
 
+@wire("probe-started")
 @dataclass(frozen=True, slots=True)
 class ProbeStarted:
     """Preflight of one target begins; it changes nothing there but the runner's own folder, and takes the lock."""
@@ -90,6 +107,7 @@ class ProbeStarted:
     target: str
 
 
+@wire("target-probed")
 @dataclass(frozen=True, slots=True)
 class TargetProbed:
     """What preflight learned. `outcome` is ok, unreachable or failed.
@@ -110,11 +128,13 @@ class TargetProbed:
     held_by: str = ""
 
 
+@wire("wave-started")
 @dataclass(frozen=True, slots=True)
 class WaveStarted:
     wave: int
 
 
+@wire("target-skipped")
 @dataclass(frozen=True, slots=True)
 class TargetSkipped:
     """A target that needs nothing: it says that it is on the release already, or no step matches it."""
@@ -123,6 +143,7 @@ class TargetSkipped:
     reason: str
 
 
+@wire("step-started")
 @dataclass(frozen=True, slots=True)
 class StepStarted:
     """On disk before the first byte about it is sent. `execution` is the target's name for this one start.
@@ -137,6 +158,7 @@ class StepStarted:
     execution: str
 
 
+@wire("step-attached")
 @dataclass(frozen=True, slots=True)
 class StepAttached:
     """A resumed engine asks the target again about a start that an earlier engine made."""
@@ -145,6 +167,7 @@ class StepAttached:
     execution: str
 
 
+@wire("connection-lost")
 @dataclass(frozen=True, slots=True)
 class ConnectionLost:
     """The way to a target is gone while a step runs there; the step goes on, we keep trying."""
@@ -153,6 +176,7 @@ class ConnectionLost:
     detail: str
 
 
+@wire("connection-restored")
 @dataclass(frozen=True, slots=True)
 class ConnectionRestored:
     """Attached again at the byte where the output was cut."""
@@ -160,6 +184,7 @@ class ConnectionRestored:
     target: str
 
 
+@wire("step-finished")
 @dataclass(frozen=True, slots=True)
 class StepFinished:
     """How one execution ended. `exit_code` is None unless the target's own exit record says it.
@@ -177,6 +202,7 @@ class StepFinished:
     fenced: bool = False
 
 
+@wire("failure-treated")
 @dataclass(frozen=True, slots=True)
 class FailureTreated:
     """A person decided what becomes of failed targets."""
@@ -187,6 +213,7 @@ class FailureTreated:
     note: str = ""
 
 
+@wire("unknown-settled")
 @dataclass(frozen=True, slots=True)
 class UnknownSettled:
     """A person said what became of a step that no target can tell about."""
@@ -197,6 +224,7 @@ class UnknownSettled:
     note: str = ""
 
 
+@wire("gate-opened")
 @dataclass(frozen=True, slots=True)
 class GateOpened:
     """Wave `wave` is through and the next waits. `evidence` is a hash of what was seen of its targets."""
@@ -205,6 +233,7 @@ class GateOpened:
     evidence: str
 
 
+@wire("item-ticked")
 @dataclass(frozen=True, slots=True)
 class ItemTicked:
     wave: int
@@ -213,6 +242,7 @@ class ItemTicked:
     by: Operator
 
 
+@wire("gate-approved")
 @dataclass(frozen=True, slots=True)
 class GateApproved:
     """A person let the next wave go; void unless both hashes are those of the open gate."""
@@ -224,6 +254,7 @@ class GateApproved:
     note: str = ""
 
 
+@wire("gate-passed")
 @dataclass(frozen=True, slots=True)
 class GatePassed:
     """A gate that needs no person opened by itself."""
@@ -231,11 +262,13 @@ class GatePassed:
     wave: int
 
 
+@wire("gate-expired")
 @dataclass(frozen=True, slots=True)
 class GateExpired:
     wave: int
 
 
+@wire("aborted")
 @dataclass(frozen=True, slots=True)
 class Aborted:
     """No more targets. `rollback`: the changed ones are rolled back, otherwise left as they are."""
@@ -245,6 +278,7 @@ class Aborted:
     rollback: bool
 
 
+@wire("stop-requested")
 @dataclass(frozen=True, slots=True)
 class StopRequested:
     """Start nothing new; see `StopStage`. The rollout stays resumable."""
@@ -253,6 +287,7 @@ class StopRequested:
     by: Operator
 
 
+@wire("stop-withdrawn")
 @dataclass(frozen=True, slots=True)
 class StopWithdrawn:
     """Keep going after all: only before anything that runs was stopped."""
@@ -260,6 +295,7 @@ class StopWithdrawn:
     by: Operator
 
 
+@wire("cancel-started")
 @dataclass(frozen=True, slots=True)
 class CancelStarted:
     """The target is asked to end an execution's process group."""
@@ -268,6 +304,7 @@ class CancelStarted:
     execution: str
 
 
+@wire("cancel-finished")
 @dataclass(frozen=True, slots=True)
 class CancelFinished:
     """`confirmed`: the target showed the process group gone. The execution's own end is a StepFinished."""
@@ -278,6 +315,7 @@ class CancelFinished:
     detail: str = ""
 
 
+@wire("rollback-started")
 @dataclass(frozen=True, slots=True)
 class RollbackStarted:
     """Rolling back begins, for these targets in this order; `unnamed` changed but have no former release."""
@@ -287,6 +325,7 @@ class RollbackStarted:
     unnamed: tuple[str, ...] = ()
 
 
+@wire("finally-started")
 @dataclass(frozen=True, slots=True)
 class FinallyStarted:
     """The last part begins, for the targets that have `finally` steps to run; nothing is deployed any more."""
@@ -295,6 +334,7 @@ class FinallyStarted:
     targets: tuple[str, ...]
 
 
+@wire("release-read")
 @dataclass(frozen=True, slots=True)
 class ReleaseRead:
     """What a target says it runs, asked again at the end ("" where it could not be asked)."""
@@ -304,6 +344,7 @@ class ReleaseRead:
     detail: str = ""
 
 
+@wire("target-unlocked")
 @dataclass(frozen=True, slots=True)
 class TargetUnlocked:
     """The rollout let go of a target's lock, or could not: then `detail` says why it was left."""
@@ -313,6 +354,7 @@ class TargetUnlocked:
     detail: str = ""
 
 
+@wire("rollout-finished")
 @dataclass(frozen=True, slots=True)
 class RolloutFinished:
     """Always the last record. `reason` is one sentence with numbers."""
@@ -361,6 +403,7 @@ Decision = GateApproved | ItemTicked | Aborted | FailureTreated | UnknownSettled
 """What a person decides while a rollout is under way."""
 
 
+@wire("record")
 @dataclass(frozen=True, slots=True)
 class Record:
     """An event with its place and time: `seq` counts from 0, `at` is seconds since 1970, UTC."""
