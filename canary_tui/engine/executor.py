@@ -1,4 +1,4 @@
-"""How each deed is done on its target, and which events say how it ended."""
+"""Carries out each effect on its target, and says by events how it ended."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol, assert_never
 
-from canary_tui.domain.fleet.steps import RunStep, Step
+from canary_tui.domain.fleet.steps import Step
+from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.planning.plan import Phase, Plan
 from canary_tui.domain.planning.tools import tools_of
+from canary_tui.domain.rollout import effects
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout import policy
+from canary_tui.domain.rollout.effects import Effect
 from canary_tui.domain.rollout.events import Event, Outcome
-from canary_tui.domain.rollout.policy import Deed
-from canary_tui.domain.rollout.state import RolloutState, Running, is_durable
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import Running
 from canary_tui.engine.steps import Task, perform, variables
 from canary_tui.engine.target import (
     AttachRequest,
@@ -62,13 +64,13 @@ class Logs(Protocol):
 
 
 class Meanwhile(Protocol):
-    """Hears what a deed tells before its end."""
+    """Hears what an effect tells before its end."""
 
     def submit(self, event: Event) -> None: ...
     def progress(self, target: str, size: int, total: int) -> None: ...
 
 
-class Deeds:
+class Executor:
     """Does what it is told, with what the state says at that moment; decides and records nothing."""
 
     def __init__(
@@ -89,27 +91,27 @@ class Deeds:
         self._claimed: set[str] = set()
         """Targets whose lock this engine has asked for."""
 
-    async def perform(self, deed: Deed, execution: str) -> tuple[Event, ...]:
+    async def perform(self, effect: Effect, execution: str) -> tuple[Event, ...]:
         """Do it; the events say how it ended. `execution` is the id of a step that it starts."""
-        match deed:
-            case policy.Probe(target):
+        match effect:
+            case effects.Probe(target):
                 return (await self._probe(target),)
-            case policy.StartStep(target, phase, step):
+            case effects.StartStep(target, phase, step):
                 return (await self._start(target, phase, step, execution),)
-            case policy.Attach(target):
+            case effects.Attach(target):
                 return (await self._attach(target),)
-            case policy.Cancel(target):
+            case effects.Cancel(target):
                 return await self._cancel(target)
-            case policy.ReadRelease(target):
+            case effects.ReadRelease(target):
                 return (await self._read_release(target),)
-            case policy.Unlock(target):
+            case effects.Unlock(target):
                 return (await self._unlock(target),)
-            case policy.Expire(wave, at):
+            case effects.Wait(at, then):
                 # Counted from the last record where the clock has been set back since.
                 await asyncio.sleep(at - max(time.time(), self._state.at))
-                return (e.GateExpired(wave),)
+                return (then,)
             case _:
-                assert_never(deed)
+                assert_never(effect)
 
     async def _probe(self, target: str) -> Event:
         environment = variables(self._plan, self._state, target, "steps")
@@ -130,7 +132,7 @@ class Deeds:
     async def _claim(self, target: str, request: ProbeRequest) -> ProbeReport:
         """Probe, and take the lock: also from who was named to lose it, or has ended and could not let go of it."""
         by = self._state.started_by
-        claim = Claim(self._state.rollout, f"{by.user}@{by.host}" if by else "", self._state.started_at)
+        claim = Claim(self._state.rollout, str(by or ""), self._state.started_at)
         self._claimed.add(target)
         report = await self._remote(target).probe(replace(request, claim=claim))
         holder = report.holder.rollout if report.holder else ""
@@ -177,7 +179,7 @@ class Deeds:
         running, job = running_on(self._state, target), self.jobs[target]
         report = await self._stop(target, running)
         finished = e.CancelFinished(target, running.execution, report.confirmed, report.detail)
-        if report.confirmed and is_durable(self._step(running)):
+        if report.confirmed and traits(self._step(running)).durable:
             await asyncio.wait({job}, timeout=_AFTER_CANCEL)
         if job.done():
             return (finished,)
@@ -190,13 +192,17 @@ class Deeds:
         return (finished, e.StepFinished(target, running.execution, outcome, detail=detail))
 
     async def _stop(self, target: str, running: Running) -> CancelReport:
-        """Ask the target to stop a durable step. The others end when we stop listening to them."""
-        match self._step(running):
-            case step if is_durable(step):
+        """Have a step stopped by the one who can: the target, the end of its connection, or this process."""
+        stopped_by = traits(self._step(running)).stopped_by
+        match stopped_by:
+            case "target":
                 return await self._remote(target).cancel(running.execution, GRACE)
-            case RunStep():
+            case "connection":
                 return CancelReport(confirmed=False, detail="a plain command; its connection is closed")
-        return CancelReport(confirmed=True)
+            case "engine":  # it ends when its task is cancelled, right after this
+                return CancelReport(confirmed=True)
+            case _:
+                assert_never(stopped_by)
 
     async def _read_release(self, target: str) -> Event:
         """Asked in the same way as in the beginning: what a target says is compared, kept and shown."""

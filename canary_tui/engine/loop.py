@@ -12,21 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
+from canary_tui.domain.rollout import effects
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout import policy
 from canary_tui.domain.rollout.apply import IllegalEvent, apply
+from canary_tui.domain.rollout.effects import EFFECTS, Action, Effect, Wait
 from canary_tui.domain.rollout.events import Decision, Event, Record
-from canary_tui.domain.rollout.policy import Action, Deed, next_actions
+from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.engine.executor import Deeds, Logs, running_on
+from canary_tui.engine.executor import Executor, Logs, running_on
 from canary_tui.engine.messages import Decide
 from canary_tui.engine.target import Network
 from canary_tui.errors import CanaryError, ExitCode
-
-_FOLLOWING = (
-    policy.Probe, policy.StartStep, policy.Attach, policy.Cancel, policy.ReadRelease, policy.Unlock
-)  # fmt: skip
-"""Deeds that end by themselves; an `Expire` only waits."""
 
 
 class Journal(Protocol):
@@ -60,9 +56,9 @@ class NoRoomError(CanaryError):
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A deed has ended. It counts as under way until its events are folded, so that it is never begun twice."""
+    """A effect has ended. It counts as under way until its events are folded, so that it is never begun twice."""
 
-    deed: Deed
+    effect: Effect
     events: tuple[Event, ...]
 
 
@@ -82,10 +78,10 @@ class Rollout:
         self.state, self.plan = state, state.plan
         self._journal, self._logs, self._listener = journal, logs, listener
         self._inbox: asyncio.Queue[Event | Decide | _Done] = asyncio.Queue()
-        self._active: dict[Deed, asyncio.Task[None]] = {}
+        self._active: dict[Effect, asyncio.Task[None]] = {}
         self._held: dict[str, _Done] = {}
         """Ends of steps that are still being stopped, by target."""
-        self._deeds = Deeds(self.plan, state, logs, network, self, has_ended)
+        self._executor = Executor(self.plan, state, logs, network, self, has_ended)
 
     def submit(self, thing: Event | Decide) -> None:
         """Hand in a person's decision, or an event from outside (`FrontLost`, `EngineStopped`)."""
@@ -123,50 +119,50 @@ class Rollout:
         reason = self._journal.shortage or self._logs.failure
         if not reason or self._over:
             return actions
-        if not any(isinstance(deed, _FOLLOWING) for deed in self._active):
+        if all(isinstance(effect, Wait) for effect in self._active):
             raise NoRoomError(f"{reason}; nothing new is started")
-        return [action for action in actions if isinstance(action, policy.Cancel)]
+        return [action for action in actions if isinstance(action, effects.Cancel)]
 
     @property
     def _over(self) -> bool:
         return self.state.verdict is not None or self.state.paused is not None
 
     async def _carry_out(self, tasks: asyncio.TaskGroup, actions: Sequence[Action]) -> bool:
-        """Record the events and begin the deeds that are not under way; whether there was an event."""
-        deeds: list[tuple[Deed, str]] = []
+        """Record the events and begin the begun that are not under way; whether there was an event."""
+        begun: list[tuple[Effect, str]] = []
         events: list[Event] = []
         for action in actions:
-            if not isinstance(action, policy.DEEDS):
+            if not isinstance(action, EFFECTS):
                 events.append(action)
             elif action not in self._active:
                 execution = secrets.token_hex(16)
-                deeds.append((action, execution))
+                begun.append((action, execution))
                 events += self._announce(action, execution)
         await self._tell([self._take(event) for event in events])
         for event in events:
             if isinstance(event, e.WaveStarted):
-                self._deeds.leave(event.wave)
-        for deed, execution in deeds:
-            task = self._active[deed] = tasks.create_task(self._do(deed, execution))
-            if isinstance(deed, policy.StartStep | policy.Attach):
-                self._deeds.jobs[deed.target] = task
+                self._executor.leave(event.wave)
+        for effect, execution in begun:
+            task = self._active[effect] = tasks.create_task(self._do(effect, execution))
+            if isinstance(effect, effects.StartStep | effects.Attach):
+                self._executor.jobs[effect.target] = task
         return bool(events)
 
-    def _announce(self, deed: Deed, execution: str) -> Sequence[Event]:
-        """What the journal must hold before the deed is begun."""
-        match deed:
-            case policy.Probe(target):
+    def _announce(self, effect: Effect, execution: str) -> Sequence[Event]:
+        """What the journal must hold before the effect is begun."""
+        match effect:
+            case effects.Probe(target):
                 return [e.ProbeStarted(target)]
-            case policy.StartStep(target, phase, step, attempt):
+            case effects.StartStep(target, phase, step, attempt):
                 return [e.StepStarted(target, phase, step, attempt, execution)]
-            case policy.Attach(target):
+            case effects.Attach(target):
                 return [e.StepAttached(target, running_on(self.state, target).execution)]
-            case policy.Cancel(target):
+            case effects.Cancel(target):
                 return [e.CancelStarted(target, running_on(self.state, target).execution)]
-            case policy.ReadRelease() | policy.Unlock() | policy.Expire():
+            case effects.ReadRelease() | effects.Unlock() | effects.Wait():
                 return []
             case _:
-                assert_never(deed)
+                assert_never(effect)
 
     async def _hear(self, *, wait: bool) -> None:
         """Take everything in that has happened; with `wait`, wait until something has."""
@@ -186,9 +182,9 @@ class Rollout:
             return []
         if not isinstance(thing, Decide):
             return [self._take(thing)]
-        reason = policy.refusal(self.plan, self.state, thing.rollout, thing.decision)
+        reason = f"it is meant for rollout {thing.rollout}, this is {self.state.rollout}"
         try:
-            if not reason:
+            if thing.rollout == self.state.rollout:
                 return [self._take(thing.decision)]
         except IllegalEvent as error:
             reason = str(error)
@@ -196,23 +192,26 @@ class Rollout:
         return []
 
     def _take_done(self, done: _Done) -> list[Record]:
-        deed = done.deed
-        if isinstance(deed, policy.StartStep | policy.Attach) and policy.Cancel(deed.target) in self._active:
+        effect = done.effect
+        if isinstance(effect, effects.StartStep | effects.Attach) and effects.Cancel(effect.target) in self._active:
             # Its end is news only when stopping it has shown what is left of it: nothing may be begun before.
-            self._held[deed.target] = done
+            self._held[effect.target] = done
             return []
-        self._active.pop(deed, None)
-        records = [] if self._over else [self._take(event) for event in done.events if not self._stale(event)]
-        held = self._held.pop(deed.target, None) if isinstance(deed, policy.Cancel) else None
+        self._active.pop(effect, None)
+        records = [] if self._over else self._take_ends(done)
+        held = self._held.pop(effect.target, None) if isinstance(effect, effects.Cancel) else None
         return [*records, *self._take_done(held)] if held else records
 
-    def _stale(self, event: Event) -> bool:
-        """An expiry that comes when the gate was answered already, or no longer matters."""
-        gate = self.state.gate
-        if not isinstance(event, e.GateExpired):
-            return False
-        answered = gate is None or gate.wave != event.wave or gate.decision != "open" or gate.expired
-        return answered or self.state.aborted != "none"
+    def _take_ends(self, done: _Done) -> list[Record]:
+        """Take in what an effect ended with. A timer's event may have become illegal meanwhile: then it is void."""
+        records = []
+        for event in done.events:
+            try:
+                records.append(self._take(event))
+            except IllegalEvent:
+                if not isinstance(done.effect, Wait):
+                    raise
+        return records
 
     def _take(self, event: Event) -> Record:
         """Fold an event in and queue it for the disk; nobody hears of it before it is there.
@@ -230,12 +229,12 @@ class Rollout:
         for record in records:
             self._listener.recorded(record)
 
-    async def _do(self, deed: Deed, execution: str) -> None:
+    async def _do(self, effect: Effect, execution: str) -> None:
         events: tuple[Event, ...] = ()
         try:
-            events = await self._deeds.perform(deed, execution)
+            events = await self._executor.perform(effect, execution)
         finally:
-            self._inbox.put_nowait(_Done(deed, events))
+            self._inbox.put_nowait(_Done(effect, events))
 
     def progress(self, target: str, size: int, total: int) -> None:
         """A running step printed or sent something."""

@@ -30,7 +30,7 @@ from canary_tui.text.safe import make_safe
 
 _PINGS = 64
 _STOPPING: dict[StopStage, str] = {
-    "hold": "starting nothing new while a person is asked what to stop",
+    "asking": "starting nothing new while a person is asked what to stop",
     "starting": "starting nothing new",
     "running": "stopping what runs",
 }

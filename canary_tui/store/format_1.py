@@ -106,6 +106,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "RolloutFinished": ("rollout-finished", {}),
 }
 """For each class of format 1, the wire tag that it has now and the defaults that it had then."""
+_STOPS = {"hold": "asking"}
 _RENAMED = {"finally_": "finally", "from_": "from"}
 
 
@@ -127,6 +128,8 @@ class Format1:
             event["plan"] = self._hashes.get(event.get("plan"), event.get("plan"))
         elif event["type"] == "engine-resumed":
             event |= {"version": "", "format": 1}
+        elif event["type"] == "stop-requested":
+            event["stage"] = _STOPS.get(event.get("stage"), event.get("stage"))
         return event
 
 

@@ -32,8 +32,8 @@ from targets_apart import TargetsApart, stand_back
 from canary_tui.domain.fleet.steps import RunStep
 from canary_tui.domain.fleet.tables import Gate, Ssh
 from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import effects
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout import policy
 from canary_tui.domain.rollout.apply import apply, replay
 from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.domain.rollout.state import RolloutState
@@ -98,8 +98,8 @@ def plan_for(size: int) -> Plan:
 def roll_out(plan: Plan) -> tuple[list[e.Record], float]:
     """Everything goes well, one deed ends after the other; the records, and the seconds of processor."""
     state, records = RolloutState(), []
-    deeds: set[policy.Deed] = set()
-    order: deque[policy.Deed] = deque()
+    deeds: set[effects.Effect] = set()
+    order: deque[effects.Effect] = deque()
 
     def record(event: e.Event) -> None:
         records.append(e.Record(len(records), float(len(records)), event))
@@ -110,7 +110,7 @@ def roll_out(plan: Plan) -> tuple[list[e.Record], float]:
     while state.verdict is None:
         acted = False
         for action in next_actions(plan, state):
-            if not isinstance(action, policy.DEEDS):
+            if not isinstance(action, effects.EFFECTS):
                 record(action)
                 acted = True
             elif action not in deeds:
@@ -131,20 +131,20 @@ def roll_out(plan: Plan) -> tuple[list[e.Record], float]:
     return records, time.process_time() - started
 
 
-def _announced(deed: policy.Deed, number: int) -> e.Event:
+def _announced(deed: effects.Effect, number: int) -> e.Event:
     match deed:
-        case policy.Probe(target):
+        case effects.Probe(target):
             return e.ProbeStarted(target)
-        case policy.StartStep(target, phase, step, attempt):
+        case effects.StartStep(target, phase, step, attempt):
             return e.StepStarted(target, phase, step, attempt, f"x{number}")
     raise AssertionError(deed)
 
 
-def _ended(deed: policy.Deed, state: RolloutState) -> e.Event:
+def _ended(deed: effects.Effect, state: RolloutState) -> e.Event:
     match deed:
-        case policy.Probe(target):
+        case effects.Probe(target):
             return e.TargetProbed(target, "ok", "boot", "1")
-        case policy.StartStep(target):
+        case effects.StartStep(target):
             running = state.targets[target].running
             assert running is not None
             return e.StepFinished(target, running.execution, "ok", 0)

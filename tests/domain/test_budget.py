@@ -11,8 +11,8 @@ from canary_tui.domain.fleet.tables import Limits, Ssh
 from canary_tui.domain.fleet.units import Share
 from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout import policy
 from canary_tui.domain.rollout.apply import apply
+from canary_tui.domain.rollout.failures import blocked
 from canary_tui.domain.rollout.state import RolloutState
 
 ME = e.Operator("ann", "here")
@@ -56,5 +56,5 @@ def test_the_budget_agrees_with_arithmetic_for_every_outcome(count, failures, co
         plan, state = rollout(count, Limits(failures=Share(failures), consecutive=consecutive))
         for number, outcome in enumerate(outcomes):
             record(state, e.StepFinished(f"web-{number}", f"web-{number}", outcome))
-        sentence = policy.blocked(plan, state)
+        sentence = blocked(plan, state)
         assert bool(sentence) == stops(outcomes, failures, consecutive), (outcomes, sentence)

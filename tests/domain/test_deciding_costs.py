@@ -8,8 +8,8 @@ from canary_tui.domain.fleet.steps import RunStep
 from canary_tui.domain.fleet.tables import Limits, Ssh
 from canary_tui.domain.fleet.units import Share
 from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import effects
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout import policy
 from canary_tui.domain.rollout.apply import apply
 from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.domain.rollout.state import RolloutState
@@ -57,7 +57,7 @@ def record(state, event):
 
 def start_what_is_due(plan, state):
     for action in next_actions(plan, state):
-        if isinstance(action, policy.StartStep):
+        if isinstance(action, effects.StartStep):
             record(state, e.StepStarted(action.target, "steps", 0, 1, action.target))
 
 

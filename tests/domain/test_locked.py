@@ -7,9 +7,10 @@ from dataclasses import replace
 from canary_tui.domain.fleet.steps import RunStep
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import effects
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout import policy
 from canary_tui.domain.rollout.apply import apply
+from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.domain.rollout.state import RolloutState
 
 ME = e.Operator("ann", "here")
@@ -33,21 +34,21 @@ def folded(*events: e.Event) -> tuple[Plan, RolloutState]:
     return plan, state
 
 
-def let_go_of(*events: e.Event) -> list[policy.Unlock]:
+def let_go_of(*events: e.Event) -> list[effects.Unlock]:
     """What is to be unlocked after these and an abort."""
     plan, state = folded(*events)
     if state.ending is None:
         apply(state, e.Record(state.seq + 1, state.at + 1, e.Aborted(ME, "", rollback=False)))
         apply(state, e.Record(state.seq + 1, state.at + 1, e.FinallyStarted("aborted", ())))
-    return [action for action in policy.next_actions(plan, state) if isinstance(action, policy.Unlock)]
+    return [action for action in next_actions(plan, state) if isinstance(action, effects.Unlock)]
 
 
 def test_a_lock_that_a_probe_took_is_not_forgotten_when_the_next_does_not_get_there():
     missing = (e.ProbeStarted("a"), e.TargetProbed("a", "failed", detail="tools missing", locked=True))
     gone = (e.ProbeStarted("a"), e.TargetProbed("a", "unreachable"))
     assert let_go_of(*gone) == []
-    assert let_go_of(*missing, RETRY, *gone) == [policy.Unlock("a")]
-    assert let_go_of(*missing, RETRY, *gone, RETRY, *gone) == [policy.Unlock("a")]
+    assert let_go_of(*missing, RETRY, *gone) == [effects.Unlock("a")]
+    assert let_go_of(*missing, RETRY, *gone, RETRY, *gone) == [effects.Unlock("a")]
     taken = (e.ProbeStarted("a"), e.TargetProbed("a", "failed", held_by="other"))
     assert let_go_of(*missing, RETRY, *taken) == []
 
@@ -65,7 +66,7 @@ def test_a_lock_that_a_start_took_back_is_let_go_of():
         e.FinallyStarted("aborted", ()),
     )
     assert let_go_of(*REACHED, e.WaveStarted(0), *lost) == []
-    assert let_go_of(*REACHED, e.WaveStarted(0), *lost, *undo) == [policy.Unlock("a")]
+    assert let_go_of(*REACHED, e.WaveStarted(0), *lost, *undo) == [effects.Unlock("a")]
 
 
 def test_a_start_that_was_refused_has_changed_nothing():

@@ -15,12 +15,13 @@ from canary_tui.domain.fleet.steps import HttpStep, RunStep, UploadStep
 from canary_tui.domain.fleet.tables import Gate, Limits, Ssh
 from canary_tui.domain.fleet.units import Duration, Share
 from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import effects, failures
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout import policy
 from canary_tui.domain.rollout.apply import IllegalEvent, apply, replay
 from canary_tui.domain.rollout.index import Group
 from canary_tui.domain.rollout.policy import next_actions
-from canary_tui.domain.rollout.state import RolloutState, groups
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import groups
 
 ME = e.Operator("ann", "here")
 OUTCOMES = st.sampled_from(
@@ -100,7 +101,7 @@ class Rollouts(RuleBasedStateMachine):
         self.plan = plan
         self.records: list[e.Record] = []
         self.state = RolloutState()
-        self.deeds: set[policy.Deed] = set()
+        self.deeds: set[effects.Effect] = set()
         self.locks = dict.fromkeys(plan.targets, "free")
         self.locks_before = dict(self.locks)
         self.count = 0
@@ -119,7 +120,7 @@ class Rollouts(RuleBasedStateMachine):
         for _ in range(200):
             before = len(self.records)
             for action in next_actions(self.plan, self.state):
-                if not isinstance(action, policy.DEEDS):
+                if not isinstance(action, effects.EFFECTS):
                     self.record(action)
                 elif action not in self.deeds:
                     self.deeds.add(action)
@@ -130,19 +131,19 @@ class Rollouts(RuleBasedStateMachine):
                 return
         raise AssertionError("the policy never comes to rest")
 
-    def announce(self, deed: policy.Deed) -> None:
+    def announce(self, deed: effects.Effect) -> None:
         match deed:
-            case policy.Probe(target):
+            case effects.Probe(target):
                 self.record(e.ProbeStarted(target))
                 self.locks_before[target] = self.locks[target]
                 if self.locks[target] == "free":  # whether or not we come to hear of it
                     self.locks[target] = "ours"
-            case policy.StartStep(target, phase, step, attempt):
+            case effects.StartStep(target, phase, step, attempt):
                 self.count += 1
                 self.record(e.StepStarted(target, phase, step, attempt, f"x{self.count}"))
-            case policy.Attach(target):
+            case effects.Attach(target):
                 self.record(e.StepAttached(target, self.running(target)))
-            case policy.Cancel(target):
+            case effects.Cancel(target):
                 self.record(e.CancelStarted(target, self.running(target)))
 
     def running(self, target: str) -> str:
@@ -150,10 +151,10 @@ class Rollouts(RuleBasedStateMachine):
         assert running is not None
         return running.execution
 
-    def end(self, deed: policy.Deed, outcome: e.Outcome) -> None:
+    def end(self, deed: effects.Effect, outcome: e.Outcome) -> None:
         self.deeds.discard(deed)
         match deed:
-            case policy.Probe(target):
+            case effects.Probe(target):
                 reached = outcome not in ("unreachable", "failed")
                 if self.locks[target] == "theirs":
                     self.record(e.TargetProbed(target, "failed", detail="locked", held_by="other"))
@@ -164,24 +165,22 @@ class Rollouts(RuleBasedStateMachine):
                     self.record(e.TargetProbed(target, outcome))
                 else:
                     self.record(e.TargetProbed(target, outcome, locked=True))
-            case policy.StartStep(target) | policy.Attach(target):
-                self.deeds.discard(policy.Cancel(target))
+            case effects.StartStep(target) | effects.Attach(target):
+                self.deeds.discard(effects.Cancel(target))
                 fenced = self.locks[target] != "ours"
                 self.record(
                     e.StepFinished(target, self.running(target), "failed" if fenced else outcome, fenced=fenced)
                 )
-            case policy.Unlock(target):
+            case effects.Unlock(target):
                 if outcome == "ok" and self.locks[target] == "ours":
                     self.locks[target] = "free"
                 self.record(e.TargetUnlocked(target, outcome == "ok", outcome))
-            case policy.Cancel(target):
+            case effects.Cancel(target):
                 self.record(e.CancelFinished(target, self.running(target), outcome == "ok"))
-            case policy.ReadRelease(target):
+            case effects.ReadRelease(target):
                 self.record(e.ReleaseRead(target, "2"))
-            case policy.Expire(wave, _):
-                gate = self.state.gate
-                if self.state.wave == wave and gate and gate.decision == "open" and self.state.aborted == "none":
-                    self.record(e.GateExpired(wave))
+            case effects.Wait(_, then):
+                self.attempt(then)  # what came too late is refused, and changes nothing
 
     def attempt(self, event: e.Event) -> bool:
         """What a person asks for; a refusal changes nothing."""
@@ -199,7 +198,7 @@ class Rollouts(RuleBasedStateMachine):
     def all_goes_well(self, rounds: int) -> None:
         for _ in range(rounds):
             for deed in sorted(self.deeds, key=repr):
-                if deed in self.deeds and not isinstance(deed, policy.Expire):
+                if deed in self.deeds and not isinstance(deed, effects.Wait):
                     self.end(deed, "ok")
             self.carry_out()
 
@@ -260,14 +259,14 @@ class Rollouts(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(failing))
         self.attempt(e.FailureTreated((name,), treatment, ME, "why"))
 
-    @precondition(lambda self: policy.settleable(self.state))
+    @precondition(lambda self: failures.settleable(self.state))
     @rule(data=st.data(), settlement=st.sampled_from(["retry", "ok", "failed"]))
     def a_person_settles(self, data: st.DataObject, settlement: e.Settlement) -> None:
         name = data.draw(st.sampled_from(sorted(self.state.targets)))
         self.attempt(e.UnknownSettled(name, settlement, ME))
 
     @precondition(lambda self: self.state.wave >= 0)
-    @rule(stage=st.sampled_from(["hold", "hold", "starting", "running"]), meant=st.integers(0, 3))
+    @rule(stage=st.sampled_from(["asking", "asking", "starting", "running"]), meant=st.integers(0, 3))
     def a_person_stops(self, stage: e.StopStage, meant: int) -> None:
         if meant:
             return
@@ -385,7 +384,7 @@ class Rollouts(RuleBasedStateMachine):
                     # An abort is an answer to what a hold asks: what it calls for is not held back.
                     aborted, stopped = True, stopped and not held
                 case e.StopRequested(stage):
-                    held, stopped = stage == "hold" and (held or not stopped), True
+                    held, stopped = stage == "asking" and (held or not stopped), True
                 case e.FrontLost():
                     held, stopped = False, True
                 case e.StopWithdrawn():
@@ -411,11 +410,11 @@ class Rollouts(RuleBasedStateMachine):
         over = len(bad) > allowed or any(t.steps.outcome == "unknown" for t in bad)
         over = over or any(self.plan.waves[t.wave].gate and t.wave >= self.state.wave for t in bad)
         if over:
-            assert policy.blocked(self.plan, self.state)
+            assert failures.blocked(self.plan, self.state)
             started = [
                 a
                 for a in next_actions(self.plan, self.state)
-                if isinstance(a, policy.StartStep) and a not in self.deeds
+                if isinstance(a, effects.StartStep) and a not in self.deeds
             ]
             assert not [a for a in started if a.phase == "steps"]
 
@@ -426,38 +425,38 @@ class Rollouts(RuleBasedStateMachine):
             return
         gate = state.gate
         asked = state.attended and (
-            policy.pending_failures(self.plan, state)
-            or policy.settleable(state)
+            failures.pending_failures(self.plan, state)
+            or failures.settleable(state)
             or (gate and gate.decision == "open")
-            or state.stop == "hold"
+            or state.stop == "asking"
         )
         assert asked, "nothing runs, nobody is asked, and it has not ended"
 
     @invariant()
     def a_hold_ends_no_engine_and_holds_nobody_who_cannot_be_asked(self) -> None:
-        if self.state.stop == "hold" and self.state.attended:
+        if self.state.stop == "asking" and self.state.attended:
             assert self.state.paused is None
             assert list(next_actions(self.plan, self.state)) == []
-        if self.state.stop == "hold" and not self.state.attended and not self.deeds:
+        if self.state.stop == "asking" and not self.state.attended and not self.deeds:
             assert self.state.paused in ("interrupted", "detached")
 
     @invariant()
     def no_rollout_ends_while_an_outcome_is_unknown(self) -> None:
-        assert self.state.verdict is None or not policy.settleable(self.state)
+        assert self.state.verdict is None or not failures.settleable(self.state)
 
     @invariant()
     def replay_of_the_records_is_the_state(self) -> None:
         assert replay(self.records) == self.state
 
     @invariant()
-    def the_census_is_what_a_walk_over_all_targets_finds(self) -> None:
+    def the_index_is_what_a_walk_over_all_targets_finds(self) -> None:
         waves = [name for wave in self.plan.waves for name in wave.targets]
         there = {name: groups(self.plan, self.state.targets[name]) for name in waves}
         for group in get_args(Group):
-            assert list(self.state.census.among(group)) == [name for name in waves if group in there[name]]
+            assert list(self.state.index.among(group)) == [name for name in waves if group in there[name]]
         ended = {name for name, target in self.state.targets.items() if target.steps.outcome and target.ended_at}
         by_time = sorted(ended, key=lambda name: -self.state.targets[name].ended_at)
-        assert list(self.state.census.ended_lately()) == by_time
+        assert list(self.state.index.ended_lately()) == by_time
 
     def teardown(self) -> None:
         """Every state has an exit: resume, say what became of things, abort, let everything end."""
@@ -472,7 +471,7 @@ class Rollouts(RuleBasedStateMachine):
                 if deed in self.deeds:
                     self.end(deed, "ok")
             self.carry_out()
-            for name in policy.settleable(self.state):
+            for name in failures.settleable(self.state):
                 self.attempt(e.UnknownSettled(name, "ok", ME))
             self.attempt(e.Aborted(ME, "enough", rollback=False))
         assert self.state.verdict is not None

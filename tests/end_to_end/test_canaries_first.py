@@ -22,7 +22,8 @@ from marks import (
 )
 
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout.policy import next_wave_targets, pending_failures
+from canary_tui.domain.rollout.failures import pending_failures
+from canary_tui.domain.rollout.gate import next_wave_targets
 
 EVERY_KIND = """
 [release]

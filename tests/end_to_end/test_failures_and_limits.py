@@ -21,7 +21,7 @@ from marks import (
 )
 
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout.policy import pending_failures
+from canary_tui.domain.rollout.failures import pending_failures
 from canary_tui.engine.messages import Refused
 
 FAILS = """

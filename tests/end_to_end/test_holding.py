@@ -57,7 +57,7 @@ def test_the_second_ctrl_c_stops_what_runs_and_starts_nothing(any_farm, state):
         screen.read()
         screen.press(CTRL_C)
         screen.shows("PAUSED")
-    assert [one.stage for one in told(state, e.StopRequested)] == ["hold", "running"]
+    assert [one.stage for one in told(state, e.StopRequested)] == ["asking", "running"]
     assert [one.confirmed for one in told(state, e.CancelFinished)] == [True]
     assert with_mark(any_farm, "after") == set()
     assert untouched(any_farm.targets[1:])
@@ -67,7 +67,7 @@ async def test_a_front_that_is_lost_while_it_asks_leaves_the_rollout_to_be_resum
     async with Front(state) as front:
         await front.start(plan_of(fleet_file(farm, TWO_STEPS), canaries=("web-1",)))
         await front.event(e.StepStarted)
-        await front.stop("hold")
+        await front.stop("asking")
         await front.event(e.StopRequested)
         front.hang_up()
         await front.event(e.FrontLost)
@@ -86,7 +86,7 @@ async def test_a_gate_expires_while_held_and_what_follows_from_it_waits(farm, st
     async with Front(state) as front:
         await front.start(plan_of(fleet_file(farm, DEPLOY + clean + gate)))
         await front.event(e.GateOpened)
-        await front.stop("hold")
+        await front.stop("asking")
         await front.event(e.StopRequested)
         await front.approve()
         await front.event(e.GateExpired)

@@ -9,7 +9,7 @@ from fronts import ANN, Front, canary_tui, folded, headless, only_rollout, plan_
 from marks import DEPLOY, HOLD, fleet_file, let_go, names, times, untouched, with_mark
 
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout.policy import pending_failures
+from canary_tui.domain.rollout.failures import pending_failures
 from canary_tui.engine.messages import Decide, Heartbeat, Preflight, Preflighted, Refused, Start
 
 TWO_STEPS = HOLD + '[[steps]]\nname = "after"\nrun = "echo x >> after"\n'

@@ -151,6 +151,6 @@ async def test_a_journal_that_tells_what_cannot_happen_is_refused_in_words(farm,
     session._journal.append_now(e.GateApproved(0, session.plan.hash, "0" * 64, ANN), 1e10)
     session._journal.close()
     session.release()
-    with pytest.raises(UsageError, match=r"journal.*that gate is not open"):
+    with pytest.raises(UsageError, match=r"journal.*that gate is not the open one"):
         open_again(tmp_path / "state", session.directory, ANN, attended=True)
     assert holder(session.directory.lock) is None

@@ -13,7 +13,8 @@ from golden_journals import GOLDEN, Golden, golden_journals
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply, replay
-from canary_tui.domain.rollout.policy import next_actions, settleable
+from canary_tui.domain.rollout.failures import settleable
+from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.store.history import summarize
 from canary_tui.store.journal import JournalWriter, read_journal, verify
 from canary_tui.store.layout import RolloutDirectory

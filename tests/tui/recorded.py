@@ -16,7 +16,7 @@ from canary_tui.domain.fleet.units import Duration, Share
 from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply
-from canary_tui.domain.rollout.policy import evidence
+from canary_tui.domain.rollout.gate import evidence
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.messages import Command, Decide, Heartbeat, Notice
 from canary_tui.store.files import make_folder

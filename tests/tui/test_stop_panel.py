@@ -29,13 +29,13 @@ async def test_asking_holds_the_rollout_until_it_is_to_keep_going(tmp_path, key,
     async with waiting(recorded) as (app, pilot, wire, _):
         await press(pilot, key)
         await shows(app, "STOP? the engine is told", "> Keep going", "3 steps running", "web-1: unpack")
-        assert stages(wire) == ["hold"]
-        recorded.add(e.StopRequested("hold", BY))
+        assert stages(wire) == ["asking"]
+        recorded.add(e.StopRequested("asking", BY))
         await shows(app, "STOP? nothing new is started while this asks", "HELD · shop 1.4.2")
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, way_out)
         await until(lambda: "STOP?" not in screen_text(app))
-        assert stages(wire) == ["hold", "go on"]
+        assert stages(wire) == ["asking", "go on"]
         recorded.add(e.StopWithdrawn(BY))
         await until(lambda: "HELD" not in screen_text(app))
 
@@ -53,21 +53,21 @@ async def test_only_what_is_chosen_has_the_sign_of_the_choice(tmp_path):
 async def test_keep_going_withdraws_a_hold_that_the_journal_does_not_show_yet(tmp_path):
     async with waiting(at_work(tmp_path)) as (_, pilot, wire, _):
         await press(pilot, "ctrl+c", "escape", "ctrl+c", "escape")
-        assert stages(wire) == ["hold", "go on", "hold", "go on"]
+        assert stages(wire) == ["asking", "go on", "asking", "go on"]
 
 
 async def test_stop_starting_can_be_withdrawn(tmp_path):
     recorded = at_work(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c")
-        recorded.add(e.StopRequested("hold", BY))
+        recorded.add(e.StopRequested("asking", BY))
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, "down", "enter")
-        await until(lambda: stages(wire) == ["hold", "starting"])
+        await until(lambda: stages(wire) == ["asking", "starting"])
         recorded.add(e.StopRequested("starting", BY))
         await shows(app, "STOPPING: nothing new is started")
         await press(pilot, "enter")
-        await until(lambda: stages(wire) == ["hold", "starting", "go on"])
+        await until(lambda: stages(wire) == ["asking", "starting", "go on"])
 
 
 async def test_leaving_the_question_leaves_a_stop_that_was_chosen(tmp_path):
@@ -88,7 +88,7 @@ async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_show
         await press(pilot, "ctrl+c")
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, "ctrl+c")
-        await until(lambda: stages(wire) == ["hold", "running"])
+        await until(lambda: stages(wire) == ["asking", "running"])
         recorded.add(e.StopRequested("running", BY))
         executions = {name: recorded.state.targets[name].running.execution for name in ("web-1", "web-2", "web-3")}
         for name, execution in executions.items():
@@ -114,7 +114,7 @@ async def test_ctrl_c_twice_in_a_hurry_only_asks(tmp_path):
     async with waiting(at_work(tmp_path)) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c", "ctrl+c")
         await shows(app, "STOP?")
-        assert stages(wire) == ["hold"]
+        assert stages(wire) == ["asking"]
 
 
 async def test_enter_typed_before_the_question_could_be_read_stops_nothing(tmp_path, monkeypatch):
@@ -122,7 +122,7 @@ async def test_enter_typed_before_the_question_could_be_read_stops_nothing(tmp_p
         with nothing_is_read_yet(monkeypatch):
             await press(pilot, "ctrl+c", "down", "enter")
             await shows(app, "STOP?")
-            assert stages(wire) == ["hold"]
+            assert stages(wire) == ["asking"]
 
 
 async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path):
@@ -137,7 +137,7 @@ async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path):
         await press(pilot, "L")
         await until(lambda: len(wire.decided) == 2)
         held, aborted = wire.decided
-        assert held == e.StopRequested("hold", held.by)
+        assert held == e.StopRequested("asking", held.by)
         assert isinstance(aborted, e.Aborted), "the abort is the answer: nothing is to be withdrawn"
         assert not aborted.rollback
 
@@ -147,11 +147,11 @@ async def test_a_hold_lasts_while_an_abort_is_thought_about_and_ends_when_it_is_
     recorded = at_work(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c")
-        recorded.add(e.StopRequested("hold", BY))
+        recorded.add(e.StopRequested("asking", BY))
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, "up", "down", "down", "down", "enter")
         await shows(app, "ABORT shop", "HELD")
-        assert stages(wire) == ["hold"]
+        assert stages(wire) == ["asking"]
         await press(pilot, *keys)
         await until(lambda: "ABORT" not in screen_text(app))
-        await until(lambda: stages(wire) == ["hold", "go on"])
+        await until(lambda: stages(wire) == ["asking", "go on"])

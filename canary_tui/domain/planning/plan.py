@@ -1,4 +1,4 @@
-"""Who gets what in which order: the frozen plan, and how it is made from a fleet and the operator's choices."""
+"""The frozen plan of a rollout: its targets, waves and steps, and the hash that an approval is bound to."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PlannedWave:
 @wire("excluded")
 @dataclass(frozen=True, slots=True)
 class Excluded:
-    """A target of the fleet that this rollout leaves alone, and why."""
+    """A target of the fleet that is not part of this rollout, and why."""
 
     target: str
     reason: str
@@ -87,6 +87,16 @@ class Plan:
         """sha256 of the whole plan, 64 hex digits: what an approval is bound to."""
         text = json.dumps(encode(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def canaries(self) -> tuple[str, ...]:
+        """The canaries: the targets of the first wave where a gate stands after it, nobody where none does."""
+        return self.waves[0].targets if self.waves and self.waves[0].gate else ()
+
+    def members(self, wave: int, number: int) -> str:
+        """The word for so many targets of a wave: canaries are called so, the others targets."""
+        word = ("canary", "canaries") if wave == 0 and self.canaries else ("target", "targets")
+        return word[number != 1]
 
     def phase_steps(self, phase: Phase) -> tuple[Step, ...]:
         """The plan's list of steps for a phase."""

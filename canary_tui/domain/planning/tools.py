@@ -1,4 +1,4 @@
-"""Which commands a target must have for the steps that a plan has for it."""
+"""The commands that a target must have for the steps that a plan has for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from canary_tui.domain.fleet.rules import TOOL
-from canary_tui.domain.fleet.steps import RunStep, ScriptStep
+from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.planning.plan import Phase, Plan, applicable
 
 _PHASES: tuple[Phase, ...] = ("steps", "rollback", "finally")
@@ -18,16 +18,15 @@ def tools_of(plan: Plan, target: str) -> tuple[str, ...]:
     for phase in _PHASES:
         steps = plan.phase_steps(phase)
         for index in applicable(plan, target, phase):
-            step = steps[index]
-            if isinstance(step, RunStep | ScriptStep):
-                found |= dict.fromkeys(step.tools)
-            if isinstance(step, ScriptStep):
+            step = traits(steps[index])
+            found |= dict.fromkeys(step.tools)
+            if step.script:
                 found |= dict.fromkeys(interpreters(plan.scripts[step.script]))
     return tuple(found)
 
 
 def interpreters(script: str) -> Iterator[str]:
-    """What a script's #! line needs: `env` and what it is to find, too. Not /bin/sh, by which we are there at all."""
+    """The programs that a script's #! line needs: `env`, and the one that it looks up. Not /bin/sh: it is there."""
     first = script.partition("\n")[0].removesuffix("\r")
     if not first.startswith("#!"):
         return

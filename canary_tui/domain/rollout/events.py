@@ -21,7 +21,7 @@ Ending = Literal["completed", "aborted", "expired", "failed"]
 """What brought the deploying part of a rollout to its end."""
 Settlement = Literal["retry", "ok", "failed"]
 """What a person says became of a step whose outcome no target can tell."""
-StopStage = Literal["hold", "starting", "running"]
+StopStage = Literal["asking", "starting", "running"]
 """Start nothing new while a person is asked whether to stop; start nothing new, and end when what runs has ended;
 stop what runs, too."""
 Pause = Literal["waiting", "unknown", "detached", "interrupted", "terminated"]
@@ -36,11 +36,14 @@ FORMAT = 2
 @wire("operator")
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who acted, from where: OS user, host name, and the terminal ("" without one)."""
+    """The person who acted: OS user, host name, and the terminal ("" without one)."""
 
     user: str
     host: str
     terminal: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.host}"
 
 
 @wire("rollout-started")
@@ -401,6 +404,24 @@ Event = (
 
 Decision = GateApproved | ItemTicked | Aborted | FailureTreated | UnknownSettled | StopRequested | StopWithdrawn
 """What a person decides while a rollout is under way."""
+TargetEvent = (
+    ProbeStarted
+    | TargetProbed
+    | TargetSkipped
+    | StepStarted
+    | StepAttached
+    | ConnectionLost
+    | ConnectionRestored
+    | StepFinished
+    | UnknownSettled
+    | CancelStarted
+    | CancelFinished
+    | ReleaseRead
+    | TargetUnlocked
+)
+"""What happens to one target: `rollout/target.py` says how it changes."""
+GateEvent = GateOpened | ItemTicked | GateApproved | GatePassed | GateExpired
+"""What happens to one gate: `rollout/gate.py` says how it changes."""
 
 
 @wire("record")
@@ -411,3 +432,13 @@ class Record:
     seq: int
     at: float
     event: Event
+
+
+class IllegalEvent(ValueError):
+    """The event cannot happen in this state; the message says why, for a person."""
+
+
+def require(condition: bool, otherwise: str) -> None:
+    """Raise IllegalEvent with these words unless the condition holds."""
+    if not condition:
+        raise IllegalEvent(otherwise)

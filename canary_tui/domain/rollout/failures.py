@@ -5,24 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from canary_tui.domain.planning.plan import Plan
-from canary_tui.domain.rollout.state import FAILING, RolloutState, TargetState
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.effects import Action
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import FAILING, TargetState
 
 
 def failed_targets(state: RolloutState) -> tuple[TargetState, ...]:
     """Targets whose deployment counts against the limits, in the order of the waves."""
-    return tuple(state.targets[name] for name in state.census.among("failing"))
+    return tuple(state.targets[name] for name in state.index.among("failing"))
 
 
 def blocked(plan: Plan, state: RolloutState) -> str:
     """Why nothing more is started, as a sentence with numbers; "" where the limits hold."""
-    census = state.census
-    if census.count("unknown"):
-        unknown = [state.targets[name] for name in census.among("unknown")]
+    index = state.index
+    if index.count("unknown"):
+        unknown = [state.targets[name] for name in index.among("unknown")]
         return f"{counted(unknown, 'target')} with an unknown outcome: {named(unknown)}"
-    if census.any("failing canary", state.wave):
-        canaries = [state.targets[name] for name in census.among("failing canary", state.wave)]
-        return f"{counted(canaries, 'canary', 'canaries')} not ok, so nothing more starts: {named(canaries)}"
-    failed, total = census.count("failing"), len(state.targets)
+    if index.any("failing before a gate", state.wave):
+        before = [state.targets[name] for name in index.among("failing before a gate", state.wave)]
+        word = plan.members(before[0].wave, len(before))
+        return f"{len(before)} {word} not ok, so nothing more starts: {named(before)}"
+    failed, total = index.count("failing"), len(state.targets)
     allowed = plan.limits.failures.of(total)
     if failed > allowed:
         bad = failed_targets(state)
@@ -37,13 +41,30 @@ def blocked(plan: Plan, state: RolloutState) -> str:
 def _in_a_row(state: RolloutState) -> int:
     """How many of the targets that ended last ended badly, without a good one between them."""
     row = 0
-    for name in state.census.ended_lately():
+    for name in state.index.ended_lately():
         target = state.targets[name]
         if target.failing:
             row += 1
         elif target.steps.outcome == "ok":
             break
     return row
+
+
+def pending_failures(plan: Plan, state: RolloutState) -> tuple[str, ...]:
+    """Targets about which a person must decide before anything goes on; empty while within the limits."""
+    if not state.deploying or not blocked(plan, state):
+        return ()
+    return tuple(target.name for target in failed_targets(state))
+
+
+def settleable(state: RolloutState) -> tuple[str, ...]:
+    """Targets with a step of which only a person can say what became of it."""
+    return tuple(target.name for target in state.in_group("unknown") if target.running is None)
+
+
+def settle_first(state: RolloutState) -> Sequence[Action]:
+    """An unknown outcome is for a person to settle, or for the next engine to ask the target about again."""
+    return [] if state.attended else [e.EngineStopped("unknown")]
 
 
 def counted(things: Collection[object], word: str, plural: str = "") -> str:
@@ -63,5 +84,4 @@ def _with_why(target: TargetState) -> str:
         return f"{target.name} (reports {target.reported})"
     if track.outcome not in FAILING:
         return target.name
-    code = f"exit {track.exit_code}" if track.outcome == "failed" and track.exit_code else ""
-    return f"{target.name} ({track.detail or code or track.outcome})"
+    return f"{target.name} ({track.why})"

@@ -1,4 +1,4 @@
-"""Which targets are in which group, kept up with every change, so that no decision walks a fleet of ten thousand."""
+"""An index of the targets by group, kept up with every change: no decision walks a fleet of ten thousand."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Literal
 from canary_tui.domain.planning.plan import PlannedWave
 
 Group = Literal[
-    "unprobed", "probing", "orphaned", "running", "holding", "unfinished", "failing", "failing canary", "unknown",
-    "rolling back", "undoing", "cleaning", "tidying", "unread", "locked",
+    "unprobed", "probing", "orphaned", "running", "in window", "unfinished", "failing", "failing before a gate",
+    "unknown", "rolling back", "rollback begun", "in finally", "finally begun", "unread", "locked",
 ]  # fmt: skip
 
 
 @dataclass(slots=True)
-class Census:
-    """The members of each group in the order of the waves, and who ended in which order.
+class Index:
+    """The members of each group in the order of the waves, and the targets in the order in which they ended.
 
     A member is kept as its place in that order: a sorted list of a few machine words is moved faster than it is sought.
     """
@@ -31,15 +31,15 @@ class Census:
     _ended: dict[str, None] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, waves: Iterable[PlannedWave]) -> Census:
-        """Nobody is in any group yet."""
+    def of(cls, waves: Iterable[PlannedWave]) -> Index:
+        """An index of these waves' targets, with nobody in any group yet."""
         waves = tuple(waves)
         names = tuple(name for wave in waves for name in wave.targets)
         ends = tuple(accumulate(len(wave.targets) for wave in waves))
         return cls(names, {name: place for place, name in enumerate(names)}, ends)
 
     def move(self, name: str, groups: tuple[Group, ...]) -> None:
-        """Have a target in exactly these groups."""
+        """Put a target into exactly these groups."""
         before, place = self._groups.get(name, ()), self._places[name]
         if before == groups:
             return
@@ -54,7 +54,7 @@ class Census:
                 members.insert(bisect_left(members, place), place)
 
     def count(self, group: Group) -> int:
-        """How many there are."""
+        """The number of targets in a group."""
         return len(self._members.get(group, ()))
 
     def among(self, group: Group, first_wave: int = 0, last_wave: int | None = None) -> Iterator[str]:
@@ -83,5 +83,5 @@ class Census:
             self._ended.setdefault(name)
 
     def ended_lately(self) -> Iterator[str]:
-        """Who has ended, the last one first."""
+        """The targets that have ended, the last one first."""
         return reversed(self._ended)

@@ -1,4 +1,4 @@
-"""How a rollout ended, once nothing more is to be done: its verdict and exit code, and the sentence that says why."""
+"""The verdict of a rollout, once nothing more is to be done, its exit code, and the sentence that says why."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import Verdict
 from canary_tui.domain.rollout.failures import blocked, counted, failed_targets, named
-from canary_tui.domain.rollout.state import RolloutState, TargetState
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import TargetState
 from canary_tui.errors import ExitCode
 
 
-def conclusion(plan: Plan, state: RolloutState) -> e.RolloutFinished:
-    """The verdict, with the sentence that says why in numbers, and names the locks that could not be let go of."""
+def verdict(plan: Plan, state: RolloutState) -> e.RolloutFinished:
+    """The verdict, with the sentence that says why in numbers, and names the locks that could not be released."""
     end = _ending(plan, state)
     left = [target for target in state.targets.values() if target.left_locked]
     return replace(end, reason=f"{end.reason}; lock left on {_left(left)}") if left else end
@@ -31,8 +32,8 @@ def _ending(plan: Plan, state: RolloutState) -> e.RolloutFinished:
         case "aborted":
             by = state.aborted_by.user if state.aborted_by else "nobody"
             reason = f"aborted by {by}" + (f" ({state.abort_note})" if state.abort_note else "")
-            verdict: Verdict = "rolled-back" if undone else "aborted"
-            return e.RolloutFinished(verdict, f"{reason}; {done}", ExitCode.ABORTED)
+            word: Verdict = "rolled-back" if undone else "aborted"
+            return e.RolloutFinished(word, f"{reason}; {done}", ExitCode.ABORTED)
         case "expired":
             return e.RolloutFinished(
                 "rolled-back" if undone else "expired", f"the gate expired; {done}", ExitCode.EXPIRED
@@ -84,9 +85,9 @@ def _undone(rolled_back: Sequence[TargetState], stuck: Sequence[TargetState]) ->
 
 def _unproven(plan: Plan, state: RolloutState) -> str:
     reasons = {_why_not(state.targets[name]) for name in plan.waves[state.wave].targets}
-    return (
-        f"no canary ran every step ({', '.join(sorted(reasons))}), so nothing was tested; choose others, or --redeploy"
-    )
+    why = ", ".join(sorted(reasons))
+    word = plan.members(state.wave, 1)
+    return f"no {word} ran every step ({why}), so nothing was tested; choose others, or --redeploy"
 
 
 def _why_not(canary: TargetState) -> str:

@@ -8,7 +8,8 @@ from textual.message import Message
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.planning.plan import Plan, applicable
 from canary_tui.domain.rollout.events import Aborted, Operator
-from canary_tui.domain.rollout.state import RolloutState, TargetState, can_roll_back
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import TargetState, can_roll_back
 from canary_tui.engine.messages import Decide
 from canary_tui.tui.rollout.status import current_step, step_name
 from canary_tui.tui.shared.formats import in_short

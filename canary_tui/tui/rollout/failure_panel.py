@@ -14,9 +14,9 @@ from textual.strip import Strip
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.events import FailureTreated, Operator, Settlement, Treatment, UnknownSettled
-from canary_tui.domain.rollout.failures import blocked
-from canary_tui.domain.rollout.policy import pending_failures, settleable
-from canary_tui.domain.rollout.state import RolloutState, TargetState, can_roll_back, unknown_phase
+from canary_tui.domain.rollout.failures import blocked, pending_failures, settleable
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import TargetState, can_roll_back
 from canary_tui.engine.messages import Decide
 from canary_tui.tui.rollout.status import current_step, standing, step_name
 from canary_tui.tui.shared.formats import in_short
@@ -44,14 +44,14 @@ WAYS_OUT: tuple[WayOut, ...] = (
         "retry",
         "Retry",
         "only the failed step, only there; the others go on",
-        lambda _, target: unknown_phase(target) is None,
+        lambda _, target: target.unknown_phase is None,
     ),
     WayOut(
         "K",
         "skip",
         "Skip the step",
         "as if ok; such a canary proves nothing",
-        lambda _, target: unknown_phase(target) is None and target.probe == "ok",
+        lambda _, target: target.unknown_phase is None and target.probe == "ok",
     ),
     WayOut("E", "exclude", "Exclude", "nothing more there; it does not count as done", lambda _plan, _target: True),
     WayOut(
@@ -59,7 +59,7 @@ WAYS_OUT: tuple[WayOut, ...] = (
         "rollback",
         "Roll back",
         "its former release, and no more of this one",
-        lambda plan, target: unknown_phase(target) is None and can_roll_back(plan, target),
+        lambda plan, target: target.unknown_phase is None and can_roll_back(plan, target),
     ),
 )
 
@@ -318,7 +318,7 @@ def _row(plan: Plan, state: RolloutState, target: TargetState) -> list[Piece]:
     called = standing(state, target)
     step = current_step(plan, target)
     track = target.steps
-    phase = unknown_phase(target)
+    phase = target.unknown_phase
     if phase is not None:
         track = target.track(phase)
     where = step_name(step) if step is not None and track.attempts else "preflight" if target.probe == "failed" else ""

@@ -11,7 +11,8 @@ from typing import Protocol
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.apply import IllegalEvent, apply
 from canary_tui.domain.rollout.events import CancelFinished, CancelStarted, ConnectionLost, Record, RolloutStarted
-from canary_tui.domain.rollout.state import RolloutState, TargetState, unknown_phase
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import TargetState
 from canary_tui.engine.messages import Command, Heartbeat, Notice, Progress
 from canary_tui.store.journal import JournalReader
 from canary_tui.store.journal_format import JournalError
@@ -187,7 +188,7 @@ class Watching:
             if target.running is None:
                 self.paces.pop(name, None)
             (self._at_work.add if target.running is not None else self._at_work.discard)(name)
-            bad = target.failing or unknown_phase(target) is not None
+            bad = target.failing or target.unknown_phase is not None
             (self.troubled.add if bad else self.troubled.discard)(name)
             self.roster.place(
                 name,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.fleet.tables import Gate
 from canary_tui.domain.fleet.variables import UnknownVariable, fill
 from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout import gate as gates
 from canary_tui.domain.rollout.events import Operator
-from canary_tui.domain.rollout.policy import gate_locks, next_wave_targets
 from canary_tui.domain.rollout.state import GateState, RolloutState
 from canary_tui.tui.rollout.status import Kind, standing
 
@@ -81,7 +82,7 @@ def summarise(plan: Plan, state: RolloutState, engine_silent: bool) -> GateSumma
     planned = plan.waves[state.wave].gate
     if planned is None or not planned.approve:
         return None
-    locks = gate_locks(plan, state)
+    locks = tuple(lock.reason for lock in gates.locks(plan, state, time.time()))
     if engine_silent:
         locks = (*locks, "the engine is silent")
     members = tuple(_member(state, name) for name in plan.waves[state.wave].targets)
@@ -92,7 +93,7 @@ def summarise(plan: Plan, state: RolloutState, engine_silent: bool) -> GateSumma
         wave=state.wave,
         wave_name=plan.waves[state.wave].name,
         next_name=following,
-        next_targets=next_wave_targets(plan, state),
+        next_targets=gates.next_wave_targets(plan, state),
         members=members,
         old_releases=tuple(sorted(previous - {"", plan.release})),
         release=plan.release,

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from canary_tui.domain.fleet.names import compress_names, count
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.events import CancelFinished
-from canary_tui.domain.rollout.state import RolloutState, TargetState, unknown_phase
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import TargetState
 from canary_tui.engine.messages import Ended
 from canary_tui.errors import ExitCode
 from canary_tui.store.layout import resume_command
@@ -117,7 +118,7 @@ def is_troubled(target: TargetState) -> bool:
 
 
 def _why(target: TargetState) -> str:
-    phase = unknown_phase(target)
+    phase = target.unknown_phase
     track = target.track(phase) if phase is not None else target.rollback or target.steps
     why = track.detail or target.steps.detail or (f"exit {track.exit_code}" if track.exit_code else "")
     cleaned = target.finally_

@@ -5,7 +5,8 @@ from __future__ import annotations
 from textual.strip import Strip
 
 from canary_tui.domain.planning.plan import Plan
-from canary_tui.domain.rollout.state import RolloutState, TargetState
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import TargetState
 from canary_tui.tui.rollout.follower import SILENT_AFTER, Link, Watching
 from canary_tui.tui.rollout.status import COUNTED, SYMBOLS, current_step, step_name
 from canary_tui.tui.shared.formats import clock, short_count, short_size, short_time
@@ -98,7 +99,7 @@ def headline(plan: Plan, state: RolloutState) -> str:
     else:
         parts.append(_STAGES[state.stage])
     if state.stop != "none" and state.verdict is None and state.paused is None:
-        parts.insert(0, "HELD" if state.stop == "hold" else "STOPPING")
+        parts.insert(0, "HELD" if state.stop == "asking" else "STOPPING")
     return " · ".join(part for part in parts if part)
 
 

@@ -12,7 +12,8 @@ from textual.strip import Strip
 
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.rollout.events import CancelFinished, Operator, StopRequested, StopStage, StopWithdrawn
-from canary_tui.domain.rollout.state import RolloutState, TargetState
+from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import TargetState
 from canary_tui.engine.messages import Decide
 from canary_tui.tui.rollout.follower import Watching
 from canary_tui.tui.rollout.status_bar import waiting_words
@@ -118,9 +119,9 @@ class StopPanel(Panel):
             if self.readable():
                 self._stop("running")
             return
-        self._holding = watching.state.stop in ("none", "hold")
+        self._holding = watching.state.stop in ("none", "asking")
         if self._holding:
-            self._decide(StopRequested("hold", self._by))  # again, too: one that was withdrawn is perhaps still shown
+            self._decide(StopRequested("asking", self._by))  # again, too: one that was withdrawn is perhaps still shown
         self.open()
         choices = self.query_one(Choices)
         choices.reset()
@@ -154,7 +155,7 @@ class StopPanel(Panel):
                 self.release()
                 self.close()
             case "keep":
-                self._holding = self._holding or self._watching.state.stop in ("hold", "starting")
+                self._holding = self._holding or self._watching.state.stop in ("asking", "starting")
                 self.release()
                 self.close()
             case "starting" | "running":
@@ -195,7 +196,7 @@ def _choices(state: RolloutState) -> tuple[Choice, ...]:
     can_abort = state.stage in ("preflight", "waves") and state.aborted == "none"
     abort: tuple[Choice, ...] = ("abort",) if can_abort else ()
     match state.stop:
-        case "none" | "hold":
+        case "none" | "asking":
             return ("keep", "starting", "running", *abort)
         case "starting":
             return ("keep", "running", *abort)
@@ -205,7 +206,7 @@ def _choices(state: RolloutState) -> tuple[Choice, ...]:
 
 def _keys(state: RolloutState) -> str:
     match state.stop:
-        case "none" | "hold":
+        case "none" | "asking":
             return " ↑ ↓ enter choose, esc keeps going; ctrl+c once more stops what runs"
         case "starting":
             return " esc closes this, and the stop stays; ctrl+c once more stops what runs"
@@ -218,7 +219,7 @@ def _title(state: RolloutState, running: int) -> tuple[str, str]:
     match state.stop:
         case "none":
             return "STOP? the engine is told to start nothing new", f"{steps} running"
-        case "hold":
+        case "asking":
             return "STOP? nothing new is started while this asks", f"{steps} running"
         case "starting":
             return "STOPPING: nothing new is started", f"{steps} running"

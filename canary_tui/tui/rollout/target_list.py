@@ -13,7 +13,7 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from canary_tui.domain.rollout.state import TargetState
+from canary_tui.domain.rollout.target import TargetState
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.rollout.follower import Pace, Watching
 from canary_tui.tui.rollout.status import Standing, current_step, step_name
