@@ -1,6 +1,41 @@
-"""The loop that performs what the policy calls for, and turns what happens into events.
+"""The loop of one rollout: asks the policy, begins its effects, and turns what happens into records.
 
-Order, always: the events of a round are on disk before anything that they announce is begun or told.
+It decides nothing. Each round is
+
+         ┌───────────────────────────── hear ◀──────────────────────────────┐
+         │                               │                                  │
+         │          decisions, ends of effects, a lost front                │ inbox
+         ▼                               ▼                                  │
+      (waits if the last round     take in: apply, then journal             │
+       recorded no event)                │ commit: on disk                  │
+                                         ▼                                  │
+                                   tell the listeners                       │
+                                         │                                  │
+                                         ▼                                  │
+                              next_actions(plan, state)                     │
+                                         │                                  │
+                          events ────────┼──────── effects                  │
+                             │           ▼             │                    │
+                             └──▶ recorded, with what  │                    │
+                                  announces effects    │                    │
+                                         │ commit      ▼                    │
+                                         └──▶ begun: a task each ───────────┘ _Done
+
+The order, always, and why:
+
+ 1. `apply` before the journal. It refuses what cannot happen, so a stale decision leaves no trace on disk.
+ 2. The journal before the command. An effect that touches a target is announced by a record (ProbeStarted,
+    StepStarted, ...) that is on disk before the first byte about it is sent: after a crash no start is forgotten.
+ 3. The journal before the listeners. Nobody is shown what a power cut could take back.
+ 4. A step's output before its end. The log is synced before StepFinished gets a place in the journal: a kill between
+    the two finds either the output in the log, or a step that is asked about, and read, again.
+ 5. The end of a cancel before the end of the step that it stops. What is left of a step is known only when stopping it
+    has said so; so the step's own end waits in `_held`, and nothing is begun on that target in between.
+
+An effect is begun once: it counts as under way, by equality, until the events of its end are taken in. A `Wait` ends
+with an event that may have become illegal meanwhile; `apply` refuses it, and that is all.
+
+When the disk is full nothing new is begun. What runs is seen to its end, since its end can be recorded in a reserve.
 """
 
 from __future__ import annotations

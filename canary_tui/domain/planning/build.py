@@ -1,4 +1,4 @@
-"""How a fleet and the operator's choices become the frozen plan, or a list of reasons why they cannot."""
+"""Builds the frozen plan from a fleet and the operator's choices, or lists the reasons why it cannot."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.fleet.selection import parse_selection
-from canary_tui.domain.fleet.step_names import named
 from canary_tui.domain.fleet.tables import Environment, Fleet, Gate, Wave
 from canary_tui.domain.fleet.variables import UnknownVariable, check_name, check_value, fill
 from canary_tui.domain.planning.choices import Choices, PlanError, check_release, choose_environment
+from canary_tui.domain.planning.expand import expand
 from canary_tui.domain.planning.members import NOT_IN_ONLY, Members
-from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave, canaries_of
 from canary_tui.domain.planning.settings import Settings
-from canary_tui.domain.planning.warnings import advice
+from canary_tui.domain.planning.warnings import warnings
 from canary_tui.domain.planning.waves import DEFAULT_WAVES, Lineup, divide, lineup
 
 __all__ = ["Choices", "Picking", "PlanError", "build_plan", "check_release", "choose_environment", "picking"]
@@ -43,22 +43,22 @@ def build_plan(fleet: Fleet, choices: Choices, scripts: Mapping[str, str]) -> Pl
         PlanError: with every reason that was found.
 
     """
-    return _Building(fleet, choices).plan(scripts)
+    return _Build(fleet, choices).plan(scripts)
 
 
 def picking(fleet: Fleet, choices: Choices) -> Picking:
     """Who could be canaries, and who the file says they are; PlanError as `build_plan`."""
-    building = _Building(fleet, replace(choices, canaries=None, canary_selection=None))
-    building.who.settle(choices)
-    building.fail_if_refused()
-    first = building.lineup.canary if choices.only is None else None
-    preselected, origin = building.preselected() if first else ((), "")
+    build = _Build(fleet, replace(choices, canaries=None, canary_selection=None))
+    build.who.settle(choices)
+    build.fail_if_refused()
+    first = build.lineup.canary if choices.only is None else None
+    preselected, origin = build.preselected() if first else ((), "")
     return Picking(
-        building.environment, tuple(building.who.going), preselected, origin, first is not None, building.lineup.notes
+        build.environment, tuple(build.who.going), preselected, origin, first is not None, build.lineup.notes
     )
 
 
-class _Building:
+class _Build:
     """One plan in the making. `reasons` grows; what needs a sound ground stops at `fail_if_refused`."""
 
     def __init__(self, fleet: Fleet, choices: Choices) -> None:
@@ -70,9 +70,7 @@ class _Building:
         self.reasons = self.who.reasons
         self.place = fleet.environments.get(self.environment, Environment())
         self.lineup: Lineup = lineup(fleet, self.environment)
-        self.steps = named(fleet.steps)
-        self.rollback = named(fleet.rollback)
-        self.finally_ = named(fleet.finally_)
+        self.expanded = expand(fleet)
 
     def plan(self, scripts: Mapping[str, str]) -> Plan:
         self.who.settle(self.choices)
@@ -80,10 +78,10 @@ class _Building:
         self.fail_if_refused()
         waves = self.waves()
         self.fail_if_refused()
-        canaries = waves[0].targets if waves[0].gate else ()
-        lists = (self.steps, self.rollback, self.finally_)
         choices = self.choices
-        settings = Settings(self.fleet, self.environment, choices.variables, choices.release, canaries, lists)
+        settings = Settings(
+            self.fleet, self.environment, choices.variables, choices.release, canaries_of(waves), self.expanded
+        )
         targets = self.planned_targets(waves, settings)
         waves = tuple(self.instructed(wave, settings) for wave in waves)
         self.fail_if_refused()
@@ -93,16 +91,16 @@ class _Building:
             environment=self.environment,
             targets=targets,
             waves=waves,
-            steps=self.steps,
-            rollback=self.rollback,
-            finally_=self.finally_,
+            steps=self.expanded.steps,
+            rollback=self.expanded.rollback,
+            finally_=self.expanded.finally_,
             scripts=dict(scripts),
             excluded=self.who.left_alone(),
             limits=self.fleet.limits,
             current=self.fleet.release.current,
             redeploy=self.choices.redeploy,
             directory=self.choices.directory,
-            warnings=(*self.warnings, *advice(waves, targets, self.steps)),
+            warnings=(*self.warnings, *warnings(waves, targets, self.expanded.steps)),
         )
 
     def fail_if_refused(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -48,6 +49,11 @@ class PlannedWave:
     """Where the targets come from, in words: "from role 'canary', changed by operator"."""
 
 
+def canaries_of(waves: Sequence[PlannedWave]) -> tuple[str, ...]:
+    """The targets of the first wave where a gate stands after it, nobody where none does."""
+    return waves[0].targets if waves and waves[0].gate else ()
+
+
 @wire("excluded")
 @dataclass(frozen=True, slots=True)
 class Excluded:
@@ -90,8 +96,8 @@ class Plan:
 
     @cached_property
     def canaries(self) -> tuple[str, ...]:
-        """The canaries: the targets of the first wave where a gate stands after it, nobody where none does."""
-        return self.waves[0].targets if self.waves and self.waves[0].gate else ()
+        """The canaries: the targets that go before the first gate."""
+        return canaries_of(self.waves)
 
     def members(self, wave: int, number: int) -> str:
         """The word for so many targets of a wave: canaries are called so, the others targets."""

@@ -1,4 +1,4 @@
-"""What each target of a rollout gets: its steps, connection settings and variables, and from which table each comes."""
+"""Settles each target's steps, connection settings and variables, and tells from which table each comes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from canary_tui.domain.fleet.quoting import shorten
 from canary_tui.domain.fleet.steps import HttpStep, Step, UploadStep
 from canary_tui.domain.fleet.tables import Environment, Fleet, Ssh, Target
 from canary_tui.domain.fleet.variables import ALWAYS, AT_RUN_TIME, names_in
+from canary_tui.domain.planning.expand import Expanded, applies_to
 from canary_tui.domain.planning.plan import Plan, PlannedTarget
 
 LONGEST_CANARIES = 2000
@@ -25,7 +26,7 @@ class Settings:
         overrides: Mapping[str, str],
         release: str,
         canaries: Sequence[str],
-        lists: tuple[Sequence[Step], Sequence[Step], Sequence[Step]],
+        expanded: Expanded,
     ) -> None:
         place = fleet.environments.get(environment, Environment())
         always = {"FLEET": fleet.name, "ENVIRONMENT": environment, "RELEASE": release, "CANARIES": " ".join(canaries)}
@@ -36,13 +37,12 @@ class Settings:
         self.shared = {**fleet.vars, **place.vars, **overrides, **always}
         self.ssh = place.ssh.over(fleet.ssh)
         self.overrides = overrides
-        self.lists = lists
-        self.uses = [use for steps in lists for step in steps for use in _uses(step)]
-        self.applied: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {}
+        self.expanded = expanded
+        self.uses = [use for step in expanded.all for use in _uses(step)]
 
     def target(self, target: Target, wave: str) -> PlannedTarget:
         """Everything about one target of a wave."""
-        steps, rollback, finally_ = self._applied(target.roles)
+        steps, rollback, finally_ = self.expanded.for_roles(target.roles)
         return PlannedTarget(
             name=target.name,
             address=target.address,
@@ -58,7 +58,7 @@ class Settings:
     def refusals(self, target: PlannedTarget) -> Iterator[str]:
         """Why some `$NAME` that we fill in for a target cannot be filled in."""
         for name, step, is_path in self.uses:
-            if name in AT_RUN_TIME or (step.roles and set(step.roles).isdisjoint(target.roles)):
+            if name in AT_RUN_TIME or not applies_to(step, target.roles):
                 continue
             value = target.variables.get(name)
             if value is None:
@@ -72,15 +72,6 @@ class Settings:
             return {**self.shared, **own}
         mine = {name: value for name, value in target.vars.items() if name not in self.overrides}
         return {**self.shared, **mine, **own}
-
-    def _applied(self, roles: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
-        """The indexes of the steps for these roles: worked out once for each combination."""
-        if roles not in self.applied:
-            self.applied[roles] = tuple(
-                tuple(i for i, step in enumerate(steps) if not step.roles or not set(step.roles).isdisjoint(roles))
-                for steps in self.lists
-            )
-        return self.applied[roles]
 
 
 def _uses(step: Step) -> Sequence[tuple[str, Step, bool]]:

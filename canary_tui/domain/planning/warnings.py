@@ -1,4 +1,4 @@
-"""What is allowed, and still worth a second look before the start: the plan's warnings."""
+"""Warnings of a plan: what is allowed, and still worth a second look before the start."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from canary_tui.domain.fleet.names import count, some_names
 from canary_tui.domain.fleet.steps import Step
-from canary_tui.domain.planning.plan import PlannedTarget, PlannedWave
+from canary_tui.domain.planning.plan import PlannedTarget, PlannedWave, canaries_of
 
 
-def advice(
+def warnings(
     waves: Sequence[PlannedWave], targets: Mapping[str, PlannedTarget], steps: Sequence[Step]
 ) -> tuple[str, ...]:
     """Sentences about canaries that prove less than they seem to."""
-    if not waves[0].gate:
+    canaries = [targets[name] for name in canaries_of(waves) if name in targets]
+    if not canaries:
         return ()
-    canaries = [targets[name] for name in waves[0].targets if name in targets]
     rest = [targets[name] for wave in waves[1:] for name in wave.targets if name in targets]
     return (*_untried(canaries, rest, steps), *_one_sided(canaries, rest))
 
