@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """What the shell is told. The README's table is made from these docstrings' words."""
+    """The exit codes of the program. The README's table is made from these docstrings' words."""
 
     SUCCEEDED = 0
     FAILED = 1
@@ -35,7 +35,7 @@ class CanaryError(Exception):
 
 
 class UsageError(CanaryError):
-    """What was asked for cannot be done as asked; nothing was connected to."""
+    """The command cannot be carried out as given; nothing was connected to."""
 
     exit_code = ExitCode.USAGE
 

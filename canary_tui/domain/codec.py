@@ -1,4 +1,4 @@
-"""How frozen dataclasses become JSON data and come back, exactly: journal, plan and messages all use it.
+"""Turns frozen dataclasses into JSON data and back, exactly. Journal, plan and messages all use it.
 
 A dataclass becomes an object: its wire tag as `type`, and every field, also one that stands at its default.
 So what was written does not change its meaning when a default changes. The tag, and the name of a field that is

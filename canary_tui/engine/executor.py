@@ -239,7 +239,7 @@ def running_on(state: RolloutState, target: str) -> Running:
 
 
 class _Follower:
-    """What one execution tells while it runs: its output, and the state of the way to it."""
+    """Passes on what one execution tells while it runs: its output, and the state of the connection."""
 
     def __init__(self, meanwhile: Meanwhile, target: str, output: Output) -> None:
         self._meanwhile, self._target, self._output = meanwhile, target, output

@@ -1,4 +1,4 @@
-"""How an HTTP step asks, again and again until the answer is as expected or its time is over."""
+"""Asks for an HTTP step, again and again until the answer is as expected or its time is over."""
 
 from __future__ import annotations
 

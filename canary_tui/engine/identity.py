@@ -1,4 +1,4 @@
-"""Who sits at this terminal, for the journal."""
+"""The identity of the person at this terminal, for the journal."""
 
 from __future__ import annotations
 

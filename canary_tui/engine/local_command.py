@@ -1,4 +1,4 @@
-"""How a command is run here, on the controller: in a session of its own, so that all of it can be stopped."""
+"""Runs a command here, on the controller, in a session of its own, so that all of it can be stopped."""
 
 from __future__ import annotations
 
@@ -99,5 +99,5 @@ class _Command(asyncio.SubprocessProtocol):
 
 
 def artifact_path(folder: str, path: str) -> Path:
-    """Where a path of the fleet file leads: relative ones start at the file's folder."""
+    """The local path that a fleet file's path stands for: relative ones start at the file's folder."""
     return Path(folder, path).expanduser()

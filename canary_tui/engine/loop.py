@@ -61,7 +61,7 @@ from canary_tui.errors import CanaryError, ExitCode
 
 
 class Journal(Protocol):
-    """Where events become records."""
+    """The journal that turns events into records."""
 
     @property
     def shortage(self) -> str:
@@ -91,7 +91,7 @@ class NoRoomError(CanaryError):
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """A effect has ended. It counts as under way until its events are folded, so that it is never begun twice."""
+    """An effect has ended. It counts as under way until its events are folded, so that it is never begun twice."""
 
     effect: Effect
     events: tuple[Event, ...]
@@ -184,7 +184,7 @@ class Rollout:
         return bool(events)
 
     def _announce(self, effect: Effect, execution: str) -> Sequence[Event]:
-        """What the journal must hold before the effect is begun."""
+        """The events that the journal must hold before the effect is begun."""
         match effect:
             case effects.Probe(target):
                 return [e.ProbeStarted(target)]

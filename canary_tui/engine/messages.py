@@ -1,4 +1,4 @@
-"""What engine and front say to each other: one JSON object a line, over a socket pair.
+"""Messages between engine and front: one JSON object a line, over a socket pair.
 
 Commands go down; notices go up, and only such as must not be on disk or are worth nothing tomorrow.
 Everything else the front reads from the journal and the logs.
@@ -82,7 +82,7 @@ class Ready:
 @wire("preflighted")
 @dataclass(frozen=True, slots=True)
 class Preflighted:
-    """What preflight learned of one target; fields as in `TargetProbed`."""
+    """The result of preflight for one target; fields as in `TargetProbed`."""
 
     target: str
     outcome: str
@@ -122,7 +122,7 @@ class Asked:
 @wire("progress")
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a running step has done so far: bytes of output, or of `total` uploaded. At most 10 a second a target."""
+    """The progress of a running step: bytes of output, or of `total` uploaded. At most 10 a second a target."""
 
     target: str
     size: int

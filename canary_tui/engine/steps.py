@@ -1,4 +1,4 @@
-"""How each kind of step is performed on one target, and with which variables."""
+"""Performs each kind of step on one target, with its variables."""
 
 from __future__ import annotations
 

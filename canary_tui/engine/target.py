@@ -1,4 +1,4 @@
-"""What the engine needs of a target: requests and reports as plain data, and the Protocols that carry them.
+"""The engine's port to a target: requests and reports as plain data, and the Protocols that carry them.
 
 Implemented by `canary_tui.ssh`. Every method returns a report; none raises for what a network or a target can do.
 """
@@ -16,7 +16,7 @@ from canary_tui.text.secrets import Stream
 
 
 class Sink(Protocol):
-    """Where a step's raw output goes, in order and each byte once."""
+    """The receiver of a step's raw output, in order and each byte once."""
 
     def write(self, data: bytes, stream: Stream = "out") -> None: ...
 
@@ -86,7 +86,7 @@ class ProbeReport:
 
     @property
     def note(self) -> str:
-        """What a person should know who only looks: the detail, and who holds the lock."""
+        """The words for a person who only looks: the detail, and who holds the lock."""
         return "; ".join(filter(None, (self.detail, str(self.holder or "") if self.outcome == "ok" else "")))
 
 
@@ -123,7 +123,7 @@ class AttachRequest:
 
 @dataclass(frozen=True, slots=True)
 class ExecuteReport:
-    """How an execution ended. `ok` only where the target's exit record says 0 and size and digest agree.
+    """The end of an execution. `ok` only where the target's exit record says 0 and size and digest agree.
 
     `not-started` is proof that the command was not and will not be run under this id.
     `fenced`: it was refused there, because its rollout does not hold the lock any more.
@@ -193,7 +193,7 @@ class UnlockReport:
 
 
 class Watch(Protocol):
-    """What a running step tells meanwhile; called in the engine's loop, must not block."""
+    """The listener to a running step; called in the engine's loop, must not block."""
 
     def connection_lost(self, detail: str) -> None: ...
     def connection_restored(self) -> None: ...

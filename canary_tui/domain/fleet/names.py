@@ -1,4 +1,4 @@
-"""How one written name stands for many: `web-[1-40]` expands, and many names are compressed again."""
+"""Names that stand for many: `web-[1-40]` expands, and many names are compressed again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a value of a fleet file may be, beyond its type: said once, held by the loader, printed by the JSON Schema."""
+"""Rules for the values of a fleet file beyond their types. The loader applies them, the JSON Schema prints them."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class VariableName:
 
 @dataclass(frozen=True, slots=True)
 class VariableValue:
-    """What an environment variable can hold."""
+    """A text that an environment variable can hold."""
 
     def check(self, value: object) -> None:
         from canary_tui.domain.fleet.variables import check_value

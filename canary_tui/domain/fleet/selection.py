@@ -38,7 +38,7 @@ RESERVED_TAGS = frozenset(_KEYED)
 
 @dataclass(frozen=True, slots=True)
 class TargetFacts:
-    """What a selection can ask about one target. No environments means that it belongs everywhere."""
+    """The facts about one target that a selection can ask for. No environments means that it belongs everywhere."""
 
     name: str
     address: str = ""
@@ -58,7 +58,7 @@ class TargetFacts:
 
     @classmethod
     def of(cls, target: Target) -> TargetFacts:
-        """What the fleet file says about a target."""
+        """The facts that the fleet file states about a target."""
         return cls(target.name, target.address, target.roles, target.environments, target.tags)
 
 

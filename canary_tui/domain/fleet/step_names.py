@@ -1,4 +1,4 @@
-"""What a step is called when the fleet file gives it no name."""
+"""Default names of steps, for those that the fleet file gives none."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class UploadStep:
 @wire("expect")
 @dataclass(frozen=True, slots=True)
 class Expect:
-    """What an HTTP answer must be."""
+    """The HTTP answer that is expected."""
 
     status: Annotated[int, "HTTP status.", Between(100, 599)] = 200
     contains: Annotated[str | None, "Text that the body must contain.", Prose(10_000)] = None

@@ -1,4 +1,4 @@
-"""What a fleet file may say. These declarations are the file's only grammar.
+"""The tables of a fleet file. These declarations are the file's only grammar.
 
 Each class is a table, each field a key (`connect_timeout` is written `connect-timeout`, `finally_` is
 written `finally`), a default makes it optional, and `Annotated` carries the sentence that the JSON Schema
@@ -60,7 +60,7 @@ class Ssh:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseTable:
-    """What is known about releases."""
+    """Facts about releases."""
 
     current: Annotated[str | None, "A command on a target that prints the release running there.", COMMAND] = None
 
@@ -92,14 +92,14 @@ class Target:
 
     @property
     def address(self) -> str:
-        """What `ssh` would be given."""
+        """The address that `ssh` would be given."""
         return self.host or self.name
 
 
 @wire("gate")
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What must hold before the next wave starts."""
+    """Conditions that must hold before the next wave starts."""
 
     approve: Annotated[bool, "A person must approve."] = True
     instructions: Annotated[str, "What the person should look at; $NAME is filled in.", Prose(10_000, needed=False)] = (
@@ -122,13 +122,13 @@ class Wave:
     share: Annotated[Share | None, "A share of all targets of the rollout."] = None
     parallel: Annotated[int, "How many targets at once.", Between(1, 10_000)] = 8
     environments: Annotated[tuple[Word, ...], "Only there; elsewhere the wave and its gate do not exist."] = ()
-    gate: Annotated[Gate | None, "What must hold after this wave, before the next."] = None
+    gate: Annotated[Gate | None, "Conditions between this wave and the next."] = None
 
 
 @wire("limits")
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may go wrong."""
+    """Limits on failures and output."""
 
     failures: Annotated[Share, "Targets that may fail over the whole rollout; unreachable and unknown count."] = Share(
         0
@@ -146,7 +146,7 @@ class Fleet:
     name: Annotated[str, "Name of the fleet.", WORD]
     targets: Annotated[tuple[Target, ...], "The servers."]
     steps: Annotated[tuple[Step, ...], "What is done on each target, in order."]
-    release: Annotated[ReleaseTable, "What is known about releases."] = field(default_factory=ReleaseTable)
+    release: Annotated[ReleaseTable, "Facts about releases."] = field(default_factory=ReleaseTable)
     ssh: Annotated[Ssh, "How to reach the targets."] = field(default_factory=Ssh)
     vars: Annotated[Variables, "Variables for every step: data, never spliced into a command."] = field(
         default_factory=dict
@@ -157,7 +157,7 @@ class Fleet:
     ] = ()
     rollback: Annotated[tuple[Step, ...], "Undoes the steps on a changed target; $RELEASE is what it had before."] = ()
     finally_: Annotated[tuple[Step, ...], "Done on every touched target at the end, whatever happened."] = ()
-    limits: Annotated[Limits, "How much may go wrong."] = field(default_factory=Limits)
+    limits: Annotated[Limits, "Limits on failures and output."] = field(default_factory=Limits)
 
 
 Confirm = Literal["count", "release", "fleet", "key"]

@@ -17,7 +17,7 @@ the engine, in whose own process it runs."""
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What every kind of step answers. `tools` are commands that must be on the target, `script` is the path of the
+    """The answers of one kind of step. `tools` are commands that must be on the target, `script` is the path of the
     script whose interpreter must be there too ("" for none).
     """
 

@@ -60,7 +60,7 @@ class Share(str):
         raise ValueError(f"expected a share such as '25%' or a whole number, got {value!r}")
 
     def of(self, total: int) -> int:
-        """How many of `total` that is: a percentage is rounded down, a number is at most `total`."""
+        """The share of `total`, as a number: a percentage is rounded down, a number is at most `total`."""
         if self.endswith("%"):
             return total * int(self[:-1]) // 100
         return min(int(self), total)

@@ -22,7 +22,7 @@ __all__ = ["Choices", "Picking", "PlanError", "build_plan", "check_release", "ch
 
 @dataclass(frozen=True, slots=True)
 class Picking:
-    """What a picker needs to know before there is a plan.
+    """The candidates for canaries, before there is a plan.
 
     `candidates` are the targets that take part, `preselected` those that the file names as canaries and `origin`
     says from where. `pickable` is false where no canary wave applies, and `notes` says why.
@@ -47,7 +47,7 @@ def build_plan(fleet: Fleet, choices: Choices, scripts: Mapping[str, str]) -> Pl
 
 
 def picking(fleet: Fleet, choices: Choices) -> Picking:
-    """Who could be canaries, and who the file says they are; PlanError as `build_plan`."""
+    """The targets that could be canaries, and those that the file names; PlanError as `build_plan`."""
     build = _Build(fleet, replace(choices, canaries=None, canary_selection=None))
     build.who.settle(choices)
     build.fail_if_refused()
@@ -160,7 +160,7 @@ class _Build:
         return group, _origin(wave, len(self.who.going))
 
     def canaries(self) -> tuple[tuple[str, ...] | None, str]:
-        """Who the operator wants as canaries (None: who the file says), and the words for it."""
+        """The canaries that the operator wants (None: those that the file names), and the words for it."""
         wanted, words = self.wanted()
         if wanted is None:
             if self.lineup.to_pick:

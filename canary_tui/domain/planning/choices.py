@@ -1,4 +1,4 @@
-"""What the operator chose for one rollout, before it is a plan, and how it is refused."""
+"""The operator's choices for one rollout, before it is a plan, and the error that refuses them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PlanError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the operator chose, on the command line or in the picker.
+    """The choices that were made on the command line or in the picker.
 
     `canaries` are names, `canary_selection` and `only` selections, each of `exclude` a selection.
     `picked`: the names come from the picker. `attended`: somebody is there to pick.

@@ -1,4 +1,4 @@
-"""Who takes part in a rollout: the targets of its environment, without those that are left alone, each with why."""
+"""The targets that take part in a rollout: those of its environment, without the excluded ones and their reasons."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Members:
         return f" in {self.environment}" if self.environment else ""
 
     def left_alone(self) -> tuple[Excluded, ...]:
-        """What the plan lists as left alone, in the order of the file."""
+        """The targets that the plan leaves alone, in the order of the file."""
         why = self.excluded
         return tuple(Excluded(one.name, why[one.name]) for one in self.targets if one.name in why)
 

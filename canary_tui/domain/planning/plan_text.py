@@ -20,7 +20,7 @@ _CONFIRM: dict[Confirm, str] = {
 
 
 def plan_lines(plan: Plan) -> list[str]:
-    """Who gets what in which order; warnings first."""
+    """The whole plan: warnings, waves, steps, excluded targets, limits."""
     return [
         *_head(plan),
         *(f"! {warning}" for warning in plan.warnings),
@@ -77,7 +77,7 @@ def _steps(
 
 
 def _what(step: Step) -> str:
-    """What the name does not say, where it fits the line."""
+    """The part of a step that its name does not say, where it fits the line."""
     match step:
         case RunStep() | LocalStep():
             return ""

@@ -1,4 +1,4 @@
-"""Who goes in which wave: the arithmetic of selections, shares and leftovers, for the loader's checks and the plan."""
+"""Divides targets into waves: the arithmetic of selections, shares and leftovers, for the loader and the plan."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ class ProbeStarted:
 @wire("target-probed")
 @dataclass(frozen=True, slots=True)
 class TargetProbed:
-    """What preflight learned. `outcome` is ok, unreachable or failed.
+    """The result of preflight. `outcome` is ok, unreachable or failed.
 
     `boot` names the boot that the target is in, `release` is what it says it runs ("" unknown),
     `clock_offset` is its clock minus ours in seconds, `free_bytes` the space beside its runner.
@@ -190,7 +190,7 @@ class ConnectionRestored:
 @wire("step-finished")
 @dataclass(frozen=True, slots=True)
 class StepFinished:
-    """How one execution ended. `exit_code` is None unless the target's own exit record says it.
+    """One execution has ended. `exit_code` is None unless the target's own exit record says it.
 
     `size` counts the raw bytes of output that arrived and agree with the target's digest.
     `fenced`: the target refused to run it, because its lock is not this rollout's any more.
@@ -340,7 +340,7 @@ class FinallyStarted:
 @wire("release-read")
 @dataclass(frozen=True, slots=True)
 class ReleaseRead:
-    """What a target says it runs, asked again at the end ("" where it could not be asked)."""
+    """A target was asked again at the end which release it runs ("" where it could not be asked)."""
 
     target: str
     release: str

@@ -1,4 +1,4 @@
-"""How much has gone wrong, and whether a rollout's limits allow it: in sentences with numbers."""
+"""Failures, and whether a rollout's limits allow them: in sentences with numbers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def blocked(plan: Plan, state: RolloutState) -> str:
 
 
 def _in_a_row(state: RolloutState) -> int:
-    """How many of the targets that ended last ended badly, without a good one between them."""
+    """The number of targets that ended badly in a row, counted back from the last one that ended."""
     row = 0
     for name in state.index.ended_lately():
         target = state.targets[name]

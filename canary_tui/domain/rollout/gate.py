@@ -112,7 +112,7 @@ def has_opened_for(plan: Plan, state: RolloutState, wave: int) -> bool:
 
 
 def actions(plan: Plan, state: RolloutState) -> Sequence[Action]:
-    """What the gate after the current wave calls for, once all of that wave's targets are through."""
+    """The actions that the gate after the current wave calls for, once all of that wave's targets are through."""
     planned, gate, now = _planned(plan, state.wave), state.gate, evidence(plan, state)
     assert planned is not None
     if gate is None or (gate.decision == "open" and gate.evidence != now):

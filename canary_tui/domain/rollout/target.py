@@ -59,7 +59,7 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """How far a target is in one phase.
+    """A target's progress in one phase.
 
     `position` counts the steps done of those that apply to it, `skipped` those of them that a person waived,
     `attempts` the starts of the current one. `outcome` is None until the phase has ended for this target.
@@ -113,7 +113,7 @@ class TargetState:
     ended_at: float = 0.0
 
     def track(self, phase: Phase) -> Track:
-        """How far it is in a phase; a fresh track where the phase was never begun."""
+        """The progress in a phase; a fresh track where the phase was never begun."""
         match phase:
             case "steps":
                 return self.steps
@@ -153,7 +153,7 @@ class TargetState:
         return self
 
     def running_now(self, execution: str | None = None) -> Running:
-        """What runs there; IllegalEvent where nothing does, or not this execution."""
+        """The execution that runs there; IllegalEvent where none does, or not this one."""
         running = self.running
         if running is None or (execution is not None and running.execution != execution):
             raise IllegalEvent(f"{self.name} does not run {execution or 'anything'}")
@@ -249,7 +249,7 @@ def _finished(plan: Plan, target: TargetState, event: e.StepFinished, at: float)
 
 
 def _track_after(plan: Plan, target: TargetState, running: Running, event: e.StepFinished) -> Track:
-    """How far it is in its phase once an execution has ended."""
+    """The progress in its phase once an execution has ended."""
     track = target.track(running.phase)
     ended = replace(track, outcome=event.outcome, detail=event.detail, exit_code=event.exit_code)
     match event.outcome:
