@@ -39,9 +39,9 @@ class RunStep:
     run: Annotated[str, "Text for sh.", COMMAND]
     name: Annotated[str, "Name on the screens and in the logs. Default: its first words.", LABEL] = ""
     roles: Annotated[tuple[Word, ...], "Only on targets with one of these roles. Default: all."] = ()
-    timeout: Annotated[Duration, "How long it may take, held on the target.", Positive()] = Duration(600)
+    timeout: Annotated[Duration, "Time limit, enforced on the target.", Positive()] = Duration(600)
     retries: Annotated[
-        int, "How often it is run again after it failed; never after an unknown outcome.", Between(0, 10)
+        int, "Runs again after a failure, at most so often; never after an unknown outcome.", Between(0, 10)
     ] = 0
     durable: Annotated[bool, "false: a plain command that dies with its connection."] = True
     tools: Annotated[
@@ -57,9 +57,9 @@ class ScriptStep:
     script: Annotated[str, "Path, relative to the fleet file.", PATH]
     name: Annotated[str, "Name on the screens and in the logs. Default: its first words.", LABEL] = ""
     roles: Annotated[tuple[Word, ...], "Only on targets with one of these roles. Default: all."] = ()
-    timeout: Annotated[Duration, "How long it may take, held on the target.", Positive()] = Duration(600)
+    timeout: Annotated[Duration, "Time limit, enforced on the target.", Positive()] = Duration(600)
     retries: Annotated[
-        int, "How often it is run again after it failed; never after an unknown outcome.", Between(0, 10)
+        int, "Runs again after a failure, at most so often; never after an unknown outcome.", Between(0, 10)
     ] = 0
     tools: Annotated[
         tuple[Annotated[str, TOOL], ...],
@@ -79,8 +79,8 @@ class UploadStep:
     mode: Annotated[str, "Permissions of the file, in octal.", OCTAL] = "0644"
     name: Annotated[str, "Name on the screens and in the logs. Default: its first words.", LABEL] = ""
     roles: Annotated[tuple[Word, ...], "Only on targets with one of these roles. Default: all."] = ()
-    timeout: Annotated[Duration, "How long it may take.", Positive()] = Duration(1800)
-    retries: Annotated[int, "How often it is tried again after it failed.", Between(0, 10)] = 0
+    timeout: Annotated[Duration, "Time limit.", Positive()] = Duration(1800)
+    retries: Annotated[int, "Tries again after a failure, at most so often.", Between(0, 10)] = 0
 
 
 @wire("expect")
@@ -99,12 +99,12 @@ class HttpStep:
     """A question by HTTP, asked until the answer is as expected."""
 
     http: Annotated[str, "URL; $NAME is filled in.", URL]
-    expect: Annotated[Expect, "What the answer must be."] = field(default_factory=Expect)
-    from_: Annotated[Literal["controller", "target"], "Who asks."] = "controller"
+    expect: Annotated[Expect, "The answer that is expected."] = field(default_factory=Expect)
+    from_: Annotated[Literal["controller", "target"], "The side that asks."] = "controller"
     name: Annotated[str, "Name on the screens and in the logs. Default: its first words.", LABEL] = ""
     roles: Annotated[tuple[Word, ...], "Only for targets with one of these roles. Default: all."] = ()
-    timeout: Annotated[Duration, "How long one question may take.", Positive()] = Duration(10)
-    retries: Annotated[int, "How often the whole step is tried again.", Between(0, 10)] = 0
+    timeout: Annotated[Duration, "Time limit of one request.", Positive()] = Duration(10)
+    retries: Annotated[int, "Tries of the whole step again, at most so often.", Between(0, 10)] = 0
 
 
 @wire("local")
@@ -115,9 +115,9 @@ class LocalStep:
     local: Annotated[str, "Text for sh.", COMMAND]
     name: Annotated[str, "Name on the screens and in the logs. Default: its first words.", LABEL] = ""
     roles: Annotated[tuple[Word, ...], "Only for targets with one of these roles. Default: all."] = ()
-    timeout: Annotated[Duration, "How long it may take.", Positive()] = Duration(600)
+    timeout: Annotated[Duration, "Time limit.", Positive()] = Duration(600)
     retries: Annotated[
-        int, "How often it is run again after it failed; never after an unknown outcome.", Between(0, 10)
+        int, "Runs again after a failure, at most so often; never after an unknown outcome.", Between(0, 10)
     ] = 0
 
 

@@ -38,7 +38,7 @@ OnUnavailable = Literal["fail", "skip"]
 @wire("ssh")
 @dataclass(frozen=True, slots=True)
 class Ssh:
-    """How to reach a target. What is not said here comes from ~/.ssh/config, as `ssh NAME` would do."""
+    """Connection settings. Everything else comes from ~/.ssh/config, as for `ssh NAME`."""
 
     user: Annotated[str | None, "Login name.", USER] = None
     port: Annotated[int | None, "TCP port.", Between(1, 65535)] = None
@@ -46,7 +46,7 @@ class Ssh:
     known_hosts: Annotated[str | None, "Path of the known_hosts file to use instead of the usual ones.", PATH] = None
     config: Annotated[str | None, 'Path of the ssh_config to read, or "none".', PATH] = None
     jump: Annotated[str | None, "Jump host, as ProxyJump writes it.", JUMP] = None
-    connect_timeout: Annotated[Duration | None, "How long connecting and logging in may take.", Positive()] = None
+    connect_timeout: Annotated[Duration | None, "Time limit of connecting and logging in.", Positive()] = None
     sudo: Annotated[bool | str | None, "Run the steps as root (true) or as this user, by sudo.", USER] = None
 
     def over(self, base: Ssh) -> Ssh:
@@ -71,7 +71,7 @@ class Environment:
 
     protected: Annotated[bool, "Never rolled out to without a gate that a person approves."] = False
     vars: Annotated[Variables, "Variables for every step in this environment."] = field(default_factory=dict)
-    ssh: Annotated[Ssh, "How to reach this environment's targets."] = field(default_factory=Ssh)
+    ssh: Annotated[Ssh, "Connection settings of this environment's targets."] = field(default_factory=Ssh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +82,13 @@ class Target:
     host: Annotated[
         str | None, "Address or ssh_config name; expands in step with the name. Default: the name.", HOST_PATTERN
     ] = None
-    roles: Annotated[tuple[Word, ...], "What the target is."] = ()
+    roles: Annotated[tuple[Word, ...], "The kinds of server that it is."] = ()
     environments: Annotated[tuple[Word, ...], "Where it belongs. Default: everywhere."] = ()
     tags: Annotated[dict[Word, Annotated[str, TAG_VALUE]], "Facts about it, for selections."] = field(
         default_factory=dict
     )
     vars: Annotated[Variables, "Variables for every step on this target."] = field(default_factory=dict)
-    ssh: Annotated[Ssh, "How to reach it."] = field(default_factory=Ssh)
+    ssh: Annotated[Ssh, "Its connection settings."] = field(default_factory=Ssh)
 
     @property
     def address(self) -> str:
@@ -102,13 +102,13 @@ class Gate:
     """Conditions that must hold before the next wave starts."""
 
     approve: Annotated[bool, "A person must approve."] = True
-    instructions: Annotated[str, "What the person should look at; $NAME is filled in.", Prose(10_000, needed=False)] = (
-        ""
-    )
+    instructions: Annotated[
+        str, "Text for the person who decides; $NAME is filled in.", Prose(10_000, needed=False)
+    ] = ""
     checklist: Annotated[tuple[Annotated[str, Printable(500)], ...], "Each must be ticked before approval."] = ()
-    expires: Annotated[Duration | None, "How long it waits. Default: for ever.", Positive()] = None
-    on_expire: Annotated[OnExpire, "What then; there is no way to proceed."] = "abort"
-    confirm: Annotated[Confirm, "What must be typed to approve."] = "count"
+    expires: Annotated[Duration | None, "Time that it waits for an answer. Default: for ever.", Positive()] = None
+    on_expire: Annotated[OnExpire, "Consequence of expiry; none of them proceeds."] = "abort"
+    confirm: Annotated[Confirm, "Text to type for an approval."] = "count"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Wave:
         None
     )
     share: Annotated[Share | None, "A share of all targets of the rollout."] = None
-    parallel: Annotated[int, "How many targets at once.", Between(1, 10_000)] = 8
+    parallel: Annotated[int, "Targets at once.", Between(1, 10_000)] = 8
     environments: Annotated[tuple[Word, ...], "Only there; elsewhere the wave and its gate do not exist."] = ()
     gate: Annotated[Gate | None, "Conditions between this wave and the next."] = None
 
@@ -134,8 +134,8 @@ class Limits:
         0
     )
     consecutive: Annotated[int | None, "Targets that may fail in a row.", Between(1, 10_000)] = None
-    output: Annotated[Size, "What one step may print; more stops it.", Positive()] = Size(256 * 2**20)
-    on_failure: Annotated[OnFailure, "What happens when the limit is passed."] = "ask"
+    output: Annotated[Size, "Output of one step; more stops it.", Positive()] = Size(256 * 2**20)
+    on_failure: Annotated[OnFailure, "Consequence of more failures than that."] = "ask"
     on_unavailable: Annotated[OnUnavailable, "A target that cannot be reached before the start."] = "fail"
 
 
@@ -145,15 +145,16 @@ class Fleet:
 
     name: Annotated[str, "Name of the fleet.", WORD]
     targets: Annotated[tuple[Target, ...], "The servers."]
-    steps: Annotated[tuple[Step, ...], "What is done on each target, in order."]
+    steps: Annotated[tuple[Step, ...], "Steps for each target, in order."]
     release: Annotated[ReleaseTable, "Facts about releases."] = field(default_factory=ReleaseTable)
-    ssh: Annotated[Ssh, "How to reach the targets."] = field(default_factory=Ssh)
+    ssh: Annotated[Ssh, "Connection settings of all targets."] = field(default_factory=Ssh)
     vars: Annotated[Variables, "Variables for every step: data, never spliced into a command."] = field(
         default_factory=dict
     )
     environments: Annotated[dict[Word, Environment], "The places that targets belong to."] = field(default_factory=dict)
     waves: Annotated[
-        tuple[Wave, ...], "Who goes when. Default: canaries that the operator picks, a gate, the rest."
+        tuple[Wave, ...],
+        "Targets that go together, in order. Default: canaries that the operator picks, a gate, the rest.",
     ] = ()
     rollback: Annotated[tuple[Step, ...], "Undoes the steps on a changed target; $RELEASE is what it had before."] = ()
     finally_: Annotated[tuple[Step, ...], "Done on every touched target at the end, whatever happened."] = ()
