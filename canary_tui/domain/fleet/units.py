@@ -64,3 +64,11 @@ class Share(str):
         if self.endswith("%"):
             return total * int(self[:-1]) // 100
         return min(int(self), total)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as a fleet file writes it: `90m`, `2h`, `500ms`."""
+    for unit in ("d", "h", "m", "s"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f"{int(seconds // _SECONDS[unit])}{unit}"
+    return f"{round(seconds * 1000)}ms"

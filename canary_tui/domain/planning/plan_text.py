@@ -1,114 +1,187 @@
-"""The plan as plain lines of text, for `canary-tui plan` and for whoever reads before approving."""
+"""Tells a plan line by line: the one source of words for `canary-tui plan` and for the plan's screen.
+
+A line says what it is and leaves how it is drawn to the face: how names are shortened, lines wrapped, words coloured.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import assert_never
+from dataclasses import dataclass
+from typing import Literal, assert_never
 
 from canary_tui.domain.fleet.names import compress_names, count
 from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
-from canary_tui.domain.fleet.tables import Confirm, Gate, Limits
-from canary_tui.domain.fleet.units import Duration
-from canary_tui.domain.planning.plan import Plan, PlannedTarget
+from canary_tui.domain.fleet.tables import Confirm, Gate, Limits, OnFailure
+from canary_tui.domain.fleet.traits import traits
+from canary_tui.domain.fleet.units import duration_text
+from canary_tui.domain.planning.plan import Plan
+
+LineKind = Literal["warning", "section", "wave", "gate", "item", "instruction", "step", "nothing", "note", "excluded"]
 
 _CONFIRM: dict[Confirm, str] = {
-    "count": "types how many targets come next",
-    "release": "types the release",
-    "fleet": "types the fleet's name",
-    "key": "presses one key",
+    "count": "typing how many targets come next",
+    "release": "typing the release",
+    "fleet": "typing the fleet's name",
+    "key": "one key",
 }
+_ON_FAILURE: dict[OnFailure, str] = {
+    "ask": "you are asked", "abort": "the rollout ends", "rollback": "it is rolled back",
+}  # fmt: skip
 
 
-def plan_lines(plan: Plan) -> list[str]:
-    """The whole plan: warnings, waves, steps, excluded targets, limits."""
-    return [
-        *_head(plan),
-        *(f"! {warning}" for warning in plan.warnings),
-        *_waves(plan),
-        *_steps("steps", plan.steps, [(one, one.steps) for one in plan.targets.values()]),
-        *_steps("rollback", plan.rollback, [(one, one.rollback) for one in plan.targets.values()]),
-        *_steps("finally", plan.finally_, [(one, one.finally_) for one in plan.targets.values()]),
-        *_excluded(plan),
-        "",
-        *_limits(plan.limits),
-    ]
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a plan. `label` is what it is about, `aside` what may be left out, `names` are targets under it."""
+
+    kind: LineKind
+    text: str = ""
+    label: str = ""
+    number: int = 0
+    """Of a wave or step, from 1."""
+    aside: str = ""
+    names: tuple[str, ...] = ()
 
 
-def _head(plan: Plan) -> Iterator[str]:
+def tell(plan: Plan) -> Iterator[Line]:
+    """The whole plan: warnings, waves, steps, limits, excluded targets."""
+    yield from (Line("warning", warning) for warning in plan.warnings)
+    yield from _waves(plan)
+    yield from _steps(plan, "Steps", plan.steps, {name: one.steps for name, one in plan.targets.items()})
+    rollback = {name: one.rollback for name, one in plan.targets.items()}
+    yield from _steps(plan, "Rollback", plan.rollback, rollback, "none: a changed target cannot be rolled back")
+    if plan.finally_:
+        yield from _steps(plan, "Finally", plan.finally_, {name: one.finally_ for name, one in plan.targets.items()})
+    yield Line("section", "Limits")
+    yield Line("note", limits_text(plan.limits))
+    yield from _excluded(plan)
+
+
+def head(plan: Plan) -> Iterator[str]:
+    """Fleet, release and environment; numbers and the plan's hash; what becomes of targets that have the release."""
     where = f" to {plan.environment}" if plan.environment else ""
     yield f"{plan.fleet} {plan.release}{where}"
     yield f"{count(len(plan.targets), 'target')} in {count(len(plan.waves), 'wave')}, plan {plan.hash[:12]}"
     if plan.redeploy:
-        yield "targets that are on the release already get it again (--redeploy)"
+        yield "targets that report the release already get it again (--redeploy)"
     elif plan.current:
-        yield "targets that say they are on the release already are skipped"
+        yield "targets that report the release already are skipped"
 
 
-def _waves(plan: Plan) -> Iterator[str]:
-    for index, wave in enumerate(plan.waves, 1):
-        at_once = f", {wave.parallel} at once" if len(wave.targets) > 1 else ""
-        yield ""
-        yield f"wave {index} {wave.name}: {count(len(wave.targets), 'target')}{at_once} ({wave.origin})"
-        yield f"    {compress_names(wave.targets)}"
-        if wave.gate:
-            yield from _gate(wave.gate)
+def plan_lines(plan: Plan) -> list[str]:
+    """The plan as plain lines of text, for `canary-tui plan`."""
+    return [*head(plan), *(text for line in tell(plan) for text in _plain(line))]
 
 
-def _gate(gate: Gate) -> Iterator[str]:
-    yield f"  gate: a person approves, and {_CONFIRM[gate.confirm]}"
-    if gate.expires is not None:
-        yield f"    expires after {duration_text(gate.expires)}, then {gate.on_expire}"
-    yield from (f"    {line}" for line in gate.instructions.splitlines())
-    yield from (f"    [ ] {item}" for item in gate.checklist)
+def _plain(line: Line) -> Iterator[str]:
+    match line.kind:
+        case "warning":
+            yield f"! {line.text}"
+        case "section":
+            yield from ("", line.text.lower())
+        case "wave":
+            yield f"  {line.number} {line.label}: {line.text} ({line.aside})"
+        case "gate":
+            yield f"      gate: {line.text}"
+        case "item":
+            yield f"        [ ] {line.text}"
+        case "instruction":
+            yield f"        {line.text}"
+        case "step":
+            yield f"  {line.number} {line.label}: {line.text} ({line.aside})"
+        case "nothing" | "excluded":
+            yield f"  {line.text}"
+        case "note":
+            yield f"  {line.text}" if not line.names else f"      {line.text}"
+        case _:
+            assert_never(line.kind)
+    if line.names:
+        yield f"      {compress_names(line.names)}"
+
+
+def _waves(plan: Plan) -> Iterator[Line]:
+    yield Line("section", "Waves")
+    for index, wave in enumerate(plan.waves):
+        at_once = f"{min(wave.parallel, len(wave.targets)):,} at once"
+        text = f"{count(len(wave.targets), 'target')}, {at_once}"
+        yield Line("wave", text, wave.name, index + 1, wave.origin, wave.targets)
+        if wave.gate is not None:
+            yield Line("gate", gate_text(plan, index, wave.gate), "gate")
+            yield from (Line("instruction", text) for text in wave.gate.instructions.splitlines())
+            yield from (Line("item", item) for item in wave.gate.checklist)
+
+
+def gate_text(plan: Plan, wave: int, gate: Gate) -> str:
+    """The sentence about the gate after a wave: who approves, by what, and when it expires."""
+    following = len(plan.waves[wave + 1].targets) if wave + 1 < len(plan.waves) else 0
+    coming = f" ({following:,})" if following and gate.confirm == "count" else ""
+    text = f"a person approves by {_CONFIRM[gate.confirm]}{coming}" if gate.approve else "nobody has to approve"
+    if gate.expires is None:
+        return text
+    return f"{text}; after {duration_text(gate.expires)} without an answer: {gate.on_expire}"
 
 
 def _steps(
-    title: str, steps: Sequence[Step], targets: Sequence[tuple[PlannedTarget, tuple[int, ...]]]
-) -> Iterator[str]:
+    plan: Plan, title: str, steps: Sequence[Step], applied: dict[str, tuple[int, ...]], none: str = "none"
+) -> Iterator[Line]:
+    yield Line("section", title)
     if not steps:
-        return
-    yield ""
-    yield title
+        yield Line("nothing", none)
     for index, step in enumerate(steps):
-        yield f"  {index + 1} {step.name}{_what(step)}"
-        without = [target.name for target, applied in targets if index not in applied]
+        yield Line("step", what(step), step.name, index + 1, _how(step))
+        without = tuple(name for name in plan.targets if index not in applied[name])
         if without:
-            yield f"      not on {compress_names(without)}: only for {', '.join(step.roles)}"
+            roles = " or ".join(step.roles)
+            yield Line("note", f"not on {count(len(without), 'target')} without role {roles}:", names=without)
 
 
-def _what(step: Step) -> str:
-    """The part of a step that its name does not say, where it fits the line."""
+def what(step: Step) -> str:
+    """The work of a step, in one line."""
     match step:
-        case RunStep() | LocalStep():
-            return ""
+        case RunStep():
+            return _first_line(step.run)
         case ScriptStep():
-            return f": {step.script}"
+            return f"script {step.script}"
         case UploadStep():
-            return f": {step.upload} -> {step.to}"
+            return f"{step.upload} -> {step.to}"
         case HttpStep():
-            return f": {step.http} from the {step.from_}"
+            expected = f"{step.expect.status} within {duration_text(step.expect.within)}"
+            return f"{step.http} answers the {step.from_} {expected}"
+        case LocalStep():
+            return f"here: {_first_line(step.local)}"
         case _:
             assert_never(step)
 
 
-def _excluded(plan: Plan) -> Iterator[str]:
-    if not plan.excluded:
-        return
-    yield ""
-    yield f"left alone: {count(len(plan.excluded), 'target')}"
-    for reason in dict.fromkeys(one.reason for one in plan.excluded):
-        yield f"    {compress_names(one.target for one in plan.excluded if one.reason == reason)}: {reason}"
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines() or [""]
+    first = lines[0] if len(lines[0]) <= 60 else lines[0][:59] + "…"
+    return first + (f" (+{count(len(lines) - 1, 'line')})" if len(lines) > 1 else "")
 
 
-def _limits(limits: Limits) -> Iterator[str]:
-    row = f", or {limits.consecutive} in a row" if limits.consecutive else ""
-    yield f"stops when more than {limits.failures} of the targets fail{row}; then: {limits.on_failure}"
-    yield f"a target that cannot be reached before the start: {limits.on_unavailable}"
+def _how(step: Step) -> str:
+    parts = [f"up to {duration_text(step.timeout)}"]
+    if step.retries:
+        parts.append(f"retried {step.retries} x")
+    if traits(step).stopped_by == "connection":
+        parts.append("not durable")
+    return ", ".join(parts)
 
 
-def duration_text(seconds: Duration) -> str:
-    """A duration as a fleet file writes it: `90m`, `2h`, `500ms`."""
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds >= size and seconds % size == 0:
-            return f"{int(seconds // size)}{unit}"
-    return f"{round(seconds * 1000)}ms"
+def limits_text(limits: Limits) -> str:
+    """The limits as two sentences."""
+    some = f"{limits.failures} targets may fail" if limits.failures not in {"0", "1"} else ""
+    text = some or ("no target may fail" if limits.failures == "0" else "1 target may fail")
+    if limits.consecutive is not None:
+        text += f", {limits.consecutive} in a row"
+    unavailable = "skipped" if limits.on_unavailable == "skip" else "a failure"
+    return f"{text}; when more do, {_ON_FAILURE[limits.on_failure]}. Unreachable before the start: {unavailable}."
+
+
+def _excluded(plan: Plan) -> Iterator[Line]:
+    reasons: dict[str, list[str]] = {}
+    for excluded in plan.excluded:
+        reasons.setdefault(excluded.reason, []).append(excluded.target)
+    if reasons:
+        yield Line("section", "Excluded")
+    for reason, names in reasons.items():
+        yield Line("excluded", f"{count(len(names), 'target')}: {reason}", names=tuple(names))
