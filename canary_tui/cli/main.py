@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from canary_tui import __version__
 from canary_tui.errors import CanaryError, ExitCode, FleetFileError, UsageError
+from canary_tui.text.safe import make_safe
 
 if TYPE_CHECKING:
     from canary_tui.domain.planning.build import Choices
@@ -44,7 +45,7 @@ def run(arguments: Sequence[str]) -> ExitCode:
         sys.stderr.write(render(error.problems))
         return error.exit_code
     except CanaryError as error:
-        sys.stderr.write("".join(f"canary-tui: {line}\n" for line in _printable(str(error)).splitlines()))
+        sys.stderr.write("".join(f"canary-tui: {line}\n" for line in make_safe(str(error)).splitlines()))
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -54,10 +55,6 @@ def run(arguments: Sequence[str]) -> ExitCode:
         return ExitCode.FAILED
     finally:
         gc.enable()
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -189,7 +186,7 @@ def _run(options: argparse.Namespace) -> ExitCode:
     approval = read_approval(Path(options.approve_with)) if options.approve_with else None
     plan = _plan_of(options)
     for warning in plan.warnings:
-        sys.stderr.write(f"warning: {_printable(warning)}\n")
+        sys.stderr.write(f"warning: {make_safe(warning)}\n")
     by = operator()
     session = open_new(_state(), plan, by, attended=False, breaks=tuple(options.break_lock))
     return run_headless(session, by, approval, as_json=options.json)
@@ -281,7 +278,7 @@ def _check(options: argparse.Namespace) -> ExitCode:
         ("environment", fleet.environments),
     )
     said = ", ".join(f"{len(things)} {word}{'' if len(things) == 1 else 's'}" for word, things in counts)
-    print(f"{_printable(options.fleet)}: sound: {said}")
+    print(f"{make_safe(options.fleet)}: sound: {said}")
     return ExitCode.SUCCEEDED
 
 
@@ -299,7 +296,7 @@ def _plan(options: argparse.Namespace) -> ExitCode:
     plan = _plan_of(options)
     if options.explain:
         return _explain(options, plan)
-    print("\n".join(map(_printable, plan_lines(plan))))
+    print("\n".join(map(make_safe, plan_lines(plan))))
     return ExitCode.SUCCEEDED
 
 
@@ -312,7 +309,7 @@ def _explain(options: argparse.Namespace, plan: Plan) -> ExitCode:
         )
     overrides = dict(_variable(text) for text in options.var)
     for one in explain(plan, _load(options.fleet).fleet, options.explain, overrides):
-        print(_printable(f"{one.name} = {one.value!r}  from {one.source}"))
+        print(make_safe(f"{one.name} = {one.value!r}  from {one.source}"))
     return ExitCode.SUCCEEDED
 
 
@@ -355,7 +352,7 @@ def _history(options: argparse.Namespace) -> ExitCode:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started_at))
         how = one.verdict or f"open ({one.reason or 'an engine is at work, or was killed'})"
         where = f" · {one.environment}" if one.environment else ""
-        print(_printable(f"{one.rollout}  {when}  {one.fleet}{where} {one.release}  {one.targets} targets  {how}"))
+        print(make_safe(f"{one.rollout}  {when}  {one.fleet}{where} {one.release}  {one.targets} targets  {how}"))
     return ExitCode.SUCCEEDED
 
 

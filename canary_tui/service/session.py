@@ -27,8 +27,9 @@ from canary_tui.store.layout import RolloutDirectory, new_rollout, resume_comman
 from canary_tui.store.lock import Lock, fleet_lock, hold
 from canary_tui.store.logs.target_log import TargetLog
 from canary_tui.store.logs.writer import LogSet
-from canary_tui.text.safe import SafeSink, one_line
-from canary_tui.text.secrets import Redactor, Stream
+from canary_tui.text.safe import one_line
+from canary_tui.text.secrets import Redactor
+from canary_tui.text.sink import SafeSink, Stream
 
 _PAUSE_CODES: dict[Pause, ExitCode] = {
     "waiting": ExitCode.WAITING,

@@ -1,4 +1,4 @@
-"""Redacts secrets in text that leaves the program, however it is cut into chunks."""
+"""Redacts secrets in text, in every spelling that programs print, however the text is cut into chunks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,11 @@ import re
 import shlex
 import urllib.parse
 from collections.abc import Iterable
-from typing import Literal, Protocol
-
-Stream = Literal["out", "err"]
-
 
 MARK = b"[secret]"
-
-
+"""What stands in the place of a secret."""
 SHORTEST_SECRET = 4
 """Characters. Anything shorter would turn half of every log into marks and still be guessed."""
-
-
-class TextSink(Protocol):
-    """Where text that was made safe goes."""
-
-    def write(self, text: str, stream: Stream = "out") -> None: ...
 
 
 class Redactor:
