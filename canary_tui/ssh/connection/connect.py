@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import asyncssh
-from asyncssh.connection import SSHClientConnection
+from asyncssh import SSHClientConnection
 
 from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.engine.target import Asker, Question

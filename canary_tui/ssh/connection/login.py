@@ -9,12 +9,12 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import asyncssh
-from asyncssh.connection import SSHClientConnection
+from asyncssh import SSHClientConnection
 
 from canary_tui.engine.target import Asker, Question
 from canary_tui.errors import CanaryError
-from canary_tui.ssh.connection.handshake import Attempt, Handshakes
-from canary_tui.ssh.connection.hostkeys import Decision, HostKeys, HostNames, fingerprint, key_type, shown_key
+from canary_tui.ssh.connection.handshake import Attempt, log_in
+from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, HostNames, fingerprint, key_type, shown_key
 from canary_tui.ssh.connection.keyring import Identity, Keyring, Passwords, Questions, pairs_for
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
 from canary_tui.ssh.connection.pace import Pace
@@ -47,12 +47,11 @@ class Shared:
         self.passwords = Passwords(self.questions)
         self.sudo_passwords = Passwords(self.questions)
         self._pace = Pace()
-        self._handshakes = Handshakes()
         self._all = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self._by_address: dict[tuple[str, int], asyncio.Semaphore] = {}
 
     @contextlib.asynccontextmanager
-    async def handshake(self, endpoint: Endpoint) -> AsyncIterator[Handshakes]:
+    async def handshake(self, endpoint: Endpoint) -> AsyncIterator[None]:
         """A slot for one handshake."""
         at_address = self._by_address.setdefault(
             (endpoint.host, endpoint.port), asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS)
@@ -60,7 +59,7 @@ class Shared:
         async with at_address, self._all:
             begun = await self.turn(endpoint)
             try:
-                yield self._handshakes
+                yield
             finally:
                 begun()
 
@@ -131,8 +130,8 @@ class Login:
         for drops, wait in enumerate(backoff(0.2, 3)):
             attempt = self._attempt(password)
             try:
-                async with self._shared.handshake(self._endpoint) as handshakes:
-                    connection = await handshakes.connect(attempt, self._tunnel, all_algorithms=self._all_algorithms)
+                async with self._shared.handshake(self._endpoint):
+                    connection = await log_in(attempt, self._tunnel, all_algorithms=self._all_algorithms)
                 return connection, attempt
             except asyncssh.PermissionDenied:
                 return None, attempt
@@ -174,19 +173,19 @@ class Login:
     async def _ask_about(self, attempt: Attempt) -> None:
         """Returns once a person has accepted the new host key that was shown; LinkError for every other."""
         endpoint, key = self._endpoint, shown_key(attempt.shown)
-        if attempt.decision.verdict != "new":
-            raise LinkError(_alarm(endpoint, key, attempt.decision), final=True)
+        if attempt.answer.trust != "new":
+            raise LinkError(_alarm(endpoint, key, attempt.answer), final=True)
         if not self._shared.questions.attended or not endpoint.asks_about_host_keys:
             notes = self._shared.known_hosts.notes(endpoint.rules.user_files)
             raise LinkError(_unknown(endpoint, key, notes), final=True)
         async with self._shared.questions.turn():
-            decision = self._shared.known_hosts.look_up(endpoint.names, endpoint.rules).decide(attempt.shown)
-            if decision.verdict == "trusted":
+            answer = self._shared.known_hosts.look_up(endpoint.names, endpoint.rules).judge(attempt.shown)
+            if answer.trust == "trusted":
                 return  # accepted for another target meanwhile
             question = Question(
                 "host-key", self._name, endpoint.address, key_type=key_type(key), fingerprint=fingerprint(key)
             )
-            if decision.verdict != "new" or await self._shared.questions.ask(question) != "yes":
+            if answer.trust != "new" or await self._shared.questions.ask(question) != "yes":
                 raise LinkError(f"host key of {endpoint.address} not accepted: {_described(key)}", final=True)
             self._keep(key)
 
@@ -234,10 +233,10 @@ def _described(key: bytes) -> str:
     return f"{key_type(key)} {fingerprint(key)}"
 
 
-def _alarm(endpoint: Endpoint, key: bytes, decision: Decision) -> str:
-    what = "is revoked" if decision.verdict == "revoked" else "is not the known one"
+def _alarm(endpoint: Endpoint, key: bytes, answer: HostKeyAnswer) -> str:
+    what = "is revoked" if answer.trust == "revoked" else "is not the known one"
     return (
-        f"the host key of {endpoint.address} {what}: it shows {_described(key)}; {decision.reason}. "
+        f"the host key of {endpoint.address} {what}: it shows {_described(key)}; {answer.reason}. "
         "Somebody may be listening in. If it was replaced on purpose, correct that line."
     )
 
