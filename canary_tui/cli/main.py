@@ -252,11 +252,12 @@ def _screens(
     from canary_tui.domain.planning.build import Choices
     from canary_tui.tui.app import AppOptions, run_app
 
+    own_engine = {"engine": options.engine} if "engine" in options else {}
     return run_app(
         AppOptions(
             state=_state(), fleet=fleet, rollout=rollout, resume=resume, choices=choices or Choices(""),
             theme=options.theme, mouse=options.mouse, demo=getattr(options, "demo", False),
-            breaks=tuple(getattr(options, "break_lock", ())),
+            breaks=tuple(getattr(options, "break_lock", ())), **own_engine,
         )
     )  # fmt: skip
 
@@ -514,7 +515,7 @@ def _demo(options: argparse.Namespace) -> ExitCode:
         sys.stderr.write(f"demo fleet: {demo.fleet_path}\n")
         words = ["run", str(demo.fleet_path), "--release", options.release or demo.release, "--env", demo.environment]
         chosen = _parser().parse_args(words)
-        chosen.demo = not options.folder
+        chosen.demo, chosen.engine = not options.folder, demo.engine
         for name in ("headless", "json", "approve_with", "mouse", "theme"):
             setattr(chosen, name, getattr(options, name))
         code = _run(chosen)
@@ -530,10 +531,15 @@ def _demo(options: argparse.Namespace) -> ExitCode:
 def _add_serve(subparsers: _Subparsers[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("_serve")  # what the screens start; nobody's to type
     parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--paced", action="store_true")
     parser.set_defaults(command=_serve)
 
 
 def _serve(options: argparse.Namespace) -> ExitCode:
     from canary_tui.service.server import serve
 
+    if options.paced:
+        from canary_tui.demo.pace import paced_network
+
+        return serve(options.fd, _state(), paced_network)
     return serve(options.fd, _state())

@@ -21,6 +21,8 @@ from canary_tui.errors import CanaryError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+PACED_ENGINE = (sys.executable, "-m", "canary_tui", "_serve", "--paced")
+"""The engine's process for targets on this very machine; see `pace`."""
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _STATE = "CANARY_TUI_STATE"
@@ -68,6 +70,11 @@ class Demo:
     @property
     def fleet_path(self) -> Path:
         return self.folder / FLEET_FILE
+
+    @property
+    def engine(self) -> tuple[str, ...]:
+        """The command of the engine that the screens start."""
+        return PACED_ENGINE
 
     def stop(self) -> None:
         """End the servers and all that their targets run; remove the folder unless it was named."""

@@ -146,11 +146,6 @@ class Link:
         """Forget a connection that proved dead."""
         self._kept.drop(connection)
 
-    async def turn(self) -> Callable[[], None]:
-        """Wait until something may be begun there. Known once `connection()` has returned."""
-        assert self._endpoint is not None
-        return await self._access.shared.turn(self._endpoint)
-
     def wrap(self, words: str) -> tuple[str, bytes]:
         """The command line for plain words under the target's sudo, and what its standard input begins with.
 

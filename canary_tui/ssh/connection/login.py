@@ -17,7 +17,6 @@ from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, HostNames, fingerprint, key_type, shown_key
 from canary_tui.ssh.connection.keyring import Identity, Keyring, Passwords, Questions, pairs_for
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
-from canary_tui.ssh.connection.pace import Pace
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
@@ -46,7 +45,6 @@ class Shared:
         self.keyring = Keyring(self.questions)
         self.passwords = Passwords(self.questions)
         self.sudo_passwords = Passwords(self.questions)
-        self._pace = Pace()
         self._all = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self._by_address: dict[tuple[str, int], asyncio.Semaphore] = {}
 
@@ -57,19 +55,7 @@ class Shared:
             (endpoint.host, endpoint.port), asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS)
         )
         async with at_address, self._all:
-            begun = await self.turn(endpoint)
-            try:
-                yield
-            finally:
-                begun()
-
-    async def turn(self, endpoint: Endpoint) -> Callable[[], None]:
-        """Wait until something may be begun there; what is returned is to be called once it has begun."""
-        return await self._pace.turn() if endpoint.here and self.questions.attended else _nothing
-
-
-def _nothing() -> None:
-    """Nobody waits for it."""
+            yield
 
 
 class Login:

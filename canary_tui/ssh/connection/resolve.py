@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
-import ipaddress
 import os
 import re
 import shlex
@@ -86,16 +85,6 @@ class Endpoint:
     def jumps(self) -> tuple[Endpoint, ...]:
         """The way there, nearest hop first."""
         return () if self.via is None else (*self.via.jumps, self.via)
-
-    @property
-    def here(self) -> bool:
-        """It is this very machine, as far as that can be told before it is met; behind a jump host it is that one."""
-        if self.via is not None or self.proxy_command:
-            return False
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
 
 
 class Resolver:

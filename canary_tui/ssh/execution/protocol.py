@@ -39,10 +39,6 @@ class Line(Protocol):
         """Forget this one: it is proved to be dead."""
         ...
 
-    async def turn(self) -> Callable[[], None]:
-        """Wait until something may be begun there; what is returned is called once it has begun, or more often."""
-        ...
-
     def wrap(self, words: str) -> tuple[str, bytes]:
         """The line to execute for these shell words (it may be under sudo), and bytes that must come first on stdin."""
         ...
@@ -168,7 +164,6 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self._control = Splitter(nonce)
         self._prelude: Splitter | None = Splitter(nonce)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
-        self._begun: Callable[[], None] = lambda: None
 
     # --- what asyncssh tells ------------------------------------------------------------------------------------------
 
@@ -179,7 +174,6 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         self._heard = self._loop.time()
-        self._begun()
         try:
             if datatype is not None:
                 self._take_control(data)
@@ -198,7 +192,6 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self.connection_died = exc is not None
-        self._begun()
         if exc is None and self._complain != self._note and self.failure is None:
             self._complain(self._control.rest())
         self._changed.set()
@@ -214,7 +207,6 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     async def open(self, line: Line, connection: asyncssh.SSHClientConnection, words: str) -> None:
         """Open the channel for these shell words. LostError where that fails; `sent` says how far it came."""
-        self._begun = await line.turn()
         command, first = line.wrap(words)
         self._payload = first + self._payload
         try:
@@ -284,7 +276,6 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     def close(self) -> None:
         """Close the channel once what was written has been sent."""
-        self._begun()
         if self._channel is not None:
             self._channel.close()
 
