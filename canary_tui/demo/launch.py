@@ -1,4 +1,4 @@
-"""Starts the demo's server process, waits until it listens, and sees to it that nothing of it stays behind."""
+"""Starts the demo's server process, waits until it listens, and removes all of it at the end."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STATE = "CANARY_TUI_STATE"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the server process is to do. `folder` "" is a new folder that is removed at the end.
+    """The order to the server process. `folder` "" is a new folder that is removed at the end.
 
     `faults` maps names of targets to names of faults; `serve` false only writes the folder.
     """

@@ -70,7 +70,7 @@ async def _serve(fd: int, state_dir: Path, connect: Connect) -> ExitCode:
 class Engine:
     """What one front can ask for. Holds at most one rollout."""
 
-    def __init__(self, state_dir: Path, writer: asyncio.StreamWriter, connect: Connect) -> None:
+    def __init__(self, state_dir: Path, writer: asyncio.StreamWriter, connect: Connect = SshNetwork) -> None:
         self._state_dir, self._writer, self._connect = state_dir, writer, connect
         self._session: Session | None = None
         self._rollout: Rollout | None = None

@@ -11,7 +11,7 @@ from farm import Farm, available
 
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
-from canary_tui.ssh.connection.connect import Access, Link, LinkError
+from canary_tui.ssh.connection.connect import Access, LinkError, TargetLink
 from canary_tui.ssh.connection.hostkeys import HostKeyError, HostKeyRules, HostNames, fingerprint
 from canary_tui.ssh.connection.known_hosts import KnownHosts, matches, remember
 from canary_tui.text.secrets import Redactor
@@ -181,7 +181,7 @@ async def test_we_accept_a_host_key_exactly_where_openssh_does(
 
 async def connects(host, config):
     access = Access(None, Redactor())
-    link = Link(PlannedTarget("web", host, Ssh(config=str(config))), access)
+    link = TargetLink(PlannedTarget("web", host, Ssh(config=str(config))), access)
     try:
         await link.connection()
     except LinkError as error:

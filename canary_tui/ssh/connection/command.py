@@ -101,7 +101,7 @@ def _way(ssh_program: str, host: str, ssh: Ssh, ask: Callable[[list[str]], Setti
 
 
 def _settings(ssh: Ssh) -> list[str]:
-    """Where ssh looks for settings, and those that others may depend on."""
+    """The options that say where ssh looks for settings, and those on which others may depend."""
     user, port = checked(ssh)
     words = []
     if ssh.config is not None:
@@ -140,7 +140,7 @@ def parse_hop(text: str) -> tuple[str | None, str, int | None]:
 
 
 def is_user(text: str) -> bool:
-    """Whether a text can only be a login name, wherever it is put."""
+    """Test that a text is a login name, and no option wherever it is put."""
     return _is(USER, text)
 
 

@@ -40,7 +40,7 @@ class KnownKey:
 
 @dataclass(frozen=True, slots=True)
 class HostKeyAnswer:
-    """How far a key that a server showed is trusted, and the reason, in words that name file and line."""
+    """Trust in a key that a server showed, and the reason, in words that name file and line."""
 
     trust: Trust
     reason: str = ""
@@ -57,7 +57,7 @@ class NameKeys:
 
 @dataclass(frozen=True, slots=True)
 class HostKeys:
-    """Everything that is known of one host. `names` in the order of looking: with the port, then without."""
+    """All known keys of one host. `names` in the order of looking: with the port, then without."""
 
     names: tuple[NameKeys, ...]
     revoked: tuple[KnownKey, ...] = ()
@@ -148,7 +148,7 @@ class HostKeys:
 
 @dataclass(frozen=True, slots=True)
 class HostNames:
-    """Under what a host is looked up, as OpenSSH does it. `alias` is HostKeyAlias ("" none), which knows no port."""
+    """The names that a host is looked up by. `alias` is HostKeyAlias ("" none), to which no port is added."""
 
     host: str
     port: int = 22
@@ -163,13 +163,13 @@ class HostNames:
 
     @property
     def principal(self) -> str:
-        """What a host certificate must name."""
+        """The name that a host certificate must be for."""
         return (self.alias or self.host).lower()
 
 
 @dataclass(frozen=True, slots=True)
 class HostKeyRules:
-    """Where host keys are known, and what else ssh_config says about them. Paths are absolute."""
+    """The files of known host keys, and the other settings of ssh_config about them. Paths are absolute."""
 
     user_files: tuple[str, ...] = ()
     global_files: tuple[str, ...] = ()
@@ -191,7 +191,7 @@ def fingerprint(blob: bytes) -> str:
 
 
 def shown_key(shown: bytes) -> bytes:
-    """The key of what a server showed: itself, or that of its certificate."""
+    """The plain key that a server showed: itself, or the one in its certificate."""
     if "-cert-v0" not in key_type(shown):
         return shown
     with contextlib.suppress(ValueError):

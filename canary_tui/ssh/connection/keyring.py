@@ -1,4 +1,4 @@
-"""What a person and the disk have given to log in with: keys, passphrases and passwords, once for a whole fleet."""
+"""Keeps the keys, passphrases and passwords to log in with; each is read or asked for once for a whole fleet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOCKED = "it is locked by a passphrase"
 
 @dataclass(slots=True)
 class Identity:
-    """One identity file. `pairs` is what to log in with (with its certificate first); empty while it is `locked`."""
+    """One identity file. `pairs` are the keys to log in with (certificate first); empty while it is `locked`."""
 
     path: str
     pairs: tuple[SSHKeyPair, ...] = ()

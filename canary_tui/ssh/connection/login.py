@@ -1,4 +1,4 @@
-"""Getting into one server: its host key, our keys, what a person must be asked, and drops on the way."""
+"""Connects and logs in to one server: checks the host key, offers keys, asks a person, retries after drops."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LinkError(CanaryError):
 
 
 class Shared:
-    """What all logins of a fleet share: host keys, keys and passwords, and limits on handshakes."""
+    """The host keys, keys, passwords and limits on handshakes that all logins of a fleet share."""
 
     def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
         self.known_hosts = KnownHosts()
@@ -59,7 +59,7 @@ class Shared:
 
 
 class Login:
-    """Getting from an endpoint to a connection: host key, keys, passphrases, password, and drops on the way."""
+    """One login: host key, keys, passphrases, password, and retries after drops."""
 
     def __init__(self, shared: Shared, endpoint: Endpoint, name: str, tunnel: SSHClientConnection | None) -> None:
         self._shared = shared
@@ -84,7 +84,7 @@ class Login:
         return connection
 
     async def _unlock(self) -> bool:
-        """Whether there is a key now that was not tried yet: one that is opened here, or was for another target."""
+        """Find a key that was not tried yet, unlocking one if needed. False where there is none."""
         asks = self._shared.questions.attended and self._endpoint.asks_for_secrets
         for identity in self._shared.keyring.identities(self._endpoint):
             if identity.path in self._tried:
@@ -112,7 +112,7 @@ class Login:
         return taken[0] if taken else None
 
     async def _try(self, password: str | None = None) -> tuple[SSHClientConnection | None, Attempt]:
-        """One login; None where the server did not take what we have. Drops before it are tried again."""
+        """One attempt; None where the server refused what we offered. Drops before the login are retried."""
         for drops, wait in enumerate(backoff(0.2, 3)):
             attempt = self._attempt(password)
             try:
@@ -157,7 +157,7 @@ class Login:
         return lambda address: known.look_up(HostNames(address, endpoint.port), endpoint.rules)
 
     async def _ask_about(self, attempt: Attempt) -> None:
-        """Returns once a person has accepted the new host key that was shown; LinkError for every other."""
+        """Return once a person has accepted the new host key that was shown; LinkError for every other."""
         endpoint, key = self._endpoint, shown_key(attempt.shown)
         if attempt.answer.trust != "new":
             raise LinkError(_alarm(endpoint, key, attempt.answer), final=True)
@@ -178,7 +178,9 @@ class Login:
     def _keep(self, key: bytes) -> None:
         endpoint = self._endpoint
         if not endpoint.rules.user_files:
-            raise LinkError("no known_hosts file to keep the host key in (UserKnownHostsFile none)", final=True)
+            raise LinkError(
+                "the host key cannot be stored: there is no known_hosts file (UserKnownHostsFile none)", final=True
+            )
         remember(endpoint.rules.user_files[0], endpoint.names, key, hashed=endpoint.rules.hash_names)
         self._pinned = HostKeys.pinned(endpoint.names.look_up()[0], key)
 
@@ -187,14 +189,14 @@ class Login:
         if not self._endpoint.usual_identities:
             problems += [f"{one.path}: there is no such file" for one in identities if one.missing]
         offered = ", ".join(sorted(attempt.would_take))
-        more = [f"it would take {offered}"] if offered else []
+        more = [f"the server also accepts {offered}"] if offered else []
         more += [attempt.words] if attempt.words else []
         return "; ".join([f"login refused for {self._endpoint.address}", *problems, *more])
 
     def _failure(self, error: Exception, attempt: Attempt, drops: int) -> LinkError:
         address = self._endpoint.address
         if drops and _is_drop(error, attempt):
-            detail = f"{address} dropped {drops + 1} connections before login; is its MaxStartups too low?"
+            detail = f"{address} dropped {drops + 1} connections before the login; its MaxStartups may be too low"
             return LinkError(detail, final=False)
         text = _system_words(error) if isinstance(error, OSError) else str(error)
         refused = attempt.logging_in and not isinstance(error, asyncssh.ConnectionLost | OSError)
@@ -202,7 +204,7 @@ class Login:
 
 
 def _is_drop(error: Exception, attempt: Attempt) -> bool:
-    """Whether the server hung up before it looked at who we are, as it does when too many come at once."""
+    """Tell whether the server hung up before the login began, as it does when too many connect at once."""
     if attempt.logging_in:
         return False
     if isinstance(error, asyncssh.DisconnectError):
@@ -211,7 +213,7 @@ def _is_drop(error: Exception, attempt: Attempt) -> bool:
 
 
 def _system_words(error: OSError) -> str:
-    """What went wrong, in the system's words: asyncio's own say only that a connect call failed."""
+    """The system's words for an error: asyncio's own say only that a connect call failed."""
     return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
 
 
@@ -222,15 +224,15 @@ def _described(key: bytes) -> str:
 def _alarm(endpoint: Endpoint, key: bytes, answer: HostKeyAnswer) -> str:
     what = "is revoked" if answer.trust == "revoked" else "is not the known one"
     return (
-        f"the host key of {endpoint.address} {what}: it shows {_described(key)}; {answer.reason}. "
-        "Somebody may be listening in. If it was replaced on purpose, correct that line."
+        f"the host key of {endpoint.address} {what}: the server shows {_described(key)}; {answer.reason}. "
+        "Somebody may be intercepting the connection. If the key was replaced on purpose, correct that line."
     )
 
 
 def _unknown(endpoint: Endpoint, key: bytes, notes: tuple[str, ...]) -> str:
     port = f" -p {endpoint.port}" if endpoint.port != 22 else ""
     file = next(iter(endpoint.rules.user_files), "known_hosts")
-    passed_over = f" Passed over: {'; '.join(notes[:3])}." if notes else ""
+    passed_over = f" Ignored lines: {'; '.join(notes[:3])}." if notes else ""
     return (
         f"the host key of {endpoint.address} is not known: {_described(key)}. Check the fingerprint, then connect once "
         f"with `ssh{port} {endpoint.name}`, or add the line of `ssh-keyscan{port} {endpoint.host}` to {file}."

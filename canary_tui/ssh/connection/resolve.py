@@ -1,7 +1,7 @@
-"""Where a target's name leads: address, user, keys, jump hosts, as `ssh NAME` would find them, and nothing else of it.
+"""Resolves a target's name to address, user, keys and jump hosts, as `ssh NAME` would find them.
 
 Of ssh_config only what this module reads has an effect: no forwarding of agent, X11 or ports, no RemoteCommand,
-no LocalCommand, no SendEnv, no ControlMaster. What matters and cannot be honoured is refused.
+no LocalCommand, no SendEnv, no ControlMaster. A setting that matters and cannot be honoured is refused.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Endpoint:
     rules: HostKeyRules
     identities: tuple[str, ...] = ()
     usual_identities: bool = False
-    """They are only the places where ssh always looks: none need be there."""
+    """They are only the places where ssh always looks, so that none of them has to exist."""
     certificates: tuple[str, ...] = ()
     identities_only: bool = False
     agent: str = ""
@@ -165,7 +165,7 @@ class Resolver:
 async def _once(
     tasks: dict[object, asyncio.Task[Found]], key: object, find: Callable[[], Coroutine[Any, Any, Found]]
 ) -> Found:
-    """What `find` finds, found once for all who ask for the same; an error is not kept."""
+    """The result of `find`, found once for all who ask for the same; an error is not kept."""
 
     def forget_an_error(task: asyncio.Task[Found]) -> None:
         if task.cancelled() or task.exception() is not None:
@@ -196,7 +196,7 @@ async def _run(command: list[str]) -> Settings:
 
 
 def _without_ssh(host: str, ssh: Ssh) -> Settings:
-    """What ssh would say without any configuration; a configuration that nobody can read is not passed over."""
+    """The answer of ssh without any configuration. ResolveError where there is one that only ssh could read."""
     config = ssh.config or "~/.ssh/config"
     if config != "none" and Path(config).expanduser().exists():
         raise ResolveError(f'{config} needs the ssh program to be read; install it, or write ssh.config = "none"')
