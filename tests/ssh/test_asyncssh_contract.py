@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import pathlib
+import re
 import subprocess
 
 import asyncssh
 import pytest
 from asyncssh import packet
 
+import canary_tui
 from canary_tui.ssh.connection import handshake, private_parts
 from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyRules, HostKeys, HostNames, NameKeys
@@ -272,3 +275,11 @@ async def test_a_payload_follows_right_behind_the_request(served):
     await connection.wait_closed()
     assert begun[2:] == ["exec words", "data payload"]
     assert conversation.exit_status == 0
+
+
+def test_no_other_module_reaches_into_asyncssh():
+    """Its submodules and its undocumented names are for `private_parts` alone."""
+    package = pathlib.Path(canary_tui.__file__).parent
+    reaching = re.compile(r"from asyncssh\.|import asyncssh\.|asyncssh\.[a-z][a-z_]*\.|asyncssh\._[a-z]")
+    found = [path.name for path in package.rglob("*.py") if reaching.search(path.read_text())]
+    assert found == ["private_parts.py"]

@@ -45,7 +45,7 @@ class Questions:
 
     @property
     def attended(self) -> bool:
-        """Whether anybody can be asked."""
+        """True where somebody can be asked."""
         return self._asker is not None
 
     def turn(self) -> asyncio.Lock:

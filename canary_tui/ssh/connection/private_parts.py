@@ -88,7 +88,7 @@ def unused(pair: asyncssh.SSHKeyPair) -> asyncssh.SSHKeyPair:
 
 
 def wants_passphrase(error: Exception) -> bool:
-    """Whether a key could not be read only because it is encrypted."""
+    """Tell a key that is only encrypted from one that cannot be read."""
     return isinstance(error, asyncssh.KeyEncryptionError) or str(error).startswith("Passphrase must be specified")
 
 
