@@ -45,9 +45,6 @@ class DirectLine:
         if connection is self.held:
             self.held = None
 
-    async def turn(self):
-        return lambda: None
-
     def wrap(self, words: str) -> tuple[str, bytes]:
         return self.sudo.wrap(words) if self.sudo else (words, b"")
 

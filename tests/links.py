@@ -12,7 +12,7 @@ from farm import Farm, FarmTarget
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.engine.target import Question
-from canary_tui.ssh.connection.connect import Access, Link, LinkError
+from canary_tui.ssh.connection.connect import Access, LinkError, TargetLink
 from canary_tui.text.secrets import Redactor
 
 
@@ -48,10 +48,10 @@ def planned(target: FarmTarget, config: Path, **ssh: object) -> PlannedTarget:
 
 
 @contextlib.asynccontextmanager
-async def linked(*targets: PlannedTarget, asker: Person | None = None) -> AsyncIterator[list[Link]]:
+async def linked(*targets: PlannedTarget, asker: Person | None = None) -> AsyncIterator[list[TargetLink]]:
     """A link to each target, closed at the end."""
     access = Access(asker, Redactor())
-    links = [Link(target, access) for target in targets]
+    links = [TargetLink(target, access) for target in targets]
     try:
         yield links
     finally:
@@ -59,7 +59,7 @@ async def linked(*targets: PlannedTarget, asker: Person | None = None) -> AsyncI
         await access.close()
 
 
-async def refusal(link: Link) -> LinkError:
+async def refusal(link: TargetLink) -> LinkError:
     """Why there is no connection."""
     try:
         await link.connection()
@@ -68,7 +68,7 @@ async def refusal(link: Link) -> LinkError:
     raise AssertionError("it connected")
 
 
-async def run(link: Link, command: str) -> str:
+async def run(link: TargetLink, command: str) -> str:
     """What a command prints there."""
     connection = await link.connection()
     done = await connection.run(command, encoding=None)

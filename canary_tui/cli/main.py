@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from canary_tui import __version__
 from canary_tui.errors import CanaryError, ExitCode, FleetFileError, UsageError
+from canary_tui.text.safe import make_safe
 
 if TYPE_CHECKING:
     from canary_tui.domain.planning.build import Choices
@@ -44,7 +45,7 @@ def run(arguments: Sequence[str]) -> ExitCode:
         sys.stderr.write(render(error.problems))
         return error.exit_code
     except CanaryError as error:
-        sys.stderr.write("".join(f"canary-tui: {line}\n" for line in _printable(str(error)).splitlines()))
+        sys.stderr.write("".join(f"canary-tui: {line}\n" for line in make_safe(str(error)).splitlines()))
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
@@ -54,10 +55,6 @@ def run(arguments: Sequence[str]) -> ExitCode:
         return ExitCode.FAILED
     finally:
         gc.enable()
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -189,7 +186,7 @@ def _run(options: argparse.Namespace) -> ExitCode:
     approval = read_approval(Path(options.approve_with)) if options.approve_with else None
     plan = _plan_of(options)
     for warning in plan.warnings:
-        sys.stderr.write(f"warning: {_printable(warning)}\n")
+        sys.stderr.write(f"warning: {make_safe(warning)}\n")
     by = operator()
     session = open_new(_state(), plan, by, attended=False, breaks=tuple(options.break_lock))
     return run_headless(session, by, approval, as_json=options.json)
@@ -255,11 +252,12 @@ def _screens(
     from canary_tui.domain.planning.build import Choices
     from canary_tui.tui.app import AppOptions, run_app
 
+    own_engine = {"engine": options.engine} if "engine" in options else {}
     return run_app(
         AppOptions(
             state=_state(), fleet=fleet, rollout=rollout, resume=resume, choices=choices or Choices(""),
             theme=options.theme, mouse=options.mouse, demo=getattr(options, "demo", False),
-            breaks=tuple(getattr(options, "break_lock", ())),
+            breaks=tuple(getattr(options, "break_lock", ())), **own_engine,
         )
     )  # fmt: skip
 
@@ -281,7 +279,7 @@ def _check(options: argparse.Namespace) -> ExitCode:
         ("environment", fleet.environments),
     )
     said = ", ".join(f"{len(things)} {word}{'' if len(things) == 1 else 's'}" for word, things in counts)
-    print(f"{_printable(options.fleet)}: sound: {said}")
+    print(f"{make_safe(options.fleet)}: sound: {said}")
     return ExitCode.SUCCEEDED
 
 
@@ -299,7 +297,7 @@ def _plan(options: argparse.Namespace) -> ExitCode:
     plan = _plan_of(options)
     if options.explain:
         return _explain(options, plan)
-    print("\n".join(map(_printable, plan_lines(plan))))
+    print("\n".join(map(make_safe, plan_lines(plan))))
     return ExitCode.SUCCEEDED
 
 
@@ -312,7 +310,7 @@ def _explain(options: argparse.Namespace, plan: Plan) -> ExitCode:
         )
     overrides = dict(_variable(text) for text in options.var)
     for one in explain(plan, _load(options.fleet).fleet, options.explain, overrides):
-        print(_printable(f"{one.name} = {one.value!r}  from {one.source}"))
+        print(make_safe(f"{one.name} = {one.value!r}  from {one.source}"))
     return ExitCode.SUCCEEDED
 
 
@@ -355,7 +353,7 @@ def _history(options: argparse.Namespace) -> ExitCode:
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started_at))
         how = one.verdict or f"open ({one.reason or 'an engine is at work, or was killed'})"
         where = f" · {one.environment}" if one.environment else ""
-        print(_printable(f"{one.rollout}  {when}  {one.fleet}{where} {one.release}  {one.targets} targets  {how}"))
+        print(make_safe(f"{one.rollout}  {when}  {one.fleet}{where} {one.release}  {one.targets} targets  {how}"))
     return ExitCode.SUCCEEDED
 
 
@@ -517,7 +515,7 @@ def _demo(options: argparse.Namespace) -> ExitCode:
         sys.stderr.write(f"demo fleet: {demo.fleet_path}\n")
         words = ["run", str(demo.fleet_path), "--release", options.release or demo.release, "--env", demo.environment]
         chosen = _parser().parse_args(words)
-        chosen.demo = not options.folder
+        chosen.demo, chosen.engine = not options.folder, demo.engine
         for name in ("headless", "json", "approve_with", "mouse", "theme"):
             setattr(chosen, name, getattr(options, name))
         code = _run(chosen)
@@ -533,10 +531,15 @@ def _demo(options: argparse.Namespace) -> ExitCode:
 def _add_serve(subparsers: _Subparsers[argparse.ArgumentParser]) -> None:
     parser = subparsers.add_parser("_serve")  # what the screens start; nobody's to type
     parser.add_argument("--fd", type=int, required=True)
+    parser.add_argument("--paced", action="store_true")
     parser.set_defaults(command=_serve)
 
 
 def _serve(options: argparse.Namespace) -> ExitCode:
     from canary_tui.service.server import serve
 
+    if options.paced:
+        from canary_tui.demo.pace import paced_network
+
+        return serve(options.fd, _state(), paced_network)
     return serve(options.fd, _state())

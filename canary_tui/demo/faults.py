@@ -1,4 +1,4 @@
-"""What can be made to go wrong on a target of the demo, and how it is asked for: `web-3:slow`."""
+"""The faults that a target of the demo can have, and the words that ask for them: `web-3:slow`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo's fleet is: its targets, its steps, and the fleet file that says so."""
+"""The demo's fleet: its targets, its steps, and the fleet file that describes them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INSTALLED = "1.4.1"
-"""What every target has at the start."""
+"""The release of every target at the start."""
 SUGGESTED = "1.4.2"
-"""What the demo offers to roll out."""
+"""The release that the demo offers to roll out."""
 BROKEN = "2.0.0"
 """A release that starts but is not healthy; `unpack.sh` knows it, too."""
 ENVIRONMENT = "production"

@@ -1,4 +1,4 @@
-"""Starts the demo's server process, waits until it listens, and sees to it that nothing of it stays behind."""
+"""Starts the demo's server process, waits until it listens, and removes all of it at the end."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from canary_tui.errors import CanaryError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+PACED_ENGINE = (sys.executable, "-m", "canary_tui", "_serve", "--paced")
+"""The engine's process for targets on this very machine; see `pace`."""
 _START_SECONDS = 30.0
 _STOP_SECONDS = 10.0
 _STATE = "CANARY_TUI_STATE"
@@ -28,7 +30,7 @@ _STATE = "CANARY_TUI_STATE"
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the server process is to do. `folder` "" is a new folder that is removed at the end.
+    """The order to the server process. `folder` "" is a new folder that is removed at the end.
 
     `faults` maps names of targets to names of faults; `serve` false only writes the folder.
     """
@@ -68,6 +70,11 @@ class Demo:
     @property
     def fleet_path(self) -> Path:
         return self.folder / FLEET_FILE
+
+    @property
+    def engine(self) -> tuple[str, ...]:
+        """The command of the engine that the screens start."""
+        return PACED_ENGINE
 
     def stop(self) -> None:
         """End the servers and all that their targets run; remove the folder unless it was named."""

@@ -1,4 +1,4 @@
-"""What stands in a demo's folder, and which keys, ports and settings it was given: written once, kept if kept.
+"""Writes a demo's folder, with its keys, ports and settings, and completes one that was kept.
 
 demo.toml                 the fleet file
 ssh_config known_hosts    how to reach the targets
@@ -85,7 +85,7 @@ def _key(path: Path) -> asyncssh.SSHKey:
 
 
 def _former_record(folder: Path) -> dict[str, Any]:
-    """What the folder's last demo had: it decides which files still hold. A folder that was moved has none that do."""
+    """The record of the folder's last demo, which decides which files still hold: none in a folder that was moved."""
     try:
         return tomllib.loads((folder / PORTS_FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, tomllib.TOMLDecodeError):

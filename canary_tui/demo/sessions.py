@@ -1,4 +1,4 @@
-"""What one SSH channel of a demo target does: it runs a command by `sh`, with the manners of OpenSSH."""
+"""Runs the command of one SSH channel of a demo target by `sh`, and behaves as OpenSSH does."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
         self._arguments = ["/bin/sh"]
         self._early_input: list[bytes] = []
         self._early_eof = False
-        self._running: _Command | None = None
+        self._running: _CommandProcess | None = None
         self._terminal: Terminal | None = None
-        """Where the client asked for one: the command runs at it, and not between pipes."""
+        """The terminal that the client asked for: the command runs at it, and not between pipes."""
         self._gone = False
         self._task: asyncio.Task[None] | None = None
 
@@ -101,7 +101,7 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
             await self._terminal.run(self._arguments, self._home, self._environment)
             return
         _, running = await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Command(self._channel),
+            lambda: _CommandProcess(self._channel),
             *self._arguments,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -119,7 +119,7 @@ class CommandSession(asyncssh.SSHServerSession[bytes]):
             running.close_pipes()
 
 
-class _Command(asyncio.SubprocessProtocol):
+class _CommandProcess(asyncio.SubprocessProtocol):
     """The process behind a channel. The channel is told the exit status when the process has ended and both of
     its outputs are closed: a daemon that keeps them open holds the channel, as it does with OpenSSH.
     """

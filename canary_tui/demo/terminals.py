@@ -57,16 +57,16 @@ class Terminal:
             termios.tcsetwinsize(self._main, (rows or 24, columns or 80))
 
     def write(self, data: bytes) -> None:
-        """What was typed."""
+        """Pass on typed bytes."""
         self._unwritten += data
         self._flush()
 
     def pause_output(self) -> None:
-        """The client takes no more for now."""
+        """Stop reading from the shell: the client takes no more for now."""
         self._loop.remove_reader(self._main)
 
     def resume_output(self) -> None:
-        """It does again."""
+        """Read from the shell again."""
         if not self._closed:
             self._loop.add_reader(self._main, self._read)
 

@@ -30,7 +30,7 @@ from canary_tui.engine.target import (
     Remote,
     Sink,
 )
-from canary_tui.text.secrets import Stream
+from canary_tui.text.sink import Stream
 
 GRACE = 10.0
 """Seconds between asking a step to end and killing it."""

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from canary_tui.errors import Problem
+from canary_tui.text.safe import written_out
 
 _WIDEST = 100
 """Columns of a source line; longer ones are cut around the caret."""
@@ -23,11 +24,11 @@ def render(problems: Sequence[Problem], most: int = _MOST) -> str:
 
 def problem_lines(problem: Problem) -> Iterator[str]:
     """`path:line:column: key: message; hint`, and the source line with a caret where it is known."""
-    place = visible(problem.path)
+    place = written_out(problem.path)
     if problem.line is not None:
         place += f":{problem.line}:{problem.column or 1}"
-    parts = [part for part in (place, visible(problem.key), visible(problem.message)) if part]
-    yield ": ".join(parts) + (f"; {visible(problem.hint)}" if problem.hint else "")
+    parts = [part for part in (place, written_out(problem.key), written_out(problem.message)) if part]
+    yield ": ".join(parts) + (f"; {written_out(problem.hint)}" if problem.hint else "")
     if problem.line is not None and problem.source:
         line, caret = _cut(problem.source, (problem.column or 1) - 1)
         number = str(problem.line)
@@ -35,24 +36,11 @@ def problem_lines(problem: Problem) -> Iterator[str]:
         yield f"  {' ' * len(number)} | {' ' * caret}^"
 
 
-def visible(text: str) -> str:
-    """The text in one line, with what would not be seen, or would do something, written out."""
-    return "".join(char if _is_plain(char) else _escaped(char) for char in text)
-
-
-def _is_plain(char: str) -> bool:
-    return char.isprintable() and not unicodedata.combining(char)
-
-
-def _escaped(char: str) -> str:
-    return " " if char == "\t" else repr(char)[1:-1] if not char.isprintable() else f"\\u{ord(char):04x}"
-
-
 def _cut(source: str, at: int) -> tuple[str, int]:
     """The visible part of a line and the caret's column in it. `at` is the index of the character meant."""
     first = max(0, at - _WIDEST // 2)
     last = first + _WIDEST
-    before, after = visible(source[first:at]), visible(source[at:last])
+    before, after = written_out(source[first:at]), written_out(source[at:last])
     start, end = "..." if first else "", "..." if last < len(source) else ""
     return f"{start}{before}{after}{end}", len(start) + sum(map(_width, before))
 

@@ -26,7 +26,7 @@ from canary_tui.engine.target import Network, ProbeRequest
 from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.service.session import Session, ending, exit_code
 from canary_tui.store.layout import resume_command
-from canary_tui.text.safe import make_safe
+from canary_tui.text.safe import whole_line
 
 _PINGS = 64
 _STOPPING: dict[StopStage, str] = {
@@ -85,7 +85,7 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
         _say(f"the engine had to end: {error}; go on with: {resume_command(session.directory.id)}")
         return error.exit_code
     if not as_json:
-        print(_inert(ending(state)), flush=True)
+        print(whole_line(ending(state)), flush=True)
     return exit_code(state)
 
 
@@ -162,7 +162,7 @@ def print_journal(records: list[Record], *, as_json: bool) -> RolloutState:
         if as_json:
             print(json.dumps(encode(record)))
         elif line := narrate(record.event, state):
-            print(_inert(f"{clock(record.at)} {line}"))
+            print(whole_line(f"{clock(record.at)} {line}"))
     return state
 
 
@@ -181,12 +181,7 @@ def clock(at: float) -> str:
 
 
 def _say(line: str) -> None:
-    print(_inert(line), file=sys.stderr, flush=True)
-
-
-def _inert(line: str) -> str:
-    """One line that no terminal acts on: what people and journals say was not made safe before."""
-    return " ".join(make_safe(line).splitlines())
+    print(whole_line(line), file=sys.stderr, flush=True)
 
 
 def narrate(event: Event, state: RolloutState) -> str:

@@ -38,11 +38,12 @@ from canary_tui.engine.messages import (
     read_command,
     to_line,
 )
-from canary_tui.engine.target import ProbeRequest, Question
+from canary_tui.engine.target import Network, ProbeRequest, Question
 from canary_tui.errors import CanaryError, ExitCode
-from canary_tui.service.session import Session, ending, exit_code, open_again, open_new
+from canary_tui.service.session import Connect, Session, ending, exit_code, open_again, open_new
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.store.layout import RolloutDirectory, resume_command
+from canary_tui.text.secrets import Redactor
 
 _LINE = 1 << 26
 """Bytes of the longest command: the plan of ten thousand targets is about 4 MB."""
@@ -52,14 +53,14 @@ _BACKLOG = 1 << 20
 """Bytes that may wait for a front that does not read; what is worth nothing tomorrow is dropped beyond it."""
 
 
-def serve(fd: int, state_dir: Path) -> ExitCode:
-    """Serve one front over the socket `fd`, until it quits and the work is done."""
-    return asyncio.run(_serve(fd, state_dir))
+def serve(fd: int, state_dir: Path, connect: Connect = SshNetwork) -> ExitCode:
+    """Serve one front over the socket `fd`, until it quits and the work is done; `connect` makes the network."""
+    return asyncio.run(_serve(fd, state_dir, connect))
 
 
-async def _serve(fd: int, state_dir: Path) -> ExitCode:
+async def _serve(fd: int, state_dir: Path, connect: Connect) -> ExitCode:
     reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=fd), limit=_LINE)
-    engine = Engine(state_dir, writer)
+    engine = Engine(state_dir, writer, connect)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, engine.terminate)
@@ -69,8 +70,8 @@ async def _serve(fd: int, state_dir: Path) -> ExitCode:
 class Engine:
     """What one front can ask for. Holds at most one rollout."""
 
-    def __init__(self, state_dir: Path, writer: asyncio.StreamWriter) -> None:
-        self._state_dir, self._writer = state_dir, writer
+    def __init__(self, state_dir: Path, writer: asyncio.StreamWriter, connect: Connect = SshNetwork) -> None:
+        self._state_dir, self._writer, self._connect = state_dir, writer, connect
         self._session: Session | None = None
         self._rollout: Rollout | None = None
         self._work: asyncio.Task[None] | None = None
@@ -149,7 +150,7 @@ class Engine:
     async def _look_at(self, plan: Plan) -> None:
         """Connect to every target of a plan, look, change nothing."""
         try:
-            network = SshNetwork(self._asker)
+            network = self._connect(self._asker, Redactor())
             try:
                 await self._look_at_all(plan, network)
             finally:
@@ -161,7 +162,7 @@ class Engine:
             self._tell(Refused(Preflight.__name__, f"a bug ended it: {error!r}"))
             raise
 
-    async def _look_at_all(self, plan: Plan, network: SshNetwork) -> None:
+    async def _look_at_all(self, plan: Plan, network: Network) -> None:
         places = asyncio.Semaphore(64)
 
         async def look(name: str) -> None:
@@ -201,7 +202,7 @@ class Engine:
         self._progress.clear()
         self._sizes.clear()
         try:
-            state = await session.run(self, self._asker, self._began)
+            state = await session.run(self, self._asker, self._began, self._connect)
             self._code = exit_code(state)
             self._tell(Ended(self._code, ending(state)))
         except CanaryError as error:

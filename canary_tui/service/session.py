@@ -17,7 +17,7 @@ from canary_tui.domain.rollout.events import Event, Operator, Pause
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.steps import read_artifacts
-from canary_tui.engine.target import Asker
+from canary_tui.engine.target import Asker, Network
 from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.store.history import summarize, write_summary
@@ -27,9 +27,12 @@ from canary_tui.store.layout import RolloutDirectory, new_rollout, resume_comman
 from canary_tui.store.lock import Lock, fleet_lock, hold
 from canary_tui.store.logs.target_log import TargetLog
 from canary_tui.store.logs.writer import LogSet
-from canary_tui.text.safe import SafeSink, one_line
-from canary_tui.text.secrets import Redactor, Stream
+from canary_tui.text.safe import one_line
+from canary_tui.text.secrets import Redactor
+from canary_tui.text.sink import SafeSink, Stream
 
+Connect = Callable[[Asker | None, Redactor], Network]
+"""Makes the network of one rollout, with somebody to ask or nobody."""
 _PAUSE_CODES: dict[Pause, ExitCode] = {
     "waiting": ExitCode.WAITING,
     "unknown": ExitCode.UNKNOWN,
@@ -68,10 +71,14 @@ class Session:
         self.begun.append(record)
 
     async def run(
-        self, listener: Listener, asker: Asker | None, ready: Callable[[Rollout], None] = lambda _: None
+        self,
+        listener: Listener,
+        asker: Asker | None,
+        ready: Callable[[Rollout], None] = lambda _: None,
+        connect: Connect = SshNetwork,
     ) -> RolloutState:
         """Go on until the rollout or this engine ends; `ready` is given the loop, to hand decisions to."""
-        async with self._working(asker) as (logs, network):
+        async with self._working(asker, connect) as (logs, network):
             self._logs = logs
             rollout = Rollout(self.state, self._journal, logs, network, listener, self._has_ended)
             ready(rollout)
@@ -92,9 +99,9 @@ class Session:
         return any(one is not None and one.verdict is not None for one in known)
 
     @asynccontextmanager
-    async def _working(self, asker: Asker | None) -> AsyncIterator[tuple[_Logs, SshNetwork]]:
+    async def _working(self, asker: Asker | None, connect: Connect) -> AsyncIterator[tuple[_Logs, Network]]:
         redactor = Redactor()
-        network = SshNetwork(asker, redactor)
+        network = connect(asker, redactor)
         try:
             with LogSet(self.directory.logs) as logs:
                 try:

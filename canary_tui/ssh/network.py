@@ -1,4 +1,4 @@
-"""The engine's way to its targets: every request of `engine/remote.py`, carried over SSH."""
+"""Carries every request of `engine/target.py` to the targets over SSH."""
 
 from __future__ import annotations
 
@@ -33,16 +33,18 @@ from canary_tui.engine.target import (
     Watch,
 )
 from canary_tui.errors import UsageError
-from canary_tui.ssh.connection.connect import Access, Link, LinkError
+from canary_tui.ssh.connection.connect import Access, LinkError, TargetLink
 from canary_tui.ssh.execution import durable
+from canary_tui.ssh.execution.cancel import cancel
 from canary_tui.ssh.execution.install import RunnerError, RunnerInfo, ensure_runner, unlock
+from canary_tui.ssh.execution.plain import plain
 from canary_tui.ssh.execution.protocol import LostError
 from canary_tui.ssh.execution.upload import upload
 from canary_tui.text.safe import make_safe, one_line
 from canary_tui.text.secrets import Redactor
 
-MOST_RESTING = 500
-"""Connections that are kept while nothing is under way there. Beyond it the one that rests longest is closed."""
+MOST_IDLE = 500
+"""Idle connections that are kept. Beyond it the one that has been idle longest is closed."""
 _PROBES = 3
 _RELEASE_AT_MOST = 4096
 
@@ -57,7 +59,7 @@ Report = TypeVar("Report", ProbeReport, ExecuteReport, CancelReport, UploadRepor
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a target says of itself: its release, what went wrong with asking, and in a sentence what it lacks."""
+    """The answers of a target: its release, the trouble with asking for it, and a sentence about missing tools."""
 
     release: str = ""
     trouble: str = ""
@@ -72,8 +74,8 @@ class SshNetwork:
         self.redactor = redactor or Redactor()
         self._access = Access(asker, self.redactor)
         self._remotes: set[SshRemote] = set()
-        self._resting: dict[SshRemote, None] = {}
-        """In the order in which they came to rest."""
+        self._idle: dict[SshRemote, None] = {}
+        """In the order in which they became idle."""
         self._closing: set[asyncio.Task[None]] = set()
         _allow_many_connections()
         # Nothing of it is ever shown, and its messages alone cost 7 % of a connection.
@@ -81,41 +83,41 @@ class SshNetwork:
 
     def remote(self, target: PlannedTarget) -> SshRemote:
         """The way to one target; it connects when it is first asked something."""
-        remote = SshRemote(Link(target, self._access), self)
+        remote = SshRemote(TargetLink(target, self._access), self)
         self._remotes.add(remote)
         return remote
 
-    def works(self, remote: SshRemote) -> None:
-        """Something is under way there: its connection is not to be closed."""
-        self._resting.pop(remote, None)
+    def busy(self, remote: SshRemote) -> None:
+        """A request begins there: its connection must not be closed."""
+        self._idle.pop(remote, None)
 
-    def rests(self, remote: SshRemote) -> None:
-        """Nothing is under way there any more; each open connection costs memory here and a process there."""
-        self._resting[remote] = None
-        if len(self._resting) > MOST_RESTING:
-            self.let_go(next(iter(self._resting)))
+    def idle(self, remote: SshRemote) -> None:
+        """The last request there has ended; each idle connection costs memory here and a process there."""
+        self._idle[remote] = None
+        if len(self._idle) > MOST_IDLE:
+            self.let_go(next(iter(self._idle)))
 
     def let_go(self, remote: SshRemote) -> None:
-        """End its connection, unless something is under way there."""
-        if remote not in self._resting:
+        """Close its connection, unless a request is under way there."""
+        if remote not in self._idle:
             return
-        del self._resting[remote]
+        del self._idle[remote]
         task = asyncio.create_task(remote.link.let_go())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """End every connection, within a few seconds."""
+        """Close every connection, within a few seconds."""
         await asyncio.gather(*(remote.link.close() for remote in self._remotes), *self._closing)
         self._remotes.clear()
-        self._resting.clear()
+        self._idle.clear()
         await self._access.close()
 
 
 class SshRemote:
     """Implements `Remote` on one link. No text that it reports or tells holds a secret or a character that acts."""
 
-    def __init__(self, link: Link, network: SshNetwork) -> None:
+    def __init__(self, link: TargetLink, network: SshNetwork) -> None:
         self.link = link
         self._network, self._redactor = network, network.redactor
         self._under_way = 0
@@ -123,16 +125,16 @@ class SshRemote:
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
         self._under_way += 1
-        self._network.works(self)
+        self._network.busy(self)
         try:
             yield
         finally:
             self._under_way -= 1
-            if not self._under_way and self.link.rest():
-                self._network.rests(self)
+            if not self._under_way and self.link.idle():
+                self._network.idle(self)
 
     async def probe(self, request: ProbeRequest) -> ProbeReport:
-        """Log in, meet the runner, take the lock, ask for tools and release.
+        """Log in, meet the runner, acquire the lock, ask for tools and release.
 
         The time limit does not count what a person takes to answer.
         """
@@ -179,13 +181,13 @@ class SshRemote:
         answer = Collected()
         script = (_TOOLS % " ".join(request.tools) if request.tools else "") + (request.current or "")
         command = CommandRequest(script.encode(), request.environment, request.timeout, _RELEASE_AT_MOST)
-        report = await durable.plain(self.link, command, answer)
+        report = await plain(self.link, command, answer)
         how = report.detail or (report.outcome if report.exit_code is None else f"exit {report.exit_code}")
         said = answer.data.decode(errors="replace")
         if request.tools:
             missing, newline, said = said.partition("\n")
             if not newline:
-                return _Found(lacking=f"whether its tools are there could not be learned: {how}")
+                return _Found(lacking=f"the search for its tools failed: {how}")
             if missing:
                 return _Found(lacking=f"tools missing: {', '.join(one_line(missing).split())}")
         if not request.current:
@@ -193,7 +195,7 @@ class SshRemote:
         return _Found(*self._release(said) if report.outcome == "ok" else ("", f"release.current: {how}"))
 
     def _release(self, said: str) -> tuple[str, str]:
-        """What the target says that it runs, and what is wrong with that."""
+        """The release that the target reports, and the problem with it."""
         release = one_line(self._redactor.text(said))
         try:  # it becomes PREVIOUS, and names files and commands here: a stranger's word is held to the same rule
             if release:
@@ -212,11 +214,11 @@ class SshRemote:
 
     async def cancel(self, execution: str, grace: float) -> CancelReport:
         with self._at_work():
-            return self._told(await durable.cancel(self.link, execution, grace))
+            return self._told(await cancel(self.link, execution, grace))
 
     async def command(self, request: CommandRequest, sink: Sink) -> ExecuteReport:
         with self._at_work():
-            return self._told(await durable.plain(self.link, request, sink))
+            return self._told(await plain(self.link, request, sink))
 
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport:
         with self._at_work():
@@ -237,7 +239,7 @@ class SshRemote:
 
 
 class _SafeWatch:
-    """What a running step tells, its words made as safe as a report's."""
+    """A watch whose words are redacted and made safe first."""
 
     def __init__(self, watch: Watch, safe: Callable[[str], str]) -> None:
         self._safe, self._lost = safe, watch.connection_lost
@@ -248,23 +250,25 @@ class _SafeWatch:
 
 
 def _refused(runner: RunnerInfo) -> ProbeReport | None:
-    """Why the lock is not the claim's, None where it is or was not asked for."""
+    """The reason why the claim did not get the lock; None where it did, or did not want it."""
     match runner.claim:
         case "ours" | "none":
             return None
         case "busy":
-            detail = f"{runner.busy} still runs a step here; try again once that has ended"
+            detail = f"{runner.busy} is still running a step there; try again when that has ended"
             return ProbeReport("failed", detail=detail, locked=True, holder=Holder(runner.busy, "", 0.0))
         case "held" if runner.holder is not None:
-            detail = f"{runner.holder}; let it end, or --break-lock it"
+            detail = f"{runner.holder}; wait for it to end, or break it with --break-lock {runner.holder.rollout}"
             return ProbeReport("failed", detail=detail, holder=runner.holder)
         case "strange":
             lock = f"{runner.folder}/lock"
-            detail = f"it has a lock that no rollout has written; where nobody is at work, remove {lock} there"
+            detail = f"its lock file was not written by canary-tui; if no rollout is running there, delete {lock}"
             return ProbeReport("failed", detail=detail, holder=runner.holder)
         case "room":
-            return ProbeReport("failed", detail=f"the lock cannot be made in {runner.folder}; is there room?")
-    detail = "somebody took the lock at the same moment; try again"
+            return ProbeReport(
+                "failed", detail=f"the lock cannot be created in {runner.folder}; check that its disk is not full"
+            )
+    detail = "another rollout took the lock at the same moment; try again"
     return ProbeReport("failed", detail=detail, holder=Holder("?", "", 0.0))
 
 

@@ -1,4 +1,4 @@
-"""Redacts secrets in text that leaves the program, however it is cut into chunks."""
+"""Redacts secrets in text, in every spelling that programs print, however the text is cut into chunks."""
 
 from __future__ import annotations
 
@@ -8,22 +8,11 @@ import re
 import shlex
 import urllib.parse
 from collections.abc import Iterable
-from typing import Literal, Protocol
-
-Stream = Literal["out", "err"]
-
 
 MARK = b"[secret]"
-
-
+"""The word in the place of a secret."""
 SHORTEST_SECRET = 4
 """Characters. Anything shorter would turn half of every log into marks and still be guessed."""
-
-
-class TextSink(Protocol):
-    """Where text that was made safe goes."""
-
-    def write(self, text: str, stream: Stream = "out") -> None: ...
 
 
 class Redactor:
@@ -77,7 +66,7 @@ class RedactedStream:
         self._held = b""
 
     def feed(self, data: bytes, *, final: bool = False) -> bytes:
-        """What can be let go now; with `final`, everything."""
+        """The bytes that can be let go now; with `final`, all of them."""
         if not self._secrets.needles:
             return data
         data = self._held + data
@@ -99,7 +88,7 @@ class RedactedStream:
         return b"".join([*parts, data[position:cut]])
 
     def _undecided(self, data: bytes, start: int) -> int:
-        """Where the longest end of `data[start:]` begins that a secret begins with."""
+        """The start of the longest end of `data[start:]` that a secret begins with."""
         by_length = self._secrets.beginnings.get(data[-1], {}) if len(data) > start else {}
         fitting = (n for n, known in by_length.items() if n <= len(data) - start and data[-n:] in known)
         return len(data) - max(fitting, default=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shlex
 import shutil
 import signal
 import subprocess
@@ -22,7 +21,6 @@ from canary_tui.errors import ExitCode
 from canary_tui.ssh.connection import command
 from canary_tui.tui.terminal import one_line
 
-_ANSWER_WITHIN = 15.0
 _HEAR_WITHIN = 0.5
 _STDIN = 0
 
@@ -42,7 +40,7 @@ def visit(app: App[Any], target: PlannedTarget, ssh: str) -> None:
         where = "" if target.address == target.name else f" ({target.address})"
         _say(f"{target.name}{where}: your own ssh. exit, or Ctrl-D, goes back to the rollout.")
         try:
-            words = command.shell(ssh, target.address, target.ssh, _proxy_jump)
+            words = command.shell(ssh, target.address, target.ssh, _ask)
             code = _run(words)
             trouble = f"ended with exit code {code}" if code > 0 else f"was ended by signal {-code}" if code else ""
         except (command.ResolveError, OSError) as error:
@@ -110,19 +108,15 @@ def _ended(process: subprocess.Popen[bytes]) -> int | None:
     return None
 
 
-def _proxy_jump(query: list[str]) -> str:
-    """What ssh says about the way; it connects to nothing."""
+def _ask(query: list[str]) -> command.Settings:
+    """Run a query; it connects to nothing."""
     try:
         done = subprocess.run(
-            query, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=_ANSWER_WITHIN,
-            check=False,
-        )  # fmt: skip
+            query, stdin=subprocess.DEVNULL, capture_output=True, timeout=command.ANSWER_WITHIN, check=False
+        )
     except subprocess.TimeoutExpired:
-        raise command.ResolveError(f"`{shlex.join(query)}` did not answer within {_ANSWER_WITHIN:.0f} s") from None
-    if done.returncode:
-        raise command.ResolveError(f"ssh_config: {one_line(done.stderr)}")
-    said = (line.partition(" ") for line in done.stdout.splitlines())
-    return next((value for keyword, _, value in said if keyword.lower() == "proxyjump"), "none")
+        raise command.overdue(query) from None
+    return command.parse(query, done.returncode, done.stdout, done.stderr)
 
 
 def _say(text: str) -> None:

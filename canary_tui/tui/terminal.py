@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from typing import TextIO
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
+
+from canary_tui.text.safe import blanked, stripped
 
 SMALLEST = (60, 18)
 """Columns and rows below which the screens do not fit."""
@@ -17,14 +19,11 @@ KEEP_TITLE, FORMER_TITLE = "\x1b[22;2t", "\x1b[23;2t"
 """The terminal puts its title aside, and takes it up again."""
 _LONGEST_TITLE = 120
 
-CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What must never reach a terminal inside a text: C0, C1, line separators and overrides of the writing direction."""
-
 
 class StripControls(LineFilter):
     """The last net before the terminal: no text of a target, a file or a person can steer it.
 
-    Deleting keeps the widths right: these characters count as no cell.
+    Widths stay right: most of these characters count as no cell, and the others become blanks.
     """
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002  Textual's
@@ -37,12 +36,12 @@ class StripControls(LineFilter):
 def _stripped(segment: Segment) -> Segment:
     if segment.control or segment.text.isprintable():
         return segment
-    return Segment(CONTROLS.sub("", segment.text), segment.style)
+    return Segment(stripped(segment.text, cell_len), segment.style)
 
 
 def one_line(text: str) -> str:
-    """Text of unknown origin as it may stand in one line of a screen: every control character becomes a blank."""
-    return text if text.isprintable() else CONTROLS.sub(" ", text)
+    """Text of unknown origin as it may stand in one line of a screen: every hostile character becomes a blank."""
+    return blanked(text)
 
 
 def title(words: str) -> str:

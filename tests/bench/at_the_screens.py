@@ -80,7 +80,7 @@ class Rolled:
 def rolled_out(fleet_file: Path, canaries: int, *, preflight: bool = False) -> Iterator[Rolled]:
     """Mark canaries, look at every target, start, pass the gate, read the result, leave; press keys all the while."""
     with tempfile.TemporaryDirectory(prefix="canary-scale-") as state:
-        command = [sys.executable, "-m", "canary_tui", fleet_file, "--release", "1"]
+        command = [sys.executable, Path(__file__).with_name("paced_front.py"), fleet_file, "--release", "1"]
         with Terminal(command, env={"CANARY_TUI_STATE": state}) as terminal:
             sampler = _Sampler(terminal.pid)
             hand = Hand(terminal, sampler)

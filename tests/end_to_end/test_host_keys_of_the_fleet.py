@@ -53,7 +53,7 @@ def test_a_changed_host_key_is_refused_and_the_way_out_is_named(farm, state, fle
     ran = headless(state, fleet, "--canary", "web-1")
     assert ran.code == 1
     assert f"{known}:2" in ran.err
-    assert "If it was replaced on purpose, correct that line." in ran.err
+    assert "If the key was replaced on purpose, correct that line." in ran.err
     assert target.commands() == []
     assert with_mark(farm) == set()
 

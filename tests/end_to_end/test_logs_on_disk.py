@@ -120,7 +120,7 @@ def test_a_step_that_prints_more_than_its_limit_is_stopped_and_says_so(farm, sta
     body = '[[steps]]\nname = "flood"\nrun = "yes | head -c 1000000; sleep 30"\n[limits]\noutput = "100KiB"\n'
     ran = headless(state, fleet_file(farm, body + '[[waves]]\nname = "all"\nparallel = 4\n'))
     assert ran.code == 1
-    assert "its output passed the cap" in ran.text
+    assert "its output exceeded the cap" in ran.text
 
 
 def test_the_summary_reads_back(farm, state):

@@ -187,7 +187,7 @@ def test_a_controller_that_was_frozen_starts_nothing_once_its_lock_was_broken(fa
     frozen.kill(signal.SIGSTOP)
     refused = second.run("--break-lock", name)
     assert refused.wait() == 7, "a step of the first still runs there"
-    assert f"{name} still runs a step here" in refused.said()
+    assert f"{name} is still running a step there" in refused.said()
     (farm.targets[0].home / "go").touch()
     until(lambda: "end" in farm.targets[0].read("acts"))
     assert second.run("--break-lock", name).wait() == 4, second.said()

@@ -11,7 +11,7 @@ import pytest
 from farm import Farm, available
 from links import Person, linked, planned, refusal, run, write_config
 
-from canary_tui.ssh.connection import handshake
+from canary_tui.ssh.connection import private_parts
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
@@ -147,7 +147,7 @@ async def test_a_key_that_is_swapped_after_the_question_is_refused(tmp_path):
 
 async def test_were_our_decision_skipped_nothing_would_connect(farm, monkeypatch):
     """The library is told that no key is trusted: a later release that asks differently refuses all, not none."""
-    monkeypatch.delattr(handshake._Connection, "validate_server_host_key")
+    monkeypatch.setattr(private_parts, "judge_host_key_by", lambda _connection, _judge: None)
     async with linked(planned(farm.targets[0], farm.ssh_config)) as [link]:
         assert (await refusal(link)).final
 

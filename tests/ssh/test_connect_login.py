@@ -15,7 +15,7 @@ from links import Person, linked, planned, refusal, run, write_config
 
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
-from canary_tui.ssh.connection.connect import Access, Link
+from canary_tui.ssh.connection.connect import Access, TargetLink
 from canary_tui.text.secrets import Redactor
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
@@ -65,7 +65,7 @@ async def test_a_passphrase_is_asked_for_once_for_the_fleet(farm, locked):
 async def test_a_passphrase_is_hidden_from_output_once_it_was_given(farm, locked):
     secrets = Redactor()
     access = Access(Person(PASSPHRASE), secrets)
-    link = Link(planned(farm.targets[0], locked), access)
+    link = TargetLink(planned(farm.targets[0], locked), access)
     await link.connection()
     await link.close()
     assert secrets.text(f"it is {PASSPHRASE}!") == "it is [secret]!"

@@ -19,10 +19,12 @@ import pytest
 from direct_line import Bytes, DirectLine, Seen
 from farm import Farm, available
 
-from canary_tui.engine.target import AttachRequest, CommandRequest, ExecuteRequest
+from canary_tui.engine.target import AttachRequest, CancelReport, CommandRequest, ExecuteRequest
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.connection.sudo import SudoPrefix
-from canary_tui.ssh.execution import durable, protocol
+from canary_tui.ssh.execution import durable, install, protocol
+from canary_tui.ssh.execution.cancel import cancel
+from canary_tui.ssh.execution.plain import plain
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
 CUTS = int(os.environ.get("CANARY_TUI_CUTS", "12"))
@@ -75,7 +77,7 @@ async def stop(task: asyncio.Task) -> None:
 
 
 async def test_a_step_that_ends_at_once_is_one_command_on_the_server(line):
-    await durable.ensure_runner(line)
+    await install.ensure_runner(line)
     before = len(line.server.commands())
     sink = Bytes()
     step = request(b'printf %s "$A"; echo; exit 3', environment={"A": "it's\n$HOME"})
@@ -86,15 +88,15 @@ async def test_a_step_that_ends_at_once_is_one_command_on_the_server(line):
 
 
 async def test_the_runner_is_installed_once_and_met_once_a_connection(farm, line):
-    info = await durable.ensure_runner(line)
-    assert await durable.ensure_runner(line) is info
+    info = await install.ensure_runner(line)
+    assert await install.ensure_runner(line) is info
     assert pathlib.Path(info.path).read_bytes().startswith(b"# The part of canary-tui")
     assert abs(info.clock_offset) < 5
     assert info.free_bytes > 0
     assert info.boot.partition(".")[0] == pathlib.Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     before = len(line.server.commands())
     line.drop(await line.connection())
-    assert (await durable.ensure_runner(line)).path == info.path
+    assert (await install.ensure_runner(line)).path == info.path
     assert len(line.server.commands()) == before + 1
 
 
@@ -126,7 +128,7 @@ async def test_cut_connections_lose_and_repeat_nothing(line, seed):
 async def test_a_connection_that_dies_while_the_step_is_sent_starts_it_once(line):
     script = b"echo x >>once-sent\n" + b"# filler, so that it takes many packets\n" * 50_000
     seen = Seen()
-    await durable.ensure_runner(line)
+    await install.ensure_runner(line)
     step = asyncio.create_task(durable.execute(line, request(script), Bytes(), seen))
     await until(lambda: " run " in line.server.commands()[-1])
     line.server.kill_sessions()
@@ -200,7 +202,7 @@ async def test_another_program_finds_a_step_and_every_byte_of_it(farm, line):
     await sink.holds(b"one\n")
     await stop(first)
     other, sink = DirectLine(farm), Bytes()
-    boot = (await durable.ensure_runner(line)).boot
+    boot = (await install.ensure_runner(line)).boot
     second = asyncio.create_task(durable.attach(other, AttachRequest(step_request.execution, boot, 60), sink, Seen()))
     await sink.holds(b"one\n")
     (line.server.home / "attach-on").touch()
@@ -214,7 +216,7 @@ async def test_another_program_finds_a_step_and_every_byte_of_it(farm, line):
 
 async def test_what_was_never_started_never_will_be_once_that_was_said(line):
     step = request(b"echo x >>once-void")
-    boot = (await durable.ensure_runner(line)).boot
+    boot = (await install.ensure_runner(line)).boot
     attach = AttachRequest(step.execution, boot, 60)
     assert (await durable.attach(line, attach, Bytes(), Seen())).outcome == "not-started"
     assert (await durable.execute(line, step, Bytes(), Seen())).outcome == "not-started"
@@ -269,7 +271,7 @@ async def test_a_cancelled_task_leaves_the_step_running(line):
     step = asyncio.create_task(durable.execute(line, step_request, sink, Seen()))
     await sink.holds(b"here\n")
     await stop(step)
-    assert await durable.cancel(line, step_request.execution, 5) == durable.CancelReport(confirmed=True)
+    assert await cancel(line, step_request.execution, 5) == CancelReport(confirmed=True)
     assert "rc=143 why=cancelled" in (runs(line) / f"{step_request.execution}.exit").read_text()
 
 
@@ -278,13 +280,13 @@ async def test_a_step_that_ignores_term_is_stopped_and_reported_as_cancelled(lin
     step_request = request(b"trap '' TERM; echo here; while :; do sleep 0.1; done")
     step = asyncio.create_task(durable.execute(line, step_request, sink, Seen()))
     await sink.holds(b"here\n")
-    assert (await durable.cancel(line, step_request.execution, 1)).confirmed
+    assert (await cancel(line, step_request.execution, 1)).confirmed
     report = await step
     assert (report.outcome, report.exit_code) == ("cancelled", 137)
 
 
 async def test_what_cannot_be_stopped_is_not_called_stopped(farm, line):
-    await durable.ensure_runner(line)
+    await install.ensure_runner(line)
     line.server.kill_sessions()
     unreachable = DirectLine(farm)
 
@@ -292,7 +294,7 @@ async def test_what_cannot_be_stopped_is_not_called_stopped(farm, line):
         raise LinkError("refused", final=True)
 
     unreachable.connection = refused
-    assert await durable.cancel(unreachable, "0" * 32, 1) == durable.CancelReport(confirmed=False, detail="refused")
+    assert await cancel(unreachable, "0" * 32, 1) == CancelReport(confirmed=False, detail="refused")
     report = await durable.execute(unreachable, request(b"true"), Bytes(), Seen())
     assert (report.outcome, report.detail) == ("unreachable", "refused")
 
@@ -328,7 +330,7 @@ async def test_how_a_step_ended_is_told_in_one_word(line, script, changes, expec
 
 
 async def test_two_hundred_megabytes_arrive_exactly_in_flat_memory(line):
-    await durable.ensure_runner(line)
+    await install.ensure_runner(line)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sink, began = Digest(), time.monotonic()
     block = bytes(range(256)) * 4096
@@ -357,18 +359,18 @@ async def test_a_sink_that_fails_is_no_fault_of_the_target(line):
 async def test_a_plain_command_says_how_it_ended_and_keeps_its_streams_apart(line):
     sink = Bytes()
     command = CommandRequest(b'printf out; printf err >&2; printf %s "$A"; exit 4', {"A": "\n'x'"}, 20)
-    report = await durable.plain(line, command, sink)
+    report = await plain(line, command, sink)
     assert (report.outcome, report.exit_code) == ("failed", 4)
     assert (bytes(sink.out), bytes(sink.err)) == (b"out\n'x'", b"err")
 
 
 async def test_a_plain_command_is_ended_at_its_limit_and_at_its_cap(line):
     began = time.monotonic()
-    report = await durable.plain(line, CommandRequest(b"echo $$ >plain-pid; sleep 60", {}, 1), Bytes())
+    report = await plain(line, CommandRequest(b"echo $$ >plain-pid; sleep 60", {}, 1), Bytes())
     assert (report.outcome, time.monotonic() - began < 20) == ("timed-out", True)
     pid = int(line.server.read("plain-pid"))
     await until(lambda: not pathlib.Path(f"/proc/{pid}/exe").exists())
-    report = await durable.plain(line, CommandRequest(b"echo $$ >plain-pid; exec yes", {}, 60, 10_000), Bytes())
+    report = await plain(line, CommandRequest(b"echo $$ >plain-pid; exec yes", {}, 60, 10_000), Bytes())
     assert (report.outcome, "more than 10000 bytes" in report.detail) == ("failed", True)
     pid = int(line.server.read("plain-pid"))
     await until(lambda: not pathlib.Path(f"/proc/{pid}/exe").exists())
@@ -376,7 +378,7 @@ async def test_a_plain_command_is_ended_at_its_limit_and_at_its_cap(line):
 
 async def test_a_plain_command_whose_connection_broke_is_unknown(line):
     sink = Bytes()
-    task = asyncio.create_task(durable.plain(line, CommandRequest(b"echo here; sleep 60", {}, 60), sink))
+    task = asyncio.create_task(plain(line, CommandRequest(b"echo here; sleep 60", {}, 60), sink))
     await sink.holds(b"here\n")
     line.server.kill_sessions()
     assert (await task).outcome == "unknown"
@@ -395,8 +397,8 @@ async def test_a_login_that_runs_no_shell_is_said_in_its_own_words(tmp_path, ans
     shell.chmod(0o755)
     with Farm(tmp_path / "closed", 1, net=42, shell=str(shell)) as farm:
         line = DirectLine(farm)
-        with pytest.raises(durable.RunnerError, match=expected):
-            await durable.ensure_runner(line)
+        with pytest.raises(install.RunnerError, match=expected):
+            await install.ensure_runner(line)
         assert (await durable.execute(line, request(b"true"), Bytes(), Seen())).outcome == "failed"
         await line.close()
 
@@ -407,7 +409,7 @@ async def test_noise_of_a_login_shell_is_a_note_and_never_output(tmp_path):
     shell.chmod(0o755)
     with Farm(tmp_path / "noise", 1, net=43, shell=str(shell)) as farm:
         line = DirectLine(farm)
-        assert "be nice" in (await durable.ensure_runner(line)).note
+        assert "be nice" in (await install.ensure_runner(line)).note
         report = await durable.execute(line, request(b"echo mine"), sink := Bytes(), Seen())
         assert (report.outcome, bytes(sink.out)) == ("ok", b"mine\n")
         await line.close()
@@ -417,7 +419,7 @@ async def test_without_a_usable_home_the_runner_lives_in_var_tmp(tmp_path):
     with Farm(tmp_path / "homeless", 1, net=44) as farm:
         (farm.targets[0].home / ".local").write_text("in the way")
         line = DirectLine(farm)
-        assert (await durable.ensure_runner(line)).folder == f"/var/tmp/canary-tui-{os.getuid()}"
+        assert (await install.ensure_runner(line)).folder == f"/var/tmp/canary-tui-{os.getuid()}"
         assert (await durable.execute(line, request(b"true"), Bytes(), Seen())).outcome == "ok"
         await line.close()
 
@@ -452,7 +454,7 @@ async def test_under_sudo_all_of_it_belongs_to_the_other_user(line):
     assert (report.outcome, bytes(sink.out)) == ("ok", b"nobody\nhere\n")
     stubborn = request(b"trap '' TERM; while :; do sleep 0.1; done")
     step = asyncio.create_task(durable.execute(line, stubborn, Bytes(), Seen()))
-    folder = pathlib.Path((await durable.ensure_runner(line)).folder)
+    folder = pathlib.Path((await install.ensure_runner(line)).folder)
     await until((folder / "runs" / f"{stubborn.execution}.child").exists)
-    assert (await durable.cancel(line, stubborn.execution, 0)).confirmed
+    assert (await cancel(line, stubborn.execution, 0)).confirmed
     assert (await step).outcome == "cancelled"

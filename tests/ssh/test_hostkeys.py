@@ -11,7 +11,7 @@ from farm import Farm, available
 
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
-from canary_tui.ssh.connection.connect import Access, Link, LinkError
+from canary_tui.ssh.connection.connect import Access, LinkError, TargetLink
 from canary_tui.ssh.connection.hostkeys import HostKeyError, HostKeyRules, HostNames, fingerprint
 from canary_tui.ssh.connection.known_hosts import KnownHosts, matches, remember
 from canary_tui.text.secrets import Redactor
@@ -181,7 +181,7 @@ async def test_we_accept_a_host_key_exactly_where_openssh_does(
 
 async def connects(host, config):
     access = Access(None, Redactor())
-    link = Link(PlannedTarget("web", host, Ssh(config=str(config))), access)
+    link = TargetLink(PlannedTarget("web", host, Ssh(config=str(config))), access)
     try:
         await link.connection()
     except LinkError as error:
@@ -205,22 +205,22 @@ def blob(text):
 
 def test_a_changed_key_is_told_with_file_and_line(tmp_path):
     store, rules = known(tmp_path, f"\n# mine\nweb {OTHER}\n")
-    decision = store.look_up(HostNames("web"), rules).decide(blob(OTHER)[:-1] + b"!")
-    assert decision.verdict == "changed"
-    assert f"{tmp_path}/known_hosts:3" in decision.reason
+    answer = store.look_up(HostNames("web"), rules).judge(blob(OTHER)[:-1] + b"!")
+    assert answer.trust == "changed"
+    assert f"{tmp_path}/known_hosts:3" in answer.reason
 
 
 def test_a_host_that_is_known_by_another_key_is_never_new(tmp_path):
     store, rules = known(tmp_path, f"@cert-authority web {OTHER}\n")
-    assert store.look_up(HostNames("web", 2222), rules).decide(blob(OTHER)).verdict == "changed"
-    assert store.look_up(HostNames("db", 2222), rules).decide(blob(OTHER)).verdict == "new"
+    assert store.look_up(HostNames("web", 2222), rules).judge(blob(OTHER)).trust == "changed"
+    assert store.look_up(HostNames("db", 2222), rules).judge(blob(OTHER)).trust == "new"
 
 
 def test_a_file_is_read_again_when_it_changed(tmp_path):
     store, rules = known(tmp_path, "")
-    assert store.look_up(HostNames("web"), rules).decide(blob(OTHER)).verdict == "new"
+    assert store.look_up(HostNames("web"), rules).judge(blob(OTHER)).trust == "new"
     (tmp_path / "known_hosts").write_text(f"web {OTHER}\n")
-    assert store.look_up(HostNames("web"), rules).decide(blob(OTHER)).verdict == "trusted"
+    assert store.look_up(HostNames("web"), rules).judge(blob(OTHER)).trust == "trusted"
 
 
 @pytest.mark.parametrize("hash_names", [False, True])
@@ -235,7 +235,7 @@ def test_an_accepted_key_is_kept_under_the_name_that_is_looked_up_first(tmp_path
     )
     assert found.returncode == 0, found.stderr
     rules = HostKeyRules(user_files=(str(path),))
-    assert KnownHosts().look_up(HostNames("web.example", 2222), rules).decide(blob(OTHER)).verdict == "trusted"
+    assert KnownHosts().look_up(HostNames("web.example", 2222), rules).judge(blob(OTHER)).trust == "trusted"
 
 
 def test_a_key_is_appended_behind_a_last_line_without_end(tmp_path):

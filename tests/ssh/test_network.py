@@ -21,7 +21,7 @@ from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.engine.target import Claim, Collected, CommandRequest, ExecuteRequest, Network, ProbeRequest
 from canary_tui.ssh import network as ssh_network
-from canary_tui.ssh.connection.connect import RESTING_INTERVAL
+from canary_tui.ssh.connection.connect import IDLE_INTERVAL
 from canary_tui.ssh.execution.install import UNLOCKING, rollout_word
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.text.secrets import Redactor
@@ -161,7 +161,7 @@ def step(boot, script=b"echo ran"):
 
 
 async def test_of_the_connections_that_rest_only_so_many_are_kept(farm, network, monkeypatch):
-    monkeypatch.setattr(ssh_network, "MOST_RESTING", 1)
+    monkeypatch.setattr(ssh_network, "MOST_IDLE", 1)
     remotes = [network.remote(planned(target, farm.ssh_config)) for target in farm.targets]
     boots = [(await remote.probe(ProbeRequest())).boot for remote in remotes]
     async with asyncio.timeout(10):
@@ -209,7 +209,7 @@ async def test_a_login_that_nobody_waits_for_any_more_leaves_no_connection(farm,
 
 
 async def test_no_connection_is_closed_under_a_step(farm, network, monkeypatch):
-    monkeypatch.setattr(ssh_network, "MOST_RESTING", 0)
+    monkeypatch.setattr(ssh_network, "MOST_IDLE", 0)
 
     async def work(target):
         remote = network.remote(planned(target, farm.ssh_config))
@@ -226,7 +226,7 @@ async def test_no_connection_is_closed_under_a_step(farm, network, monkeypatch):
 async def test_a_connection_that_died_while_it_rested_is_noticed_within_20_s_of_the_next_step(farm, network):
     remote, watch = network.remote(planned(farm.targets[2], farm.ssh_config)), Told()
     boot = (await remote.probe(ProbeRequest())).boot
-    assert remote.link._kept.alive._keepalive_interval == RESTING_INTERVAL
+    assert remote.link._kept.alive._keepalive_interval == IDLE_INTERVAL
     farm.targets[2].kill_sessions(signal.SIGSTOP)
     started = time.monotonic()
     try:
@@ -274,7 +274,7 @@ async def test_tools_that_could_not_be_looked_for_are_not_taken_for_there(farm, 
     remote = network.remote(planned(farm.targets[0], farm.ssh_config))
     report = await remote.probe(ProbeRequest(tools=("sh",), environment={"NOT-A-NAME": "1"}))
     assert report.outcome == "failed"
-    assert "could not be learned" in report.detail
+    assert "the search for its tools failed" in report.detail
 
 
 async def test_who_only_looks_is_told_who_holds_the_lock_and_takes_nothing(farm, network):
@@ -287,7 +287,7 @@ async def test_who_only_looks_is_told_who_holds_the_lock_and_takes_nothing(farm,
     assert (report.outcome, report.note, report.locked) == ("ok", said, False)
     other = await looker.probe(ProbeRequest(claim=Claim("other", "bob@desk", 1)))
     assert (other.outcome, other.locked) == ("failed", False)
-    assert other.detail == f"{said}; let it end, or --break-lock it"
+    assert other.detail == f"{said}; wait for it to end, or break it with --break-lock {other.holder.rollout}"
     assert (await looker.probe(ProbeRequest("echo 2.1"))).release == "2.1", "who was refused may still look"
     assert (await looker.unlock("other")).released
     assert (await looker.probe(ProbeRequest())).holder is not None
@@ -307,7 +307,9 @@ async def test_a_lock_that_no_rollout_has_written_is_said_to_be_that_and_where(f
         lock.rmdir()
     assert (report.outcome, report.locked) == ("failed", False)
     assert report.holder is not None, "who skips what is not there does not skip this"
-    assert report.detail == f"it has a lock that no rollout has written; where nobody is at work, remove {lock} there"
+    assert (
+        report.detail == f"its lock file was not written by canary-tui; if no rollout is running there, delete {lock}"
+    )
 
 
 async def test_a_home_that_became_read_only_with_a_lock_in_it_has_no_second_one_elsewhere(farm, network):

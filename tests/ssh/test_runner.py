@@ -264,7 +264,7 @@ async def test_a_payload_that_was_cut_off_never_runs(host, tmp_path, cut):
     talk.process.stdin.close()
     _, answer = await talk.to_the_end()
     assert answer == "ERR the step did not arrive whole"
-    assert host.answer("status", run).startswith("STATE absent")
+    assert host.answer("attach", run, 0).startswith("STATE absent")
     data, end = await host.run(
         f"echo x >>{tmp_path}/once; echo $A$B\n", run, environment="export A='1'\nexport B='2'\n"
     )
@@ -285,7 +285,7 @@ async def test_a_killed_supervisor_is_seen_and_its_child_is_followed(host, tmp_p
     child = host.identity(talk.run, "child")
     assert end.endswith(f"lost why=supervisor child=alive pid={child}")
     (tmp_path / "go").touch()
-    await until(lambda: "child=gone" in host.answer("status", talk.run))
+    await until(lambda: "child=gone" in host.answer("attach", talk.run, 0))
     data, end = await host.attach(talk.run)
     assert (data, "lost why=supervisor child=gone" in end) == (b"one\ntwo\n", True)
     await talk.cut()
@@ -296,7 +296,7 @@ async def test_limits_hold_without_a_supervisor(host):
     await talk.until("BEGUN")
     await until((host.runs / f"{talk.run}.child").exists)
     os.kill(host.identity(talk.run, "go"), signal.SIGKILL)
-    await until(lambda: "child=gone" in host.answer("status", talk.run))
+    await until(lambda: "child=gone" in host.answer("attach", talk.run, 0))
     await talk.cut()
 
 
@@ -356,7 +356,7 @@ async def test_a_reboot_during_a_step_is_seen(host):
     go = host.runs / f"{talk.run}.go"
     pid, start, _, digest = go.read_text().splitlines()[0].split()
     go.write_text(f"{pid} {start} another-boot {digest}\n")
-    assert "lost why=reboot" in host.answer("status", talk.run)
+    assert "lost why=reboot" in host.answer("attach", talk.run, 0)
     os.killpg(host.identity(talk.run, "child"), signal.SIGKILL)
     await talk.cut()
 
@@ -365,8 +365,8 @@ async def test_a_time_limit_holds_without_a_connection(host):
     talk = await host.start("echo here; sleep 60\n", timeout=60)
     await talk.process.stdout.readuntil(b"here\n")
     await talk.cut()
-    await until(lambda: "done" in host.answer("status", talk.run))
-    assert "done rc=143 why=timeout" in host.answer("status", talk.run)
+    await until(lambda: "done" in host.answer("attach", talk.run, 0))
+    assert "done rc=143 why=timeout" in host.answer("attach", talk.run, 0)
 
 
 async def test_a_cap_on_output_stops_the_step(host):
@@ -428,7 +428,7 @@ async def test_files_are_private_and_links_are_not_followed(host, tmp_path):
 
 
 def test_an_id_is_no_path(host):
-    assert host.answer("status", "../../etc") == "ERR not an id"
+    assert host.answer("attach", "../../etc", 0) == "ERR not an id"
     assert host.answer("attach", "", 0) == "ERR not an id"
 
 
@@ -441,8 +441,8 @@ async def test_only_what_ended_and_is_old_is_tidied_away_and_not_forgotten(host)
     for run, days in ((acked, 2), (ended, 9), (waiting, 3)):
         old = time.time() - days * 86400
         os.utime(host.runs / f"{run}.exit", (old, old))
-    host.answer("gc")
-    states = {run: host.answer("status", run).split()[1] for run in (fresh, acked, ended, waiting)}
+    host.answer("hello")
+    states = {run: host.answer("attach", run, 0).split()[1] for run in (fresh, acked, ended, waiting)}
     assert states == {fresh: "done", acked: "forgotten", ended: "forgotten", waiting: "done"}
 
 
@@ -459,7 +459,7 @@ async def test_a_full_disk_keeps_the_exit_code_and_starts_nothing(shell, tmp_pat
         run = new_run()
         assert (await host.run("echo x\n", run))[1].startswith("ERR")
         (small / "fill").unlink()
-        assert host.answer("status", run).startswith("STATE absent")
+        assert host.answer("attach", run, 0).startswith("STATE absent")
     finally:
         subprocess.run(["umount", "-l", small], check=True)
 

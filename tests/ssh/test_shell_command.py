@@ -13,7 +13,7 @@ from canary_tui.domain.fleet.units import Duration
 from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.ssh.connection.command import ResolveError, shell
 from canary_tui.ssh.connection.resolve import Resolver
-from canary_tui.tui.shell import _proxy_jump
+from canary_tui.tui.shell import _ask
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
@@ -25,7 +25,7 @@ def farm(tmp_path_factory):
 
 
 def words(target: PlannedTarget) -> list[str]:
-    return shell("ssh", target.address, target.ssh, _proxy_jump)
+    return shell("ssh", target.address, target.ssh, _ask)
 
 
 def run(target: PlannedTarget, script: str = 'echo "$HOME"') -> subprocess.CompletedProcess[str]:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from canary_tui.domain.fleet.quoting import shorten
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+from canary_tui.text.safe import control_in
 
 
 class Rule(Protocol):
@@ -102,8 +101,8 @@ class Prose:
             return
         if self.needed and not value.strip():
             raise ValueError("expected some text, got none")
-        if hidden := _CONTROL.search(value):
-            raise ValueError(f"the control character {hidden[0]!r} does not belong here")
+        if hidden := control_in(value):
+            raise ValueError(f"the control character {hidden!r} does not belong here")
         if len(value) > self.longest:
             raise ValueError(f"longer than {self.longest:,} characters")
 

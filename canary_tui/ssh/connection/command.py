@@ -1,4 +1,4 @@
-"""What the ssh program is told about a target: the same words for reading its settings and for a shell there."""
+"""Command lines for the ssh program, to read a target's settings or open a shell there, and the answers to them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import math
 import os
 import re
 import shlex
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
+from canary_tui.domain.fleet.rules import HOST, USER, Matches
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.errors import CanaryError
 from canary_tui.text.safe import one_line
 
 MOST_JUMPS = 8
 """Jump hosts in a row; more are a circle."""
-_HOST = re.compile(r"(?!-)[A-Za-z0-9._:-]{1,255}(%[A-Za-z0-9._-]{1,32})?")
-_USER = re.compile(r"(?!-)[A-Za-z0-9._@+-]{1,128}")
+ANSWER_WITHIN = 15.0
+"""Seconds for ssh to print a target's settings."""
+Settings = Mapping[str, tuple[str, ...]]
+"""The answer of `ssh -G`: each keyword in lower case with its values."""
 _ALWAYS = ("StrictHostKeyChecking=yes", "ControlPath=none", "ClearAllForwardings=yes", "PermitLocalCommand=no")
 """As the engine connects: never to an unknown key, over a connection of its own, and nothing else of ssh_config."""
 
@@ -30,35 +33,75 @@ def query(ssh_program: str, host: str, ssh: Ssh) -> list[str]:
     return [ssh_program, "-G", "-T", *_settings(ssh), "--", checked_host(host)]
 
 
-def shell(ssh_program: str, host: str, ssh: Ssh, proxy_jump: Callable[[list[str]], str]) -> list[str]:
+def parse(command: list[str], code: int | None, output: bytes, complaint: bytes) -> Settings:
+    """The settings that a `query` printed. ResolveError where it ended with another exit code than 0."""
+    if code:
+        raise ResolveError(
+            f"`{shlex.join(command)}` cannot read ssh_config: {one_line(complaint.decode(errors='replace'))}"
+        )
+    settings: dict[str, tuple[str, ...]] = {}
+    for line in output.decode(errors="replace").splitlines():
+        keyword, _, value = line.partition(" ")
+        settings[keyword.lower()] = (*settings.get(keyword.lower(), ()), value)
+    return settings
+
+
+def overdue(command: list[str]) -> ResolveError:
+    """The error of a `query` that did not end in time."""
+    return ResolveError(f"`{shlex.join(command)}` did not answer within {ANSWER_WITHIN:.0f} s")
+
+
+def one(settings: Settings, keyword: str, default: str = "") -> str:
+    """The first value of a keyword."""
+    return settings.get(keyword, (default,))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """The jump host right before a server, and the settings to reach it with; its own jump host is in them."""
+
+    host: str
+    ssh: Ssh
+
+
+def last_hop(settings: Settings, ssh: Ssh, depth: int) -> Hop | None:
+    """The jump host right before a server, None where it is reached directly.
+
+    The fleet file's `jump` goes before ProxyJump. `depth` counts the jump hosts behind this one, to find a circle.
+    """
+    if depth > MOST_JUMPS:
+        raise ResolveError(f"more than {MOST_JUMPS} jump hosts in a row; is there a circle in ProxyJump?")
+    jump = one(settings, "proxyjump", "none") if ssh.jump is None else ssh.jump
+    if jump in ("none", ""):
+        return None
+    before, _, last = jump.rpartition(",")
+    user, host, port = parse_hop(last)
+    return Hop(checked_host(host), replace(ssh, user=user, port=port, jump=before or None, sudo=None))
+
+
+def shell(ssh_program: str, host: str, ssh: Ssh, ask: Callable[[list[str]], Settings]) -> list[str]:
     """The command that opens a shell at a terminal, on the way on which the plan reaches the host.
 
-    `proxy_jump` is given a `query` and returns what it says about ProxyJump. The jump hosts are written out as a
-    ProxyCommand, because `ssh -J` would tell them nothing about keys and known hosts.
+    `ask` runs a `query`. The jump hosts are written out as a ProxyCommand, because `ssh -J` would tell them nothing
+    about keys and known hosts.
     """
-    words = [ssh_program, "-t", *_way(ssh_program, host, ssh, proxy_jump, 0), "-o", "RemoteCommand=none"]
+    words = [ssh_program, "-t", *_way(ssh_program, host, ssh, ask, 0), "-o", "RemoteCommand=none"]
     return [*words, "--", host]
 
 
-def _way(ssh_program: str, host: str, ssh: Ssh, proxy_jump: Callable[[list[str]], str], depth: int) -> list[str]:
-    if depth > MOST_JUMPS:
-        raise ResolveError(f"more than {MOST_JUMPS} jump hosts in a row; is there a circle in ProxyJump?")
-    configured = proxy_jump(query(ssh_program, host, ssh))
-    jump = configured if ssh.jump is None else ssh.jump
+def _way(ssh_program: str, host: str, ssh: Ssh, ask: Callable[[list[str]], Settings], depth: int) -> list[str]:
+    settings = ask(query(ssh_program, host, ssh))
     options = [*_ALWAYS, *_told(ssh)]
-    if jump not in ("none", ""):
-        before, _, last = jump.rpartition(",")
-        user, hop, port = parse_hop(last)
-        hop_ssh = replace(ssh, user=user, port=port, jump=before or None, sudo=None)
-        words = shlex.join([ssh_program, *_way(ssh_program, hop, hop_ssh, proxy_jump, depth + 1)])
-        options.append(f"ProxyCommand={_literal(words)} -W '[%h]:%p' -- {_literal(hop)}")
-    elif configured not in ("none", ""):
+    if hop := last_hop(settings, ssh, depth):
+        words = shlex.join([ssh_program, *_way(ssh_program, hop.host, hop.ssh, ask, depth + 1)])
+        options.append(f"ProxyCommand={_literal(words)} -W '[%h]:%p' -- {_literal(hop.host)}")
+    elif one(settings, "proxyjump", "none") not in ("none", ""):
         options.append("ProxyJump=none")
     return [*_settings(ssh), *(word for option in options for word in ("-o", option))]
 
 
 def _settings(ssh: Ssh) -> list[str]:
-    """Where ssh looks for settings, and those that others may depend on."""
+    """The options that say where ssh looks for settings, and those on which others may depend."""
     user, port = checked(ssh)
     words = []
     if ssh.config is not None:
@@ -97,8 +140,16 @@ def parse_hop(text: str) -> tuple[str | None, str, int | None]:
 
 
 def is_user(text: str) -> bool:
-    """Whether a text can only be a login name, wherever it is put."""
-    return _USER.fullmatch(text) is not None
+    """Test that a text is a login name, and no option wherever it is put."""
+    return _is(USER, text)
+
+
+def _is(rule: Matches, text: str) -> bool:
+    try:
+        rule.check(text)
+    except ValueError:
+        return False
+    return True
 
 
 def checked(ssh: Ssh) -> tuple[str | None, int | None]:
@@ -112,6 +163,6 @@ def checked(ssh: Ssh) -> tuple[str | None, int | None]:
 
 def checked_host(host: str) -> str:
     """The host, as it can be put on a command line."""
-    if not _HOST.fullmatch(host):
+    if not _is(HOST, host):
         raise ResolveError(f"{one_line(host, 80)!r} is not a host name or address")
     return host

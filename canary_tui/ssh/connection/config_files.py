@@ -1,4 +1,4 @@
-"""For which targets ssh_config says the same, so that ssh is asked once for all of them."""
+"""Finds the targets for which ssh_config says the same, so that ssh is asked once for all of them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _DEEPEST_INCLUDE = 16
 
 
 class ConfigFiles:
-    """What the `Host` lines of ssh_config files are; each set of files is read once."""
+    """The `Host` lines of ssh_config files; each set of files is read once."""
 
     def __init__(self) -> None:
         self._read: dict[str | None, tuple[tuple[str, ...], ...] | None] = {}
 
     def sharing_key(self, host: str, config: str | None) -> tuple[bool, ...] | None:
-        """Which `Host` lines mean this name: names with an equal key get equal answers but for their own name.
+        """One flag for each `Host` line: names with equal flags get equal answers but for their own name.
 
         None: the answer may be this name's alone. `config` as in a fleet file's `[ssh]`.
         """

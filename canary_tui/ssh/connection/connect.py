@@ -1,4 +1,4 @@
-"""One target's connection: made when first needed, kept, made again when lost, and never to a server that is not it."""
+"""Keeps one target's connection: opens it when first needed, reopens it when lost, closes it when asked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import asyncssh
-from asyncssh.connection import SSHClientConnection
+from asyncssh import SSHClientConnection
 
 from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.engine.target import Asker, Question
@@ -20,16 +20,16 @@ from canary_tui.ssh.connection.sudo import CHECK, SudoPrefix, needs_password, us
 from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
 
-__all__ = ["Access", "Link", "LinkError"]
+__all__ = ["Access", "LinkError", "TargetLink"]
 
-RESTING_INTERVAL = 30.0
-"""Seconds between questions whether a server is still there on which nothing is under way."""
+IDLE_INTERVAL = 30.0
+"""Seconds between two keepalive questions to a server on which nothing is under way."""
 _CLOSE_WITHIN = 2.0
 _SUDO_WITHIN = 20.0
 
 
 class Access:
-    """The way to all targets: their settings, what their logins share, and the jump hosts between."""
+    """Opens connections to all targets: holds their settings, what their logins share, and the jump hosts."""
 
     def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
         self.resolver = Resolver()
@@ -54,7 +54,7 @@ class Access:
             raise LinkError(f"jump host {endpoint.name}: {error.detail}", final=error.final) from None
 
     async def close(self) -> None:
-        """End the connections to jump hosts, farthest first."""
+        """Close the connections to jump hosts, farthest first."""
         for endpoint in sorted(self._jumps, key=lambda endpoint: -len(endpoint.jumps)):
             await self._jumps[endpoint].close()
 
@@ -110,7 +110,7 @@ class _Kept:
         await self.let_go()
 
 
-class Link:
+class TargetLink:
     """A target's connection. Nothing here waits longer than a login may take, but for people."""
 
     def __init__(self, target: PlannedTarget, access: Access) -> None:
@@ -118,38 +118,33 @@ class Link:
         self.address = target.address
         self.sudo: SudoPrefix | None = None
         self._endpoint: Endpoint | None = None
-        self._rests = False
+        self._is_idle = False
         self._access = access
         self._kept = _Kept(self._open)
 
     async def connection(self) -> SSHClientConnection:
         """The living connection, made if there is none; LinkError if none can be made."""
         connection = await self._kept.connection()
-        if self._rests:
-            self._rests = False
+        if self._is_idle:
+            self._is_idle = False
             connection.set_keepalive(KEEPALIVE_INTERVAL)
         return connection
 
-    def rest(self) -> bool:
-        """Nothing is under way there: ask less often whether it is still there. Whether there is a connection."""
+    def idle(self) -> bool:
+        """Ask the server less often whether it is still there. False where there is no connection."""
         connection = self._kept.alive
         if connection is not None:
-            self._rests = True
-            connection.set_keepalive(RESTING_INTERVAL)
+            self._is_idle = True
+            connection.set_keepalive(IDLE_INTERVAL)
         return connection is not None
 
     def let_go(self) -> Coroutine[Any, Any, None]:
-        """End the connection; what comes next makes another, also meanwhile. To be awaited, or be a task."""
+        """Close the connection; the next request opens another, even meanwhile. To be awaited, or be a task."""
         return self._kept.let_go()
 
     def drop(self, connection: SSHClientConnection) -> None:
         """Forget a connection that proved dead."""
         self._kept.drop(connection)
-
-    async def turn(self) -> Callable[[], None]:
-        """Wait until something may be begun there. Known once `connection()` has returned."""
-        assert self._endpoint is not None
-        return await self._access.shared.turn(self._endpoint)
 
     def wrap(self, words: str) -> tuple[str, bytes]:
         """The command line for plain words under the target's sudo, and what its standard input begins with.
@@ -159,7 +154,7 @@ class Link:
         return (words, b"") if self.sudo is None else self.sudo.wrap(words)
 
     async def close(self) -> None:
-        """End the connection, within two seconds."""
+        """Close the connection, within two seconds."""
         await self._kept.close()
 
     async def _open(self) -> SSHClientConnection:
@@ -219,7 +214,7 @@ def _seen(task: asyncio.Task[Any]) -> None:
 
 
 async def close_connection(connection: SSHClientConnection | None) -> None:
-    """Say goodbye, but not for long."""
+    """Close a connection in order, or cut it after two seconds."""
     if connection is None:
         return
     connection.close()

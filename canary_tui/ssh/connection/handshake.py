@@ -1,21 +1,54 @@
-"""One attempt to log in to one server: what asyncssh is told, and what came of it."""
+"""Makes one attempt to log in to one server: gives asyncssh its options, answers its questions, keeps what it learned.
+
+An attempt never waits for a person. Where one is needed it ends, and `Attempt` says what was learned; `login` asks, and
+makes another. So nobody who reads a question holds a slot for handshakes, and no server waits at its LoginGraceTime.
+
+        connect()
+            |
+      [ transport ]      a socket, a channel through the jump host, or a ProxyCommand
+            |            dropped here or in the next two: the server had too many at once, and login tries again
+      [ versions  ]
+            |
+      [ algorithms ] --> KeyExchangeFailed: none in common. login makes one more attempt with all that are safe
+            |
+      [ host key  ] --> HostKeyNotVerifiable, with `answer` and `shown`:
+            |               changed, revoked   the end
+            |               new                a person is asked, then an attempt that takes exactly this key
+            | trusted
+            |
+      [ encrypted ]
+            |            `logging_in` is true from here on: a hang-up is now the server's answer, and no drop
+      [ logging in ] --> PermissionDenied: `would_take` names what else the server offers, `words` what it said
+            |               locked keys, passwords   login asks a person, then makes an attempt with them
+            |
+       connection
+
+The order, and the reasons:
+
+1. The judgement of the host key is put in place in `connection_made`, before the library sends its first byte. Later
+   would be a race with the server; and without it the library, which is told that no key is trusted, refuses all.
+2. The host key is judged before anything about us is sent. The library checks the server's signature over the exchange
+   right after: a key that is only shown, and not owned, never gets past `encrypted`.
+3. `shown` is kept before it is judged, so that login can ask about exactly that key. The next attempt trusts that one
+   alone (`HostKeys.pinned`): a server that shows another one after the question is refused.
+4. Keys of the agent come before those of files, as with ssh; all are offered in one round, and each attempt has fresh
+   copies, because the library notes in a key which signature this one server took.
+5. A password is given once a method and attempt: a server that asks again has refused it.
+6. A server that lets in whoever comes has proved nothing (`disable_trivial_auth`).
+"""
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import asyncssh
-from asyncssh.connection import SSHClientConnection, SSHClientConnectionOptions, _connect
-from asyncssh.kex import get_default_kex_algs
-from asyncssh.mac import get_default_mac_algs
-from asyncssh.public_key import SSHKey, SSHKeyPair, decode_ssh_public_key
 
-from canary_tui.ssh.connection.hostkeys import Decision, HostKeys, shown_key
+from canary_tui.ssh.connection import private_parts
+from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, shown_key
 from canary_tui.ssh.connection.resolve import Algorithms, Endpoint
 from canary_tui.text.safe import one_line
 
@@ -50,34 +83,57 @@ HOST_KEY_ALGORITHMS = (
 
 @dataclass
 class Attempt:
-    """What one attempt is made with, and what it learned on the way."""
+    """The endpoint and the secrets that one attempt is made with, and what it learned on the way."""
 
     endpoint: Endpoint
     keys: HostKeys
-    pairs: list[SSHKeyPair] = field(default_factory=list)
+    pairs: list[asyncssh.SSHKeyPair] = field(default_factory=list)
     password: str | None = None
     attended: bool = False
     agent_identities: list[bytes] | None = None
     """Public keys that the agent may be asked for; None: any."""
     keys_of_address: Callable[[str], HostKeys] | None = None
-    """What is known of an address, where CheckHostIP wants it to agree."""
-    decision: Decision = Decision("new")
+    """Looks up the keys of an address, where CheckHostIP wants them to agree."""
+    answer: HostKeyAnswer = HostKeyAnswer("new")
     shown: bytes = b""
     """The host key or certificate that the server proved to have."""
     logging_in: bool = False
     would_take: set[str] = field(default_factory=set)
     """Ways to log in, beside keys, that the server offered."""
     words: str = ""
-    """What the server said or asked meanwhile."""
+    """The server's own words: its banner, or its question."""
 
 
-class _Owner(asyncssh.SSHClient):
-    """Answers what asyncssh asks while logging in, from what is in the attempt; never waits for a person."""
+class _Client(asyncssh.SSHClient):
+    """Answers what asyncssh asks while logging in, from what is in the attempt."""
 
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._rounds = 0
         self._tried: set[str] = set()
+        self._agent: asyncssh.SSHAgentClient | None = None
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        peer = conn.get_extra_info("peername")
+        private_parts.judge_host_key_by(conn, lambda shown: self._judge(shown, peer))
+        private_parts.log_no_packets(conn)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        self._leave_agent()
+
+    def auth_completed(self) -> None:
+        self._leave_agent()
+
+    def _judge(self, shown: bytes, peer: tuple[str, int] | None) -> bytes:
+        attempt = self._attempt
+        attempt.shown = shown
+        attempt.answer = attempt.keys.judge(shown)
+        if attempt.answer.trust == "trusted" and attempt.keys_of_address is not None:
+            attempt.answer = _also_for_address(attempt.keys_of_address, peer, shown)
+        if attempt.answer.trust != "trusted":
+            raise asyncssh.HostKeyNotVerifiable(attempt.answer.trust)
+        return shown_key(shown)
 
     def begin_auth(self, username: str) -> None:
         del username
@@ -86,6 +142,29 @@ class _Owner(asyncssh.SSHClient):
     def auth_banner_received(self, msg: str, lang: str) -> None:
         del lang
         self._attempt.words = one_line(f"{self._attempt.words} {msg}"[:2000])
+
+    async def public_key_auth_requested(self) -> list[asyncssh.SSHKeyPair] | None:
+        """All keys at once; None when they were refused."""
+        if "publickey" in self._tried:
+            return None
+        self._tried.add("publickey")
+        return [*await self._agent_keys(), *self._attempt.pairs]
+
+    async def _agent_keys(self) -> Sequence[asyncssh.SSHKeyPair]:
+        """The keys of the agent that may be used; none where it cannot be reached."""
+        path, identities = self._attempt.endpoint.agent, self._attempt.agent_identities
+        if not path or identities == []:  # to the agent an empty list would mean any
+            return ()
+        try:
+            self._agent = await asyncssh.connect_agent(path)
+            return await self._agent.get_keys(identities)
+        except (OSError, ValueError, asyncssh.Error):
+            return ()
+
+    def _leave_agent(self) -> None:
+        agent, self._agent = self._agent, None
+        if agent is not None:
+            agent.close()
 
     def password_auth_requested(self) -> str | None:
         return self._password_for("password")
@@ -116,133 +195,79 @@ class _Owner(asyncssh.SSHClient):
         return self._attempt.password
 
 
-class _Connection(SSHClientConnection):
-    """asyncssh's connection with our decision about the host key in the place of its own.
-
-    The library itself is told that no key at all is trusted: were this method not called, nothing would connect.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, options: SSHClientConnectionOptions, attempt: Attempt) -> None:
-        super().__init__(loop, options, wait="auth")
-        self._attempt = attempt
-
-    def log_sent_packet(self, *_: object, **__: object) -> None:
-        """Nothing: composing what is never shown takes a twentieth of a connection."""
-
-    log_received_packet = log_sent_packet
-
-    def validate_server_host_key(self, key_data: bytes) -> SSHKey:
-        attempt = self._attempt
-        attempt.shown = key_data
-        attempt.decision = attempt.keys.decide(key_data)
-        if attempt.decision.verdict == "trusted" and attempt.keys_of_address is not None:
-            attempt.decision = _also_for_address(attempt.keys_of_address, self.get_extra_info("peername"), key_data)
-        if attempt.decision.verdict != "trusted":
-            raise asyncssh.HostKeyNotVerifiable(attempt.decision.verdict)
-        self._server_host_key = decode_ssh_public_key(shown_key(key_data))
-        return self._server_host_key
-
-
-def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] | None, shown: bytes) -> Decision:
+def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] | None, shown: bytes) -> HostKeyAnswer:
     if peer is None or ipaddress.ip_address(peer[0].partition("%")[0]).is_loopback:
-        return Decision("trusted")
-    decision = look_up(peer[0]).decide(shown_key(shown))
-    return Decision("trusted") if decision.verdict == "new" else decision
+        return HostKeyAnswer("trusted")
+    answer = look_up(peer[0]).judge(shown_key(shown))
+    return HostKeyAnswer("trusted") if answer.trust == "new" else answer
 
 
-class Handshakes:
-    """Options for asyncssh, prepared once for each choice of algorithms and copied for each attempt."""
-
-    def __init__(self) -> None:
-        self._prepared: dict[tuple[Algorithms, bool], SSHClientConnectionOptions] = {}
-
-    async def connect(
-        self, attempt: Attempt, tunnel: SSHClientConnection | None, *, all_algorithms: bool = False
-    ) -> SSHClientConnection:
-        """Connect and log in within the endpoint's time. Raises what asyncssh and the network raise."""
-        endpoint = attempt.endpoint
-        options = self._options(attempt, tunnel, all_algorithms=all_algorithms)
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(endpoint.connect_timeout):
-            # The public connect() prepares all options again, in a thread, for each connection: 0.3 ms a target.
-            connection: SSHClientConnection = await _connect(
-                options, None, loop, 0, None, lambda: _Connection(loop, options, attempt), "Opening SSH connection to"
-            )
-        return connection
-
-    def _options(self, attempt: Attempt, tunnel: SSHClientConnection | None, *, all_algorithms: bool) -> Any:
-        endpoint = attempt.endpoint
-        key = (endpoint.algorithms, all_algorithms)
-        if key not in self._prepared:
-            self._prepared[key] = _prepare(endpoint.algorithms, all_algorithms=all_algorithms)
-        options: Any = copy.copy(self._prepared[key])
-        options.protocol_factory = lambda: _Owner(attempt)
-        options.host = options.orig_host = endpoint.host
-        options.port, options.username, options.family = endpoint.port, endpoint.user, endpoint.family
-        options.local_addr = (endpoint.bind_address, 0) if endpoint.bind_address else None
-        options.tunnel = tunnel
-        options.proxy_command = list(endpoint.proxy_command) or None
-        options.client_keys = attempt.pairs
-        # The keyword alone, and None for it, would not switch the agent off.
-        usable = attempt.agent_identities is None or bool(attempt.agent_identities)
-        options.agent_path = endpoint.agent if endpoint.agent and usable else None
-        options.agent_identities = attempt.agent_identities
-        options.login_timeout = endpoint.connect_timeout
-        options.preferred_auth = list(endpoint.methods) if attempt.attended else ["publickey"]
-        chosen = endpoint.algorithms.host_keys
-        offered = [one for one in chosen if one in HOST_KEY_ALGORITHMS] or attempt.keys.order(HOST_KEY_ALGORITHMS)
-        options.server_host_key_algs = list(offered)
-        return options
+async def log_in(
+    attempt: Attempt, tunnel: asyncssh.SSHClientConnection | None, *, all_algorithms: bool = False
+) -> asyncssh.SSHClientConnection:
+    """Connect and log in within the endpoint's time. Raises what asyncssh and the network raise."""
+    endpoint = attempt.endpoint
+    chosen = endpoint.algorithms.host_keys
+    offered = [one for one in chosen if one in HOST_KEY_ALGORITHMS] or attempt.keys.order(HOST_KEY_ALGORITHMS)
+    options = _OPTIONS | _algorithms(endpoint.algorithms, all_algorithms=all_algorithms)
+    async with asyncio.timeout(endpoint.connect_timeout):
+        return await asyncssh.connect(
+            endpoint.host,
+            endpoint.port,
+            username=endpoint.user,
+            family=endpoint.family,
+            local_addr=(endpoint.bind_address, 0) if endpoint.bind_address else None,
+            tunnel=tunnel,
+            proxy_command=list(endpoint.proxy_command) or None,
+            client_factory=lambda: _Client(attempt),
+            login_timeout=endpoint.connect_timeout,
+            preferred_auth=list(endpoint.methods) if attempt.attended else ["publickey"],
+            server_host_key_algs=list(offered),
+            **options,
+        )
 
 
-def _prepare(algorithms: Algorithms, *, all_algorithms: bool) -> SSHClientConnectionOptions:
-    return SSHClientConnectionOptions(
-        config=None,
-        client_version="canary_tui",
-        known_hosts=([], [], []),
-        server_host_key_algs=list(HOST_KEY_ALGORITHMS),
-        x509_trusted_certs=None,
-        x509_trusted_cert_paths=(),
-        client_keys=None,
-        agent_path=None,
-        agent_forwarding=False,
-        pkcs11_provider=None,
-        username="",
-        kex_algs=_kex(algorithms, all_algorithms=all_algorithms),
-        encryption_algs=_supported(algorithms.ciphers, _CIPHERS.split(), _CIPHERS.split()),
-        mac_algs=_macs(algorithms, all_algorithms=all_algorithms),
-        compression_algs=["none"],
-        host_based_auth=False,
-        gss_host=None,
-        gss_kex=False,
-        gss_auth=False,
-        disable_trivial_auth=True,
-        utf8_decode_errors="replace",
-        keepalive_interval=KEEPALIVE_INTERVAL,
-        keepalive_count_max=KEEPALIVE_COUNT,
-        tcp_keepalive=True,
-        x11_forwarding=False,
-        env=None,
-        send_env=None,
-        command=None,
-        request_pty=False,
-        encoding=None,
-    )
+_OPTIONS: dict[str, Any] = {
+    "config": None,
+    "client_version": "canary_tui",
+    "known_hosts": private_parts.TRUSTS_NO_KEY,
+    "x509_trusted_certs": None,
+    "x509_trusted_cert_paths": (),
+    "client_keys": None,  # `_Client` gives them: an empty list would mean those in ~/.ssh
+    "agent_path": None,
+    "agent_forwarding": False,
+    "pkcs11_provider": None,
+    "compression_algs": ["none"],
+    "host_based_auth": False,
+    "gss_host": None,
+    "gss_kex": False,
+    "gss_auth": False,
+    "disable_trivial_auth": True,
+    "utf8_decode_errors": "replace",
+    "keepalive_interval": KEEPALIVE_INTERVAL,
+    "keepalive_count_max": KEEPALIVE_COUNT,
+    "tcp_keepalive": True,
+    "x11_forwarding": False,
+    "env": None,
+    "send_env": None,
+    "command": None,
+    "request_pty": False,
+    "encoding": None,
+}
+"""The same for every server; nothing of it comes from ssh_config or from the environment."""
 
 
-def _kex(algorithms: Algorithms, *, all_algorithms: bool) -> list[str]:
-    names = [name.decode() for name in get_default_kex_algs()]
-    safe = [name for name in names if not name.startswith("gss-") and not name.endswith("-sha1")]
-    return _supported(algorithms.kex, safe if all_algorithms else _KEX.split(), safe)
-
-
-def _macs(algorithms: Algorithms, *, all_algorithms: bool) -> list[str]:
-    safe = [name.decode() for name in get_default_mac_algs() if b"sha1" not in name]
-    return _supported(algorithms.macs, safe if all_algorithms else _MACS.split(), safe)
+def _algorithms(algorithms: Algorithms, *, all_algorithms: bool) -> dict[str, Any]:
+    safe_kex, safe_macs = private_parts.key_exchanges(), private_parts.macs()
+    return {
+        "kex_algs": _supported(algorithms.kex, safe_kex if all_algorithms else _KEX.split(), safe_kex),
+        "encryption_algs": _supported(algorithms.ciphers, _CIPHERS.split(), _CIPHERS.split()),
+        "mac_algs": _supported(algorithms.macs, safe_macs if all_algorithms else _MACS.split(), safe_macs),
+    }
 
 
 def _supported(chosen: tuple[str, ...], ours: list[str], safe: list[str]) -> list[str]:
-    """What ssh_config chose as far as we have it, else ours; nothing in common is an error of the key exchange."""
+    """The names that ssh_config chose as far as we have them, else ours. KeyExchangeFailed where none is left."""
     if not chosen:
         return ours
     common = [name for name in chosen if name in safe]

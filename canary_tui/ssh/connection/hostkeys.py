@@ -1,4 +1,4 @@
-"""Whether a server's host key is the one that is known: the decision is taken here, never by the SSH library.
+"""Judges whether a server's host key is the one that is known; the SSH library takes no part in it.
 
 At least as strict as `ssh -o StrictHostKeyChecking=yes` on the same files. Stricter in that a key is refused that is
 revoked under any of the host's names, that a host whose key is known is never asked about, and that
@@ -14,17 +14,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from asyncssh.public_key import (
-    CERT_TYPE_HOST,
-    KeyImportError,
-    SSHOpenSSHCertificate,
-    decode_ssh_certificate,
-)
-
 from canary_tui.errors import CanaryError
+from canary_tui.ssh.connection.private_parts import HostCertificate
 from canary_tui.text.safe import one_line
 
-Verdict = Literal["trusted", "new", "changed", "revoked"]
+Trust = Literal["trusted", "new", "changed", "revoked"]
 
 
 class HostKeyError(CanaryError):
@@ -45,16 +39,16 @@ class KnownKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
-    """What is thought of a key that a server showed, and why, in words that name file and line."""
+class HostKeyAnswer:
+    """Trust in a key that a server showed, and the reason, in words that name file and line."""
 
-    verdict: Verdict
+    trust: Trust
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class NameKeys:
-    """What is known under one name: keys, and the authorities whose certificates count."""
+    """The keys that are known under one name, and the authorities whose certificates count."""
 
     name: str
     trusted: tuple[KnownKey, ...] = ()
@@ -63,12 +57,12 @@ class NameKeys:
 
 @dataclass(frozen=True, slots=True)
 class HostKeys:
-    """Everything that is known of one host. `names` in the order of looking: with the port, then without."""
+    """All known keys of one host. `names` in the order of looking: with the port, then without."""
 
     names: tuple[NameKeys, ...]
     revoked: tuple[KnownKey, ...] = ()
     principal: str = ""
-    """What a certificate must be for."""
+    """The name that a certificate must be for."""
     authority_algorithms: tuple[str, ...] = ()
     """Signatures that an authority's certificate may have; empty: any but SHA-1."""
     least_rsa_bits: int = 1024
@@ -83,63 +77,59 @@ class HostKeys:
         """Keys and authorities under any name."""
         return tuple(key for name in self.names for key in (*name.trusted, *name.authorities))
 
-    def decide(self, shown: bytes) -> Decision:
-        """Judge the key or certificate that the server proved to have."""
+    def judge(self, shown: bytes) -> HostKeyAnswer:
+        """Judge the key or certificate that a server shows."""
         if "-cert-v0" not in key_type(shown):
-            return self._decide_key(shown)
+            return self._judge_key(shown)
         try:
-            certificate = decode_ssh_certificate(shown)
-        except KeyImportError as error:
-            return Decision("changed", f"its certificate is not valid: {one_line(str(error))}")
-        if not isinstance(certificate, SSHOpenSSHCertificate):
-            return Decision("changed", "its certificate is not of OpenSSH's kind")
-        return self._decide_certificate(certificate, shown)
+            certificate = HostCertificate.decode(shown)
+        except ValueError as error:
+            return HostKeyAnswer("changed", f"its certificate is not valid: {one_line(str(error))}")
+        return self._judge_certificate(certificate, shown)
 
-    def _decide_certificate(self, certificate: SSHOpenSSHCertificate, shown: bytes) -> Decision:
-        authority = certificate.signing_key.public_data
-        if revoked := self._revocation(shown, authority, certificate.key.public_data):
+    def _judge_certificate(self, certificate: HostCertificate, shown: bytes) -> HostKeyAnswer:
+        authority = certificate.authority
+        if revoked := self._revocation(shown, authority, certificate.key):
             return revoked
         why_not = f"no authority known for it signed its certificate ({fingerprint(authority)})"
         for name in self.names:
             if any(known.blob == authority for known in name.authorities):
                 why_not = self._objection(certificate, shown)
                 if not why_not:
-                    return Decision("trusted")
+                    return HostKeyAnswer("trusted")
                 break
-        plain = self._decide_key(certificate.key.public_data)
-        if plain.verdict == "new" or (plain.verdict == "changed" and self._has_authority()):
-            return Decision(plain.verdict, why_not)
+        plain = self._judge_key(certificate.key)
+        if plain.trust == "new" or (plain.trust == "changed" and self._has_authority()):
+            return HostKeyAnswer(plain.trust, why_not)
         return plain
 
-    def _objection(self, certificate: SSHOpenSSHCertificate, shown: bytes) -> str:
-        try:
-            certificate.validate(CERT_TYPE_HOST, self.principal)
-        except ValueError as error:
-            return f"its certificate does not hold: {error}"
-        algorithm = _signature_algorithm(shown, certificate.signing_key.public_data)
+    def _objection(self, certificate: HostCertificate, shown: bytes) -> str:
+        if objection := certificate.objection(self.principal):
+            return f"its certificate does not hold: {objection}"
+        algorithm = _signature_algorithm(shown, certificate.authority)
         if algorithm == "ssh-rsa" or (self.authority_algorithms and algorithm not in self.authority_algorithms):
             return f"its certificate is signed with {algorithm}"
         return ""
 
-    def _decide_key(self, blob: bytes) -> Decision:
+    def _judge_key(self, blob: bytes) -> HostKeyAnswer:
         if revoked := self._revocation(blob):
             return revoked
         if key_type(blob) == "ssh-rsa" and _rsa_bits(blob) < self.least_rsa_bits:
-            return Decision("changed", f"its RSA key has fewer than {self.least_rsa_bits} bits")
+            return HostKeyAnswer("changed", f"its RSA key has fewer than {self.least_rsa_bits} bits")
         for name in self.names:
             if any(known.blob == blob for known in name.trusted):
-                return Decision("trusted")
+                return HostKeyAnswer("trusted")
             if name.trusted:
                 break
         if known_keys := self.known:
             places = ", ".join(sorted({known.place for known in known_keys})[:3])
-            return Decision("changed", f"not the key of {places}")
-        return Decision("new")
+            return HostKeyAnswer("changed", f"not the key of {places}")
+        return HostKeyAnswer("new")
 
-    def _revocation(self, *blobs: bytes) -> Decision | None:
+    def _revocation(self, *blobs: bytes) -> HostKeyAnswer | None:
         for known in self.revoked:
             if known.blob in blobs:
-                return Decision("revoked", f"revoked by {known.place}")
+                return HostKeyAnswer("revoked", f"revoked by {known.place}")
         return None
 
     def _has_authority(self) -> bool:
@@ -158,7 +148,7 @@ class HostKeys:
 
 @dataclass(frozen=True, slots=True)
 class HostNames:
-    """Under what a host is looked up, as OpenSSH does it. `alias` is HostKeyAlias ("" none), which knows no port."""
+    """The names that a host is looked up by. `alias` is HostKeyAlias ("" none), to which no port is added."""
 
     host: str
     port: int = 22
@@ -173,13 +163,13 @@ class HostNames:
 
     @property
     def principal(self) -> str:
-        """What a host certificate must name."""
+        """The name that a host certificate must be for."""
         return (self.alias or self.host).lower()
 
 
 @dataclass(frozen=True, slots=True)
 class HostKeyRules:
-    """Where host keys are known, and what else ssh_config says about them. Paths are absolute."""
+    """The files of known host keys, and the other settings of ssh_config about them. Paths are absolute."""
 
     user_files: tuple[str, ...] = ()
     global_files: tuple[str, ...] = ()
@@ -201,11 +191,11 @@ def fingerprint(blob: bytes) -> str:
 
 
 def shown_key(shown: bytes) -> bytes:
-    """The key of what a server showed: itself, or that of its certificate."""
+    """The plain key that a server showed: itself, or the one in its certificate."""
     if "-cert-v0" not in key_type(shown):
         return shown
-    with contextlib.suppress(KeyImportError):
-        return bytes(decode_ssh_certificate(shown).key.public_data)
+    with contextlib.suppress(ValueError):
+        return HostCertificate.decode(shown).key
     return shown
 
 

@@ -1,18 +1,18 @@
-"""What a person and the disk have given to log in with: keys, passphrases and passwords, once for a whole fleet."""
+"""Keeps the keys, passphrases and passwords to log in with; each is read or asked for once for a whole fleet."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncssh
-from asyncssh.public_key import SSHKeyPair, load_identities, load_keypairs
+from asyncssh import SSHKeyPair
 
 from canary_tui.engine.target import Asker, Question
+from canary_tui.ssh.connection.private_parts import public_data, unused, wants_passphrase
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
@@ -24,7 +24,7 @@ _LOCKED = "it is locked by a passphrase"
 
 @dataclass(slots=True)
 class Identity:
-    """One identity file. `pairs` is what to log in with (with its certificate first); empty while it is `locked`."""
+    """One identity file. `pairs` are the keys to log in with (certificate first); empty while it is `locked`."""
 
     path: str
     pairs: tuple[SSHKeyPair, ...] = ()
@@ -45,7 +45,7 @@ class Questions:
 
     @property
     def attended(self) -> bool:
-        """Whether anybody can be asked."""
+        """True where somebody can be asked."""
         return self._asker is not None
 
     def turn(self) -> asyncio.Lock:
@@ -151,8 +151,8 @@ class Passwords:
 
 
 def pairs_for(identities: list[Identity]) -> list[SSHKeyPair]:
-    """Keys to log in with: copies, for the library notes each server's signature algorithm in them."""
-    return [copy.copy(pair) for identity in identities for pair in identity.pairs]
+    """Keys to log in with, for one attempt."""
+    return [unused(pair) for identity in identities for pair in identity.pairs]
 
 
 def _load(path: str, certificates: tuple[str, ...], passphrase: str | None = None) -> Identity:
@@ -161,18 +161,17 @@ def _load(path: str, certificates: tuple[str, ...], passphrase: str | None = Non
     public = _public(path)
     try:
         given = [asyncssh.read_certificate(name) for name in certificates if Path(name).exists()]
-        pairs = tuple(load_keypairs(path, passphrase, given))
-    except asyncssh.KeyEncryptionError:
-        return Identity(path, locked=True, public=public, problem=_LOCKED)
-    except (asyncssh.KeyImportError, OSError, ValueError) as error:
-        locked = str(error).startswith("Passphrase must be specified")
+        pairs = tuple(asyncssh.load_keypairs(path, passphrase, given))
+    except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError, OSError, ValueError) as error:
+        locked = wants_passphrase(error)
         return Identity(path, locked=locked, public=public, problem=_LOCKED if locked else one_line(str(error)))
-    return Identity(path, pairs, public=public or pairs[0].key_public_data)
+    return Identity(path, pairs, public=public or public_data(pairs[0]))
 
 
 def _public(path: str) -> bytes:
     """The public part, from its own file or the key's; b"" where neither shows it."""
     for name in (f"{path}.pub", path):
-        with contextlib.suppress(asyncssh.KeyImportError, OSError, ValueError):
-            return bytes(load_identities([name])[0])
+        for read in (asyncssh.read_certificate, asyncssh.read_public_key):
+            with contextlib.suppress(asyncssh.KeyImportError, OSError, ValueError):
+                return public_data(read(name))
     return b""

@@ -1,4 +1,4 @@
-"""How known_hosts files are read and written: line by line as OpenSSH does it, and once for a whole fleet."""
+"""Reads and writes known_hosts files line by line, as OpenSSH does, and each only once for a whole fleet."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _KRL = b"SSHKRL\n\0"
 
 @dataclass
 class _File:
-    """One known_hosts file, read once. `notes` say which lines count for nothing, and why."""
+    """One known_hosts file, read once. `notes` name the lines that are ignored, with the reason."""
 
     exact: dict[str, list[tuple[Marker, KnownKey]]] = field(default_factory=dict)
     patterns: list[tuple[str, Marker, KnownKey]] = field(default_factory=list)
@@ -64,7 +64,7 @@ class _File:
         self.hashed = others
 
     def add(self, line: str, place: str) -> None:
-        """Take a line in; one that OpenSSH would skip is noted."""
+        """Add a line; one that OpenSSH would skip is noted."""
         line = line.strip(" \t\r")
         if not line or line.startswith("#"):
             return
@@ -103,7 +103,7 @@ class KnownHosts:
         self._revoked: dict[str, tuple[tuple[int, ...], tuple[KnownKey, ...]]] = {}
 
     def look_up(self, names: HostNames, rules: HostKeyRules) -> HostKeys:
-        """What the files say about a host. HostKeyError where the file of revoked keys cannot be used."""
+        """Everything that the files say about a host. HostKeyError where the file of revoked keys cannot be used."""
         loaded = [self._file(path) for path in (*rules.user_files, *rules.global_files)]
         revoked = list(self._revoked_keys(rules.revoked_file)) if rules.revoked_file else []
         found = []
@@ -116,7 +116,7 @@ class KnownHosts:
         return HostKeys(tuple(found), tuple(revoked), names.principal, rules.authority_algorithms, rules.least_rsa_bits)
 
     def notes(self, files: Iterable[str]) -> tuple[str, ...]:
-        """Lines of these files that count for nothing."""
+        """Lines of these files that are ignored."""
         return tuple(note for path in files for note in self._file(path).notes)
 
     def _file(self, path: str) -> _File:
@@ -166,7 +166,7 @@ def _append(path: str, line: bytes) -> None:
 
 
 def matches(name: str, patterns: str) -> bool:
-    """Whether a name is meant by comma-separated patterns with `*`, `?` and `!`, as OpenSSH reads them."""
+    """Test a name against comma-separated patterns with `*`, `?` and `!`, as OpenSSH reads them."""
     found = False
     for pattern in patterns.split(","):
         if _pattern(pattern.removeprefix("!")).fullmatch(name):

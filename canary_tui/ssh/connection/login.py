@@ -1,4 +1,4 @@
-"""Getting into one server: its host key, our keys, what a person must be asked, and drops on the way."""
+"""Connects and logs in to one server: checks the host key, offers keys, asks a person, retries after drops."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import asyncssh
-from asyncssh.connection import SSHClientConnection
+from asyncssh import SSHClientConnection
 
 from canary_tui.engine.target import Asker, Question
 from canary_tui.errors import CanaryError
-from canary_tui.ssh.connection.handshake import Attempt, Handshakes
-from canary_tui.ssh.connection.hostkeys import Decision, HostKeys, HostNames, fingerprint, key_type, shown_key
+from canary_tui.ssh.connection.handshake import Attempt, log_in
+from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, HostNames, fingerprint, key_type, shown_key
 from canary_tui.ssh.connection.keyring import Identity, Keyring, Passwords, Questions, pairs_for
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
-from canary_tui.ssh.connection.pace import Pace
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
@@ -38,7 +37,7 @@ class LinkError(CanaryError):
 
 
 class Shared:
-    """What all logins of a fleet share: host keys, keys and passwords, and limits on handshakes."""
+    """The host keys, keys, passwords and limits on handshakes that all logins of a fleet share."""
 
     def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
         self.known_hosts = KnownHosts()
@@ -46,35 +45,21 @@ class Shared:
         self.keyring = Keyring(self.questions)
         self.passwords = Passwords(self.questions)
         self.sudo_passwords = Passwords(self.questions)
-        self._pace = Pace()
-        self._handshakes = Handshakes()
         self._all = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self._by_address: dict[tuple[str, int], asyncio.Semaphore] = {}
 
     @contextlib.asynccontextmanager
-    async def handshake(self, endpoint: Endpoint) -> AsyncIterator[Handshakes]:
+    async def handshake(self, endpoint: Endpoint) -> AsyncIterator[None]:
         """A slot for one handshake."""
         at_address = self._by_address.setdefault(
             (endpoint.host, endpoint.port), asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS)
         )
         async with at_address, self._all:
-            begun = await self.turn(endpoint)
-            try:
-                yield self._handshakes
-            finally:
-                begun()
-
-    async def turn(self, endpoint: Endpoint) -> Callable[[], None]:
-        """Wait until something may be begun there; what is returned is to be called once it has begun."""
-        return await self._pace.turn() if endpoint.here and self.questions.attended else _nothing
-
-
-def _nothing() -> None:
-    """Nobody waits for it."""
+            yield
 
 
 class Login:
-    """Getting from an endpoint to a connection: host key, keys, passphrases, password, and drops on the way."""
+    """One login: host key, keys, passphrases, password, and retries after drops."""
 
     def __init__(self, shared: Shared, endpoint: Endpoint, name: str, tunnel: SSHClientConnection | None) -> None:
         self._shared = shared
@@ -99,7 +84,7 @@ class Login:
         return connection
 
     async def _unlock(self) -> bool:
-        """Whether there is a key now that was not tried yet: one that is opened here, or was for another target."""
+        """Find a key that was not tried yet, unlocking one if needed. False where there is none."""
         asks = self._shared.questions.attended and self._endpoint.asks_for_secrets
         for identity in self._shared.keyring.identities(self._endpoint):
             if identity.path in self._tried:
@@ -127,12 +112,12 @@ class Login:
         return taken[0] if taken else None
 
     async def _try(self, password: str | None = None) -> tuple[SSHClientConnection | None, Attempt]:
-        """One login; None where the server did not take what we have. Drops before it are tried again."""
+        """One attempt; None where the server refused what we offered. Drops before the login are retried."""
         for drops, wait in enumerate(backoff(0.2, 3)):
             attempt = self._attempt(password)
             try:
-                async with self._shared.handshake(self._endpoint) as handshakes:
-                    connection = await handshakes.connect(attempt, self._tunnel, all_algorithms=self._all_algorithms)
+                async with self._shared.handshake(self._endpoint):
+                    connection = await log_in(attempt, self._tunnel, all_algorithms=self._all_algorithms)
                 return connection, attempt
             except asyncssh.PermissionDenied:
                 return None, attempt
@@ -172,28 +157,30 @@ class Login:
         return lambda address: known.look_up(HostNames(address, endpoint.port), endpoint.rules)
 
     async def _ask_about(self, attempt: Attempt) -> None:
-        """Returns once a person has accepted the new host key that was shown; LinkError for every other."""
+        """Return once a person has accepted the new host key that was shown; LinkError for every other."""
         endpoint, key = self._endpoint, shown_key(attempt.shown)
-        if attempt.decision.verdict != "new":
-            raise LinkError(_alarm(endpoint, key, attempt.decision), final=True)
+        if attempt.answer.trust != "new":
+            raise LinkError(_alarm(endpoint, key, attempt.answer), final=True)
         if not self._shared.questions.attended or not endpoint.asks_about_host_keys:
             notes = self._shared.known_hosts.notes(endpoint.rules.user_files)
             raise LinkError(_unknown(endpoint, key, notes), final=True)
         async with self._shared.questions.turn():
-            decision = self._shared.known_hosts.look_up(endpoint.names, endpoint.rules).decide(attempt.shown)
-            if decision.verdict == "trusted":
+            answer = self._shared.known_hosts.look_up(endpoint.names, endpoint.rules).judge(attempt.shown)
+            if answer.trust == "trusted":
                 return  # accepted for another target meanwhile
             question = Question(
                 "host-key", self._name, endpoint.address, key_type=key_type(key), fingerprint=fingerprint(key)
             )
-            if decision.verdict != "new" or await self._shared.questions.ask(question) != "yes":
+            if answer.trust != "new" or await self._shared.questions.ask(question) != "yes":
                 raise LinkError(f"host key of {endpoint.address} not accepted: {_described(key)}", final=True)
             self._keep(key)
 
     def _keep(self, key: bytes) -> None:
         endpoint = self._endpoint
         if not endpoint.rules.user_files:
-            raise LinkError("no known_hosts file to keep the host key in (UserKnownHostsFile none)", final=True)
+            raise LinkError(
+                "the host key cannot be stored: there is no known_hosts file (UserKnownHostsFile none)", final=True
+            )
         remember(endpoint.rules.user_files[0], endpoint.names, key, hashed=endpoint.rules.hash_names)
         self._pinned = HostKeys.pinned(endpoint.names.look_up()[0], key)
 
@@ -202,14 +189,14 @@ class Login:
         if not self._endpoint.usual_identities:
             problems += [f"{one.path}: there is no such file" for one in identities if one.missing]
         offered = ", ".join(sorted(attempt.would_take))
-        more = [f"it would take {offered}"] if offered else []
+        more = [f"the server also accepts {offered}"] if offered else []
         more += [attempt.words] if attempt.words else []
         return "; ".join([f"login refused for {self._endpoint.address}", *problems, *more])
 
     def _failure(self, error: Exception, attempt: Attempt, drops: int) -> LinkError:
         address = self._endpoint.address
         if drops and _is_drop(error, attempt):
-            detail = f"{address} dropped {drops + 1} connections before login; is its MaxStartups too low?"
+            detail = f"{address} dropped {drops + 1} connections before the login; its MaxStartups may be too low"
             return LinkError(detail, final=False)
         text = _system_words(error) if isinstance(error, OSError) else str(error)
         refused = attempt.logging_in and not isinstance(error, asyncssh.ConnectionLost | OSError)
@@ -217,7 +204,7 @@ class Login:
 
 
 def _is_drop(error: Exception, attempt: Attempt) -> bool:
-    """Whether the server hung up before it looked at who we are, as it does when too many come at once."""
+    """Tell whether the server hung up before the login began, as it does when too many connect at once."""
     if attempt.logging_in:
         return False
     if isinstance(error, asyncssh.DisconnectError):
@@ -226,7 +213,7 @@ def _is_drop(error: Exception, attempt: Attempt) -> bool:
 
 
 def _system_words(error: OSError) -> str:
-    """What went wrong, in the system's words: asyncio's own say only that a connect call failed."""
+    """The system's words for an error: asyncio's own say only that a connect call failed."""
     return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
 
 
@@ -234,18 +221,18 @@ def _described(key: bytes) -> str:
     return f"{key_type(key)} {fingerprint(key)}"
 
 
-def _alarm(endpoint: Endpoint, key: bytes, decision: Decision) -> str:
-    what = "is revoked" if decision.verdict == "revoked" else "is not the known one"
+def _alarm(endpoint: Endpoint, key: bytes, answer: HostKeyAnswer) -> str:
+    what = "is revoked" if answer.trust == "revoked" else "is not the known one"
     return (
-        f"the host key of {endpoint.address} {what}: it shows {_described(key)}; {decision.reason}. "
-        "Somebody may be listening in. If it was replaced on purpose, correct that line."
+        f"the host key of {endpoint.address} {what}: the server shows {_described(key)}; {answer.reason}. "
+        "Somebody may be intercepting the connection. If the key was replaced on purpose, correct that line."
     )
 
 
 def _unknown(endpoint: Endpoint, key: bytes, notes: tuple[str, ...]) -> str:
     port = f" -p {endpoint.port}" if endpoint.port != 22 else ""
     file = next(iter(endpoint.rules.user_files), "known_hosts")
-    passed_over = f" Passed over: {'; '.join(notes[:3])}." if notes else ""
+    passed_over = f" Ignored lines: {'; '.join(notes[:3])}." if notes else ""
     return (
         f"the host key of {endpoint.address} is not known: {_described(key)}. Check the fingerprint, then connect once "
         f"with `ssh{port} {endpoint.name}`, or add the line of `ssh-keyscan{port} {endpoint.host}` to {file}."

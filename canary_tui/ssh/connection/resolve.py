@@ -1,7 +1,7 @@
-"""Where a target's name leads: address, user, keys, jump hosts, as `ssh NAME` would find them, and nothing else of it.
+"""Resolves a target's name to address, user, keys and jump hosts, as `ssh NAME` would find them.
 
 Of ssh_config only what this module reads has an effect: no forwarding of agent, X11 or ports, no RemoteCommand,
-no LocalCommand, no SendEnv, no ControlMaster. What matters and cannot be honoured is refused.
+no LocalCommand, no SendEnv, no ControlMaster. A setting that matters and cannot be honoured is refused.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
-import ipaddress
 import os
 import re
-import shlex
 import shutil
 import socket
 from collections.abc import Callable, Coroutine, Mapping
@@ -22,19 +20,28 @@ from typing import Any, TypeVar
 
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
-from canary_tui.ssh.connection.command import MOST_JUMPS, ResolveError, checked, checked_host, parse_hop, query
+from canary_tui.ssh.connection.command import (
+    ANSWER_WITHIN,
+    Hop,
+    ResolveError,
+    Settings,
+    checked,
+    checked_host,
+    last_hop,
+    one,
+    overdue,
+    parse,
+    query,
+)
 from canary_tui.ssh.connection.config_files import ConfigFiles
 from canary_tui.ssh.connection.hostkeys import HostKeyRules, HostNames
 from canary_tui.text.safe import one_line
 
 CONNECT_TIMEOUT = 15.0
 """Seconds for connecting where neither the fleet file nor ssh_config says otherwise."""
-_ANSWER_WITHIN = 15.0
 _AT_ONCE = 8
 
 Found = TypeVar("Found")
-Answer = Mapping[str, tuple[str, ...]]
-"""What `ssh -G` printed: each keyword in lower case with its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +66,7 @@ class Endpoint:
     rules: HostKeyRules
     identities: tuple[str, ...] = ()
     usual_identities: bool = False
-    """They are only the places where ssh always looks: none need be there."""
+    """They are only the places where ssh always looks, so that none of them has to exist."""
     certificates: tuple[str, ...] = ()
     identities_only: bool = False
     agent: str = ""
@@ -87,16 +94,6 @@ class Endpoint:
         """The way there, nearest hop first."""
         return () if self.via is None else (*self.via.jumps, self.via)
 
-    @property
-    def here(self) -> bool:
-        """It is this very machine, as far as that can be told before it is met; behind a jump host it is that one."""
-        if self.via is not None or self.proxy_command:
-            return False
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
 
 class Resolver:
     """Asks `ssh -G`, once for all targets that ssh_config treats alike.
@@ -108,8 +105,8 @@ class Resolver:
         self._ssh = ssh or shutil.which("ssh")
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._files = ConfigFiles()
-        self._answers: dict[object, asyncio.Task[Answer]] = {}
-        self._alike: dict[object, asyncio.Task[tuple[Endpoint, str, bool]]] = {}
+        self._answers: dict[object, asyncio.Task[Settings]] = {}
+        self._alike: dict[object, asyncio.Task[tuple[Endpoint, Settings, bool]]] = {}
 
     async def resolve(self, target: PlannedTarget) -> Endpoint:
         """The endpoint of a target; ResolveError says what is wrong with its settings."""
@@ -119,44 +116,40 @@ class Resolver:
             raise ResolveError(f"{target.name}: {error}") from None
 
     async def _resolve(self, host: str, ssh: Ssh, depth: int) -> Endpoint:
-        if depth > MOST_JUMPS:
-            raise ResolveError(f"more than {MOST_JUMPS} jump hosts in a row; is there a circle in ProxyJump?")
         checked_host(host)
-        endpoint, jump = await self._endpoint(host, ssh)
-        if jump in ("none", ""):
+        endpoint, settings = await self._endpoint(host, ssh)
+        hop = last_hop(settings, ssh, depth)
+        if hop is None:
             return endpoint
-        return replace(endpoint, via=await self._jump(endpoint, jump, ssh, depth), proxy_command=())
+        return replace(endpoint, via=await self._jump(endpoint, hop, depth), proxy_command=())
 
-    async def _endpoint(self, host: str, ssh: Ssh) -> tuple[Endpoint, str]:
-        """The endpoint without its jump hosts, and those as ProxyJump writes them."""
+    async def _endpoint(self, host: str, ssh: Ssh) -> tuple[Endpoint, Settings]:
+        """The endpoint without its jump hosts, and the settings that name them."""
         shared = None if self._ssh is None else self._files.sharing_key(host, ssh.config)
         if shared is not None:
-            endpoint, jump, alone = await _once(self._alike, (shared, ssh), lambda: self._read_for(host, ssh, shared))
+            endpoint, settings, alone = await _once(
+                self._alike, (shared, ssh), lambda: self._read_for(host, ssh, shared)
+            )
             if not alone:
                 names = replace(endpoint.names, host=host.lower())
-                return replace(endpoint, name=host, host=host.lower(), names=names), jump
-        endpoint, jump, _ = await self._read_for(host, ssh, shared)
-        return endpoint, jump
+                return replace(endpoint, name=host, host=host.lower(), names=names), settings
+        endpoint, settings, _ = await self._read_for(host, ssh, shared)
+        return endpoint, settings
 
-    async def _read_for(self, host: str, ssh: Ssh, shared: tuple[bool, ...] | None) -> tuple[Endpoint, str, bool]:
+    async def _read_for(self, host: str, ssh: Ssh, shared: tuple[bool, ...] | None) -> tuple[Endpoint, Settings, bool]:
         """The same, and whether it is this host's alone because a path or command is made from its name."""
         answer = await self._answer(host, ssh, shared)
         standard = {} if self._ssh is None else await self._answer("localhost", Ssh(config="none"), ())
-        jump = _one(answer, "proxyjump", "none") if ssh.jump is None else ssh.jump
         alone = any("%" in value for values in answer.values() for value in values)
-        return _read(host, answer, standard, ssh), jump, alone
+        return _read(host, answer, standard, ssh), answer, alone
 
-    async def _jump(self, endpoint: Endpoint, jump: str, ssh: Ssh, depth: int) -> Endpoint:
-        before, _, last = jump.rpartition(",")
-        user, host, port = parse_hop(last)
-        hop_ssh = replace(ssh, user=user, port=port, jump=before or None, sudo=None)
-        checked_host(host)
-        hop, _ = await self._endpoint(host, hop_ssh)
-        if (hop.host, hop.port) == (endpoint.host, endpoint.port):
-            raise ResolveError(f"jumphost loop via {hop.host}: its ProxyJump is itself; ssh refuses that, too")
-        return await self._resolve(host, hop_ssh, depth + 1)
+    async def _jump(self, endpoint: Endpoint, hop: Hop, depth: int) -> Endpoint:
+        before, _ = await self._endpoint(hop.host, hop.ssh)
+        if (before.host, before.port) == (endpoint.host, endpoint.port):
+            raise ResolveError(f"jumphost loop via {before.host}: its ProxyJump is itself; ssh refuses that, too")
+        return await self._resolve(hop.host, hop.ssh, depth + 1)
 
-    async def _answer(self, host: str, ssh: Ssh, shared: tuple[bool, ...] | None) -> Answer:
+    async def _answer(self, host: str, ssh: Ssh, shared: tuple[bool, ...] | None) -> Settings:
         if self._ssh is None:
             return _without_ssh(host, ssh)
         user, port = checked(ssh)
@@ -164,15 +157,15 @@ class Resolver:
         answer = await _once(self._answers, key, lambda: self._ask(query(str(self._ssh), host, ssh)))
         return answer if shared is None else {**answer, "hostname": (host.lower(),)}
 
-    async def _ask(self, command: list[str]) -> Answer:
+    async def _ask(self, command: list[str]) -> Settings:
         async with self._slots:
-            return _parse(await _run(command))
+            return await _run(command)
 
 
 async def _once(
     tasks: dict[object, asyncio.Task[Found]], key: object, find: Callable[[], Coroutine[Any, Any, Found]]
 ) -> Found:
-    """What `find` finds, found once for all who ask for the same; an error is not kept."""
+    """The result of `find`, found once for all who ask for the same; an error is not kept."""
 
     def forget_an_error(task: asyncio.Task[Found]) -> None:
         if task.cancelled() or task.exception() is not None:
@@ -184,36 +177,26 @@ async def _once(
     return await asyncio.shield(tasks[key])
 
 
-async def _run(command: list[str]) -> str:
+async def _run(command: list[str]) -> Settings:
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
     )
     try:
-        async with asyncio.timeout(_ANSWER_WITHIN):
+        async with asyncio.timeout(ANSWER_WITHIN):
             output, complaint = await process.communicate()
     except TimeoutError:
-        raise ResolveError(f"`{shlex.join(command)}` did not answer within {_ANSWER_WITHIN:.0f} s") from None
+        raise overdue(command) from None
     finally:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    if process.returncode:
-        raise ResolveError(f"ssh_config: {one_line(complaint.decode(errors='replace'))}")
-    return output.decode(errors="replace")
+    return parse(command, process.returncode, output, complaint)
 
 
-def _parse(output: str) -> Answer:
-    answer: dict[str, tuple[str, ...]] = {}
-    for line in output.splitlines():
-        keyword, _, value = line.partition(" ")
-        answer[keyword.lower()] = (*answer.get(keyword.lower(), ()), value)
-    return answer
-
-
-def _without_ssh(host: str, ssh: Ssh) -> Answer:
-    """What ssh would say without any configuration; a configuration that nobody can read is not passed over."""
+def _without_ssh(host: str, ssh: Ssh) -> Settings:
+    """The answer of ssh without any configuration. ResolveError where there is one that only ssh could read."""
     config = ssh.config or "~/.ssh/config"
     if config != "none" and Path(config).expanduser().exists():
         raise ResolveError(f'{config} needs the ssh program to be read; install it, or write ssh.config = "none"')
@@ -229,27 +212,23 @@ def _without_ssh(host: str, ssh: Ssh) -> Answer:
     }
 
 
-def _one(answer: Answer, keyword: str, default: str = "") -> str:
-    return answer.get(keyword, (default,))[0]
+def _yes(answer: Settings, keyword: str) -> bool:
+    return one(answer, keyword) in ("yes", "true")
 
 
-def _yes(answer: Answer, keyword: str) -> bool:
-    return _one(answer, keyword) in ("yes", "true")
-
-
-def _read(name: str, answer: Answer, standard: Answer, ssh: Ssh) -> Endpoint:
+def _read(name: str, answer: Settings, standard: Settings, ssh: Ssh) -> Endpoint:
     _refuse_what_cannot_be_honoured(answer)
-    host, port, user = _one(answer, "hostname", name), int(_one(answer, "port", "22")), _one(answer, "user")
+    host, port, user = one(answer, "hostname", name), int(one(answer, "port", "22")), one(answer, "user")
     checked_host(host)
     tokens = _tokens(name, host, port, user, answer)
     identities = (ssh.identity,) if ssh.identity else answer.get("identityfile", ())
-    timeout = _one(answer, "connecttimeout", "none")
+    timeout = one(answer, "connecttimeout", "none")
     return Endpoint(
         name=name,
         host=host,
         port=port,
         user=user,
-        names=HostNames(host, port, _one(answer, "hostkeyalias")),
+        names=HostNames(host, port, one(answer, "hostkeyalias")),
         rules=_rules(answer, tokens, ssh),
         identities=_paths(identities, tokens),
         usual_identities=identities == standard.get("identityfile", identities) and not ssh.identity,
@@ -257,8 +236,8 @@ def _read(name: str, answer: Answer, standard: Answer, ssh: Ssh) -> Endpoint:
         identities_only=_yes(answer, "identitiesonly") or bool(ssh.identity),
         agent=_agent(answer, tokens),
         proxy_command=_proxy_command(answer, tokens),
-        family={"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(_one(answer, "addressfamily"), 0),
-        bind_address=_one(answer, "bindaddress"),
+        family={"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(one(answer, "addressfamily"), 0),
+        bind_address=one(answer, "bindaddress"),
         connect_timeout=ssh.connect_timeout or (float(timeout) if timeout.isdigit() else CONNECT_TIMEOUT),
         algorithms=_algorithms(answer, standard),
         methods=_methods(answer),
@@ -267,7 +246,7 @@ def _read(name: str, answer: Answer, standard: Answer, ssh: Ssh) -> Endpoint:
     )
 
 
-def _refuse_what_cannot_be_honoured(answer: Answer) -> None:
+def _refuse_what_cannot_be_honoured(answer: Settings) -> None:
     for keyword, harmless, shown in (
         ("knownhostscommand", ("", "none"), "KnownHostsCommand"),
         ("verifyhostkeydns", ("", "no", "false"), "VerifyHostKeyDNS"),
@@ -275,30 +254,30 @@ def _refuse_what_cannot_be_honoured(answer: Answer) -> None:
         ("bindinterface", ("", "none"), "BindInterface"),
         ("hostbasedauthentication", ("", "no", "false"), "HostbasedAuthentication"),
     ):
-        if _one(answer, keyword) not in harmless:
-            raise ResolveError(f"ssh_config sets {shown} {_one(answer, keyword)}, which cannot be honoured here")
+        if one(answer, keyword) not in harmless:
+            raise ResolveError(f"ssh_config sets {shown} {one(answer, keyword)}, which cannot be honoured here")
 
 
-def _rules(answer: Answer, tokens: Mapping[str, str], ssh: Ssh) -> HostKeyRules:
-    user_files = (ssh.known_hosts,) if ssh.known_hosts else tuple(_one(answer, "userknownhostsfile").split())
-    global_files = () if ssh.known_hosts else tuple(_one(answer, "globalknownhostsfile").split())
-    revoked = _paths((_one(answer, "revokedhostkeys", "none"),), tokens)
+def _rules(answer: Settings, tokens: Mapping[str, str], ssh: Ssh) -> HostKeyRules:
+    user_files = (ssh.known_hosts,) if ssh.known_hosts else tuple(one(answer, "userknownhostsfile").split())
+    global_files = () if ssh.known_hosts else tuple(one(answer, "globalknownhostsfile").split())
+    revoked = _paths((one(answer, "revokedhostkeys", "none"),), tokens)
     return HostKeyRules(
         user_files=_paths(user_files, None),  # ssh -G has filled in the tokens of these two
         global_files=_paths(global_files, None),
         revoked_file=revoked[0] if revoked else "",
         hash_names=_yes(answer, "hashknownhosts"),
         check_address=_yes(answer, "checkhostip"),
-        authority_algorithms=tuple(filter(None, _one(answer, "casignaturealgorithms").split(","))),
-        least_rsa_bits=int(_one(answer, "requiredrsasize", "1024")),
+        authority_algorithms=tuple(filter(None, one(answer, "casignaturealgorithms").split(","))),
+        least_rsa_bits=int(one(answer, "requiredrsasize", "1024")),
     )
 
 
-def _tokens(name: str, host: str, port: int, user: str, answer: Answer) -> dict[str, str]:
+def _tokens(name: str, host: str, port: int, user: str, answer: Settings) -> dict[str, str]:
     local = socket.gethostname()
     return {
         "%%": "%", "%h": host, "%n": name, "%p": str(port), "%r": user, "%u": getpass.getuser(), "%i": str(os.getuid()),
-        "%d": str(Path.home()), "%l": local, "%L": local.partition(".")[0], "%k": _one(answer, "hostkeyalias") or name,
+        "%d": str(Path.home()), "%l": local, "%L": local.partition(".")[0], "%k": one(answer, "hostkeyalias") or name,
     }  # fmt: skip
 
 
@@ -326,8 +305,8 @@ def _path(text: str, tokens: Mapping[str, str] | None) -> str:
     return str(Path(filled).expanduser().absolute())
 
 
-def _agent(answer: Answer, tokens: Mapping[str, str]) -> str:
-    setting = _one(answer, "identityagent", "SSH_AUTH_SOCK")
+def _agent(answer: Settings, tokens: Mapping[str, str]) -> str:
+    setting = one(answer, "identityagent", "SSH_AUTH_SOCK")
     if setting == "SSH_AUTH_SOCK":
         return os.environ.get("SSH_AUTH_SOCK", "")
     if setting.startswith("$") and not setting.startswith("${"):
@@ -335,33 +314,33 @@ def _agent(answer: Answer, tokens: Mapping[str, str]) -> str:
     return "" if setting.lower() == "none" else _path(setting, tokens)
 
 
-def _proxy_command(answer: Answer, tokens: Mapping[str, str]) -> tuple[str, ...]:
+def _proxy_command(answer: Settings, tokens: Mapping[str, str]) -> tuple[str, ...]:
     """As ssh does: the user's own line, given to sh; the names filled in were checked to be plain words."""
-    command = _one(answer, "proxycommand", "none")
+    command = one(answer, "proxycommand", "none")
     if command.lower() == "none":
         return ()
     allowed = {token: tokens[token] for token in ("%%", "%h", "%n", "%p", "%r")}
     return ("/bin/sh", "-c", f"exec {_fill_in(command, allowed)}")
 
 
-def _algorithms(answer: Answer, standard: Answer) -> Algorithms:
+def _algorithms(answer: Settings, standard: Settings) -> Algorithms:
     """Lists that ssh_config sets; those that are only this ssh's own defaults are left to us."""
 
     def chosen(keyword: str) -> tuple[str, ...]:
-        value = _one(answer, keyword)
-        return () if value == _one(standard, keyword) else tuple(value.split(","))
+        value = one(answer, keyword)
+        return () if value == one(standard, keyword) else tuple(value.split(","))
 
     return Algorithms(chosen("kexalgorithms"), chosen("ciphers"), chosen("macs"), chosen("hostkeyalgorithms"))
 
 
-def _methods(answer: Answer) -> tuple[str, ...]:
+def _methods(answer: Settings) -> tuple[str, ...]:
     allowed = {
-        "publickey": _one(answer, "pubkeyauthentication", "true") not in ("no", "false"),
-        "keyboard-interactive": _one(answer, "kbdinteractiveauthentication", "yes") == "yes",
-        "password": _one(answer, "passwordauthentication", "yes") == "yes",
+        "publickey": one(answer, "pubkeyauthentication", "true") not in ("no", "false"),
+        "keyboard-interactive": one(answer, "kbdinteractiveauthentication", "yes") == "yes",
+        "password": one(answer, "passwordauthentication", "yes") == "yes",
     }
     if _yes(answer, "batchmode"):
         allowed = {"publickey": allowed["publickey"]}
-    preferred = _one(answer, "preferredauthentications")
+    preferred = one(answer, "preferredauthentications")
     order = preferred.split(",") if preferred else list(allowed)
     return tuple(method for method in order if allowed.get(method))

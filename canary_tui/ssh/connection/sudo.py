@@ -1,11 +1,11 @@
-"""How a command line is run as another user on the target, without the password being on any command line."""
+"""Runs a command line as another user on the target, with the password on no command line."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 CHECK = "/bin/sh -c :"
-"""What a user who may run the steps may run, too; it does nothing."""
+"""A command that does nothing: whoever may run the steps may run it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class SudoPrefix:
     password: str | None = None
 
     def wrap(self, words: str) -> tuple[str, bytes]:
-        """The command line for `words` and what must come first on its standard input.
+        """The command line for `words`, and the bytes that must come first on its standard input.
 
         `-k` makes sudo read the password whatever it remembers, so that the line never reaches the command itself;
         the empty prompt leaves standard error to the command. `-H`: the folder of the runner is that user's own.
@@ -34,5 +34,5 @@ def user_of(setting: bool | str | None) -> str | None:
 
 
 def needs_password(complaint: str) -> bool:
-    """Whether sudo, asked without one, wants a password; it was told to speak English."""
+    """Tell from the complaint of sudo, which was told to speak English, that it wants a password."""
     return "password is required" in complaint or "a terminal is required" in complaint

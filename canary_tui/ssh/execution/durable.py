@@ -1,4 +1,46 @@
-"""How a step is started once, followed over any number of connections, and believed with the target's proof only."""
+"""Starts a step at most once, follows it over any number of connections, and believes only the target's own proof.
+
+The states of an execution on the target, as `runner.sh` tells them (STATE ...). Its id is the engine's, and a hard
+link to ID.go is the one gate that a start must pass:
+
+      absent ----- link ID.go -----> running ----- exit record -----> done rc= why=
+        |                               |                               |
+        | void                          | no record, no supervisor      | tidied away after a day, or a week
+        v                               v                               v
+      void                          lost why=                       forgotten
+      (never will be started)       (reboot, or killed)             (only that it was is known)
+
+The states as this program knows them (`_Followed._started`):
+
+      nothing was sent ----- the payload may have left -----> may have <----+
+                                                                 |          | sent again
+                        the target has no trace, in the same boot|          |
+                                                                 v          |
+                                                           not seen there --+
+
+| the link fails, or a limit passes | outcome |
+|---|---|
+| nothing was sent | unreachable, after 60 s of trying |
+| else | attach again, with the bytes that came as the offset; unknown 10 min after the step's own limit |
+
+The order, and the reasons:
+
+1. On the target: the payload is whole, room for the exit record is taken, the gate is passed, the lock is looked at,
+   then the command runs. A cut payload never runs, a full disk cannot lose the exit code, and a rollout that lost its
+   lock meanwhile starts nothing (P10).
+2. `may have` is noted as soon as the payload may have left, whatever comes back. From then on only `attach` asks: a
+   `run` is sent again solely after the target itself said that it has no trace. And were that wrong, the gate would
+   still let one start through (P2).
+3. "No trace" counts only in the boot, and in the runner's folder, in which the start was sent. In another one the trace
+   may be what was lost: unknown, never a second start.
+4. A start that an earlier engine sent may still be on its way when `attach` finds no trace. So `void` closes the gate
+   first, and then the answer says who was there first: `not-started` is a proof, not a guess.
+5. Each connection goes on at the byte that came last; size and digest of all bytes are compared with END's. `ok` needs
+   this execution's own exit record, 0, and both to agree (P1).
+6. The output is acknowledged after it is judged, and only where there is an exit code: from then on the target may
+   tidy it away after a day.
+7. The target holds the limits. OVERDUE, SILENCE and OUT_OF_REACH here are nets for a target that does not.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +55,6 @@ from typing import Literal
 from canary_tui.domain.rollout.events import Outcome
 from canary_tui.engine.target import (
     AttachRequest,
-    CancelReport,
     ExecuteReport,
     ExecuteRequest,
     Sink,
@@ -23,7 +64,6 @@ from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.install import (
     ANSWER,
     RunnerError,
-    RunnerInfo,
     ask,
     ensure_runner,
     export_lines,
@@ -31,11 +71,8 @@ from canary_tui.ssh.execution.install import (
     rollout_word,
     speak,
 )
-from canary_tui.ssh.execution.plain import plain
-from canary_tui.ssh.execution.protocol import SILENCE, Answer, Conversation, Line, LostError, Pauses, new_nonce
+from canary_tui.ssh.execution.protocol import SILENCE, Answer, Conversation, LostError, Pauses, RunnerLink, new_nonce
 from canary_tui.text.safe import one_line
-
-__all__ = ["RunnerError", "RunnerInfo", "attach", "cancel", "ensure_runner", "execute", "fingerprint", "plain"]
 
 GRACE = 5.0
 """Seconds between TERM and KILL when a limit is passed; the runner's own."""
@@ -51,7 +88,7 @@ MARGIN = 64 << 20
 _EXECUTION = re.compile(r"[0-9a-f]{32}")
 
 
-async def execute(link: Line, request: ExecuteRequest, sink: Sink, watch: Watch) -> ExecuteReport:
+async def execute(link: RunnerLink, request: ExecuteRequest, sink: Sink, watch: Watch) -> ExecuteReport:
     """Start a step and follow it to its end. Cancelling the task leaves it running on the target."""
     try:
         start = _Start.of(request)
@@ -60,19 +97,19 @@ async def execute(link: Line, request: ExecuteRequest, sink: Sink, watch: Watch)
     return await _Followed(link, request, sink, watch, start).to_its_end()
 
 
-async def attach(link: Line, request: AttachRequest, sink: Sink, watch: Watch) -> ExecuteReport:
+async def attach(link: RunnerLink, request: AttachRequest, sink: Sink, watch: Watch) -> ExecuteReport:
     """Follow a step that an earlier program started, from its first byte; `not-started` if it never will be."""
     return await _Followed(link, request, sink, watch, None).to_its_end()
 
 
 def fingerprint(script: bytes, variables: Iterable[str]) -> str:
-    """What an execution's id is bound to on the target: the script and the names of its variables, not their values."""
+    """The digest that an execution's id is bound to on the target: of the script and the names of its variables."""
     return hashlib.sha256(script + b"\0" + "\n".join(sorted(variables)).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What has to be sent to start an execution."""
+    """The words and the payload that start an execution."""
 
     words: str
     payload: bytes
@@ -90,15 +127,13 @@ class _Start:
 
 
 class _Followed:
-    """One execution as it is known here: whether it may have started, and how far its output came."""
+    """One execution as this program knows it: whether it may have started, and how much output came."""
 
     def __init__(
-        self, link: Line, request: ExecuteRequest | AttachRequest, sink: Sink, watch: Watch, start: _Start | None
+        self, link: RunnerLink, request: ExecuteRequest | AttachRequest, sink: Sink, watch: Watch, start: _Start | None
     ) -> None:
-        if not _EXECUTION.fullmatch(request.execution):
-            raise ValueError(f"an execution's id is 32 hex digits, not {request.execution!r}")
         self._link = link
-        self._execution = request.execution
+        self._execution = checked_execution(request.execution)
         self._boot = request.boot
         self._sink = sink
         self._watch = watch
@@ -117,7 +152,7 @@ class _Followed:
         self._most = request.output_cap + MARGIN if request.output_cap > 0 else math.inf
 
     async def to_its_end(self) -> ExecuteReport:
-        """Ask, and ask again, until it is known how it ended or how long that has not been known."""
+        """Ask, and ask again, until its end is known or the time for asking is over."""
         while True:
             received = self._received
             try:
@@ -127,7 +162,7 @@ class _Followed:
             except LostError as error:
                 detail, final = error.detail, False
             except TimeoutError:
-                return self._report("unknown", "the target says that it still runs, long after its limit")
+                return self._report("unknown", "the target reports it as still running, long after its time limit")
             except RunnerError as error:
                 return self._report("failed" if self._started == "nothing was sent" else "unknown", error.detail)
             else:
@@ -201,9 +236,9 @@ class _Followed:
     async def _not_there(self, answer: Answer) -> ExecuteReport | None:
         """The target has no trace of a start, or says that there will be none."""
         if answer.first == "forgotten":
-            return self._report("unknown", "it ended so long ago that the target has removed what it knew")
+            return self._report("unknown", "it ended so long ago that the target has removed its record")
         if answer.first == "void":
-            return self._report("not-started", "it was called off before it started")
+            return self._report("not-started", "it was cancelled before it started")
         boot = answer.fields.get("boot", "")
         if boot != (self._boot or boot):
             rebooted = boot.partition(".")[0] != self._boot.partition(".")[0]
@@ -215,11 +250,11 @@ class _Followed:
         # An earlier program's start may still be on its way: close the gate, then look who was first.
         settled = await ask(self._link, f"void {{nonce}} {self._execution}", ANSWER)
         if settled.word == "STATE" and settled.first == "void":
-            return self._report("not-started", "it had not been started, and now never will be")
+            return self._report("not-started", "it was never started, and now it cannot be")
         return None
 
     async def _conclude(self, conversation: Conversation, end: Answer, nonce: str) -> ExecuteReport:
-        size = _number(end.fields.get("size", ""))
+        size = number(end.fields.get("size", ""))
         while self._received < size:
             if conversation.closed:
                 raise LostError("the channel was closed before all output had come")
@@ -247,8 +282,8 @@ class _Followed:
     def _judge(self, end: Answer, *, whole: bool) -> ExecuteReport:
         fields, words = end.fields, end.text.split()
         if "done" not in words:
-            return self._report("unknown", _how_lost(fields))
-        code = _number(fields.get("rc", ""))
+            return self._report("unknown", how_lost(fields))
+        code = number(fields.get("rc", ""))
         match fields.get("why"):
             case "timeout":
                 return self._report("timed-out", "", code)
@@ -257,7 +292,7 @@ class _Followed:
             case "fenced":
                 return replace(self._report("failed", fenced_by(fields)), fenced=True)
             case "output-cap":
-                return self._report("failed", "its output passed the cap, so it was stopped", code)
+                return self._report("failed", "its output exceeded the cap, so it was stopped", code)
             case "exit" if code == 0 and whole:
                 return self._report("ok", "", code)
             case "exit" if code == 0:
@@ -285,59 +320,16 @@ class _Followed:
             self._watch.connection_restored()
 
 
-def _how_lost(fields: Mapping[str, str]) -> str:
-    """What is left of a step without an exit record, in words."""
+def how_lost(fields: Mapping[str, str]) -> str:
+    """The traces of a step that left no exit record, in words."""
     if fields.get("why") == "reboot":
         return "the server rebooted during the step"
     match fields.get("child"):
         case "alive":
-            return f"its supervisor was killed, the command is still running (pid {_number(fields.get('pid', ''))})"
+            return f"its supervisor was killed, the command is still running (pid {number(fields.get('pid', ''))})"
         case "gone":
-            return "its supervisor was killed; the command has ended since, with an exit code that nobody saw"
+            return "its supervisor was killed; the command has ended since, and its exit code is lost"
     return "its supervisor was killed before the command was seen to run"
-
-
-# --- stopping ---------------------------------------------------------------------------------------------------------
-
-
-async def cancel(link: Line, execution: str, grace: float) -> CancelReport:
-    """Stop a step's process group, or make sure that it never starts, and say what was seen."""
-    if not _EXECUTION.fullmatch(execution):
-        raise ValueError(f"an execution's id is 32 hex digits, not {execution!r}")
-    limit = grace + ANSWER
-    give_up, pauses = _now() + limit, Pauses()
-    while True:
-        try:
-            return _cancelled(await ask(link, f"cancel {{nonce}} {execution} {math.ceil(grace)}", limit))
-        except LinkError as error:
-            detail, final = one_line(error.detail), error.final
-        except RunnerError as error:
-            detail, final = error.detail, True
-        except LostError as error:
-            detail, final = error.detail, False
-        if final or _now() >= give_up:
-            return CancelReport(confirmed=False, detail=detail)
-        await pauses.next()
-
-
-def _cancelled(answer: Answer) -> CancelReport:
-    fields = answer.fields
-    if answer.word != "STATE":
-        return CancelReport(confirmed=False, detail=one_line(answer.text))
-    if fields.get("stopped") == "no":
-        return CancelReport(confirmed=False, detail="some of its processes are still there")
-    match answer.first:
-        case "void":
-            return CancelReport(confirmed=True, detail="it had not started, and now never will")
-        case "done" if "stopped" not in fields:
-            return CancelReport(confirmed=True, detail=f"it had ended before, with {_number(fields.get('rc', ''))}")
-        case "done":
-            return CancelReport(confirmed=True)
-        case "forgotten":
-            return CancelReport(confirmed=True, detail="it had ended long ago")
-        case "lost" if fields.get("why") == "reboot" or fields.get("stopped") == "yes":
-            return CancelReport(confirmed=True, detail=_how_lost({**fields, "child": "gone"}))
-    return CancelReport(confirmed=False, detail=f"the target says: {one_line(answer.text)}")
 
 
 # --- what travels -----------------------------------------------------------------------------------------------------
@@ -348,7 +340,14 @@ def _hundredths(seconds: float) -> int:
     return max(1, math.ceil(seconds * 100)) if seconds > 0 else 0
 
 
-def _number(text: str) -> int:
+def checked_execution(execution: str) -> str:
+    """An execution's id. ValueError where it is none."""
+    if not _EXECUTION.fullmatch(execution):
+        raise ValueError(f"an execution's id is 32 hex digits, not {execution!r}")
+    return execution
+
+
+def number(text: str) -> int:
     """A number that a target sent; -1 where it is none."""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else -1
 

@@ -1,4 +1,4 @@
-"""How a target is met: where its runner is, putting it there, and what it says of itself."""
+"""Meets a target's runner: finds or installs it, reads what it says of the target, and speaks with it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ import asyncssh
 from canary_tui.domain.fleet.rules import ROLLOUT
 from canary_tui.engine.target import Claim, Holder, UnlockReport
 from canary_tui.ssh.connection.connect import LinkError
-from canary_tui.ssh.execution.protocol import Answer, Conversation, Line, LostError, Pauses, new_nonce
+from canary_tui.ssh.execution.protocol import Answer, Conversation, LostError, Pauses, RunnerLink, new_nonce
 from canary_tui.text.safe import one_line
 
 ANSWER = 60.0
 """Seconds for a question that the runner answers at once."""
 UNLOCKING = 20.0
-"""Seconds that are spent on letting go of a lock, the login apart; what cannot be reached keeps it, and is named."""
+"""Seconds for releasing a lock, the login apart; a target that cannot be reached keeps it, and is named."""
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -40,11 +40,11 @@ class RunnerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RunnerInfo:
-    """What was found when the runner was met: where it is, and the target as it is now.
+    """The runner's answer when it was met: its path, and the state of the target.
 
     `clock_offset` is the target's clock minus ours in seconds. `note` is for the operator, "" if all is well.
-    `claim` says what became of a rollout's wish for the lock: ours, held, busy, strange, room or none; `holder`
-    is who has it then, `busy` the other rollout that has something running there.
+    `claim` is the answer to a rollout's claim of the lock: ours, held, busy, strange, room or none; `holder`
+    has it then, and `busy` is the other rollout that has a step running there.
     """
 
     path: str
@@ -85,7 +85,7 @@ _MEET = (
 )
 
 
-async def ensure_runner(link: Line, claim: Claim | None = None) -> RunnerInfo:
+async def ensure_runner(link: RunnerLink, claim: Claim | None = None) -> RunnerInfo:
     """Meet the runner once a connection, installing it where it is missing; with a claim, anew, to ask for the lock.
 
     RunnerError where the target cannot have it, LinkError where it cannot be reached, LostError where the way broke.
@@ -97,7 +97,7 @@ async def ensure_runner(link: Line, claim: Claim | None = None) -> RunnerInfo:
 
 
 @asynccontextmanager
-async def speak(link: Line, words: str, conversation: Conversation) -> AsyncIterator[RunnerInfo]:
+async def speak(link: RunnerLink, words: str, conversation: Conversation) -> AsyncIterator[RunnerInfo]:
     """A conversation with the target's runner; raises as `ensure_runner`, inside and at the beginning.
 
     A connection that proves dead is dropped, a runner that does not answer is met anew the next time.
@@ -110,7 +110,7 @@ async def speak(link: Line, words: str, conversation: Conversation) -> AsyncIter
 
 @asynccontextmanager
 async def _opened(
-    link: Line, connection: asyncssh.SSHClientConnection, words: str, conversation: Conversation
+    link: RunnerLink, connection: asyncssh.SSHClientConnection, words: str, conversation: Conversation
 ) -> AsyncIterator[None]:
     try:
         await conversation.open(link, connection, words)
@@ -125,7 +125,7 @@ async def _opened(
         conversation.close()
 
 
-async def _introduce(link: Line, connection: asyncssh.SSHClientConnection, claim: Claim | None) -> RunnerInfo:
+async def _introduce(link: RunnerLink, connection: asyncssh.SSHClientConnection, claim: Claim | None) -> RunnerInfo:
     text, name = _runner()
     nonce = new_nonce()
     script = _MEET.format(name=name, size=len(text), nonce=nonce, claim=_words(claim))
@@ -165,7 +165,7 @@ def rollout_word(rollout: str) -> str:
 
 
 def holder_of(fields: Mapping[str, str]) -> Holder | None:
-    """Who holds the lock, in the words of the target; None where nobody does."""
+    """The holder of the lock, in the words of the target; None where nobody holds it."""
     rollout, since = fields.get("lock", "none"), fields.get("at", "")
     if rollout == "none":
         return None
@@ -179,12 +179,12 @@ def holder_of(fields: Mapping[str, str]) -> Holder | None:
 
 
 def fenced_by(fields: Mapping[str, str]) -> str:
-    """Why a rollout may not start anything any more, as a sentence."""
+    """A sentence that says why a rollout may start nothing there any more."""
     holder = holder_of(fields)
     if holder is None:
         return "the lock is gone"
     if holder.rollout == "?":
-        return "the lock is not one that a rollout has written"
+        return "the lock file was not written by canary-tui"
     return f"the lock was taken over by {holder.rollout} of {holder.who}"
 
 
@@ -217,7 +217,7 @@ def _note(session: str, noise: str) -> str:
     return "; ".join(notes)
 
 
-async def ask(link: Line, words: str, limit: float) -> Answer:
+async def ask(link: RunnerLink, words: str, limit: float) -> Answer:
     """One question and its one answer; `{nonce}` in the words is filled in."""
     nonce = new_nonce()
     conversation = Conversation(nonce, b"", lambda _: None)
@@ -228,8 +228,8 @@ async def ask(link: Line, words: str, limit: float) -> Answer:
         return answer
 
 
-async def unlock(link: Line, rollout: str) -> UnlockReport:
-    """Let go of a rollout's lock, unless something of it still runs there; within `UNLOCKING` seconds and a login."""
+async def unlock(link: RunnerLink, rollout: str) -> UnlockReport:
+    """Release a rollout's lock, unless a step of it still runs there; within `UNLOCKING` seconds and a login."""
     time_of = asyncio.get_running_loop().time
     pauses, detail, since = Pauses(), "no answer", time_of()
     try:

@@ -1,4 +1,4 @@
-"""How a plain command is run: it dies with its connection, and its streams stay apart."""
+"""Runs a plain command, which dies with its connection and whose two streams stay apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from canary_tui.engine.target import CommandRequest, ExecuteReport, Sink
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.install import ANSWER, RunnerError, export_lines, fenced_by, rollout_word, speak
-from canary_tui.ssh.execution.protocol import Answer, Conversation, Line, LostError, Pauses, new_nonce
+from canary_tui.ssh.execution.protocol import Answer, Conversation, LostError, Pauses, RunnerLink, new_nonce
 from canary_tui.text.safe import one_line
 
 PATIENCE = 60.0
@@ -24,7 +24,7 @@ class _OverCapError(Exception):
     """A plain command printed more than it may."""
 
 
-async def plain(link: Line, request: CommandRequest, sink: Sink) -> ExecuteReport:
+async def plain(link: RunnerLink, request: CommandRequest, sink: Sink) -> ExecuteReport:
     """Run a command that dies with its connection; `unknown` where that broke after the command was sent."""
     try:
         payload = _plain_payload(request)
@@ -60,7 +60,7 @@ class _Plain:
         self._nonce = new_nonce()
         self.conversation = Conversation(self._nonce, payload, self._out, self._err)
 
-    async def run(self, link: Line) -> ExecuteReport:
+    async def run(self, link: RunnerLink) -> ExecuteReport:
         limit, rollout = self._request.timeout, self._request.rollout
         words = f"plain {self._nonce} {max(1, math.ceil(limit))}{f' {rollout_word(rollout)}' if rollout else ''}"
         async with speak(link, words, self.conversation):

@@ -1,4 +1,4 @@
-"""How the program and its runner speak over one channel: our lines between other people's noise, data after a mark."""
+"""Speaks with the runner over one channel: its marked lines are told from other output, and data follows a mark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from canary_tui.text.safe import one_line
 LONGEST_LINE = 4096
 """Bytes of one line of ours. A longer one was never written by the runner."""
 MOST_NOISE = 4096
-"""Bytes that are kept of what a login shell or sudo says: evidence for an error, no more."""
+"""Bytes that are kept of the words of a login shell or of sudo: evidence for an error, no more."""
 MOST_ANSWERS = 64
 """Answers that wait to be read. The runner gives three or four in all."""
 SILENCE = 20.0
@@ -28,19 +28,15 @@ OPENING = 30.0
 """Seconds for a channel to open."""
 
 
-class Line(Protocol):
-    """The way to one target, as much of it as the runner's protocol needs."""
+class RunnerLink(Protocol):
+    """The connection to one target, as far as the runner's protocol needs it."""
 
     async def connection(self) -> asyncssh.SSHClientConnection:
         """The open connection, made if there is none."""
         ...
 
     def drop(self, connection: asyncssh.SSHClientConnection) -> None:
-        """Forget this one: it is proved to be dead."""
-        ...
-
-    async def turn(self) -> Callable[[], None]:
-        """Wait until something may be begun there; what is returned is called once it has begun, or more often."""
+        """Forget a connection that proved dead."""
         ...
 
     def wrap(self, words: str) -> tuple[str, bytes]:
@@ -76,7 +72,7 @@ class Answer:
 
 
 def new_nonce() -> str:
-    """What marks our lines in one conversation."""
+    """A word that marks our lines in one conversation."""
     return secrets.token_hex(12)
 
 
@@ -88,7 +84,7 @@ class Splitter:
         self._held = b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """What comes before our next line, and that line without its mark; None while it is not there.
+        """The bytes before our next line, and that line without its mark; None while it is not there.
 
         Call again with nothing until there is none. LostError for a line that the runner cannot have written.
         """
@@ -108,18 +104,18 @@ class Splitter:
         return data[:at], data[at + len(self._mark) : end]
 
     def rest(self) -> bytes:
-        """What was held back."""
+        """The bytes that were held back."""
         held, self._held = self._held, b""
         return held
 
     def _beginning(self, data: bytes) -> int:
-        """How many of the last bytes may begin the mark."""
+        """The number of last bytes that may begin the mark."""
         longest = min(len(data), len(self._mark) - 1)
         return next((size for size in range(longest, 0, -1) if self._mark.startswith(data[-size:])), 0)
 
 
 class Pauses:
-    """How long to wait before trying again: half a second, then twice as long each time, up to 15 s, with jitter."""
+    """The waits between retries: half a second, then twice as long each time, up to 15 s, with jitter."""
 
     def __init__(self) -> None:
         self._longest = 0.5
@@ -158,7 +154,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self._noise = bytearray()
         self._answers: deque[Answer] = deque()
         self.failure: Exception | None = None
-        """What `receive` or `complain` raised, or the other end's breach of the protocol."""
+        """The error that `receive` or `complain` raised, or the other end's breach of the protocol."""
         self._silence = silence
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
@@ -168,7 +164,6 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self._control = Splitter(nonce)
         self._prelude: Splitter | None = Splitter(nonce)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
-        self._begun: Callable[[], None] = lambda: None
 
     # --- what asyncssh tells ------------------------------------------------------------------------------------------
 
@@ -179,7 +174,6 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         self._heard = self._loop.time()
-        self._begun()
         try:
             if datatype is not None:
                 self._take_control(data)
@@ -198,7 +192,6 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self.connection_died = exc is not None
-        self._begun()
         if exc is None and self._complain != self._note and self.failure is None:
             self._complain(self._control.rest())
         self._changed.set()
@@ -212,10 +205,9 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     # --- what others ask ----------------------------------------------------------------------------------------------
 
-    async def open(self, line: Line, connection: asyncssh.SSHClientConnection, words: str) -> None:
+    async def open(self, link: RunnerLink, connection: asyncssh.SSHClientConnection, words: str) -> None:
         """Open the channel for these shell words. LostError where that fails; `sent` says how far it came."""
-        self._begun = await line.turn()
-        command, first = line.wrap(words)
+        command, first = link.wrap(words)
         self._payload = first + self._payload
         try:
             async with asyncio.timeout(OPENING):
@@ -284,7 +276,6 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     def close(self) -> None:
         """Close the channel once what was written has been sent."""
-        self._begun()
         if self._channel is not None:
             self._channel.close()
 
@@ -295,7 +286,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     @property
     def noise(self) -> str:
-        """What somebody else said, made safe for a line of text."""
+        """The words of a login shell or of sudo, made safe for a line of text."""
         return one_line(bytes(self._noise).decode(errors="replace"))
 
     # --- inside -------------------------------------------------------------------------------------------------------

@@ -5,11 +5,8 @@
 #   sh RUNNER unlock NONCE ROLLOUT                          let go of the lock, unless something of it runs here
 #   sh RUNNER run    NONCE ID TIMEOUT CAP DIGEST [ROLLOUT]  start a step (payload on stdin), follow it to its end
 #   sh RUNNER attach NONCE ID OFFSET                        follow from that byte on, counted from 0
-#   sh RUNNER status NONCE ID
 #   sh RUNNER void   NONCE ID                               make sure that it never starts, unless it has
 #   sh RUNNER cancel NONCE ID GRACE                         the same, and if it has: stop it, and look
-#   sh RUNNER ack    NONCE ID                               its output arrived: may be removed
-#   sh RUNNER gc     NONCE
 #   sh RUNNER plain  NONCE TIMEOUT [ROLLOUT]                a command that dies with its connection
 #   sh RUNNER put    NONCE TOKEN SIZE SHA256 MODE [ROLLOUT] a file: its path is the first line of stdin
 #
@@ -748,7 +745,7 @@ spoiled() { rm -f "$temporary"; die "$1"; } # nothing is left of it when that is
 
 case $nonce in '' | *[!A-Za-z0-9]*) exit 97 ;; esac
 case $op in
-run | supervise | attach | status | void | cancel | ack)
+run | supervise | attach | void | cancel)
     id=$3 run=$runs/$3
     case $id in '' | *[!A-Za-z0-9]*) die 'not an id' ;; esac
     ;;
@@ -778,10 +775,7 @@ void)
     [ "$state" = absent ] && { void; look; }
     say "STATE $state boot=$boot.$born"
     ;;
-status) know_place; look; say "STATE $state boot=$boot.$born" ;;
 cancel) boot_id; umask 077; cancel "$4" ;;
-ack) umask 077; [ -e "$run.exit" ] && true >"$run.acked"; know_place; look; say "STATE $state boot=$boot.$born" ;;
-gc) umask 077; tidy; say GC ;;
 plain)
     exec 4<&0 6>&1
     { start_plain "$4"; } | { exec 6>&-; plain "$3" "$4"; }

@@ -1,4 +1,4 @@
-"""How a file gets to a target whole or not at all: beside its place first, verified there, then renamed."""
+"""Sends a file to a target whole or not at all: beside its place first, verified there, then renamed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from canary_tui.domain.rollout.events import Outcome
 from canary_tui.engine.target import UploadReport, UploadRequest, Watch
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.install import RunnerError, fenced_by, rollout_word, speak
-from canary_tui.ssh.execution.protocol import Answer, Conversation, Line, LostError, Pauses, new_nonce
+from canary_tui.ssh.execution.protocol import Answer, Conversation, LostError, Pauses, RunnerLink, new_nonce
 from canary_tui.text.safe import one_line
 
 CHUNK = 256 * 1024
@@ -23,7 +23,7 @@ PROGRESS = 0.1
 _CHANGED = "the local file has changed since the plan was made"
 
 
-async def upload(link: Line, request: UploadRequest, watch: Watch) -> UploadReport:
+async def upload(link: RunnerLink, request: UploadRequest, watch: Watch) -> UploadReport:
     """Send a file; nothing is sent where the same bytes are there already. Tried again over a new connection."""
     if not request.to or any(character in request.to for character in "\n\r\0"):
         return UploadReport("failed", detail=f"not a path: {one_line(request.to)!r}")
@@ -40,7 +40,7 @@ async def upload(link: Line, request: UploadRequest, watch: Watch) -> UploadRepo
 class _Sending:
     """One file on its way to one target, over as many connections as it takes."""
 
-    def __init__(self, link: Line, request: UploadRequest, watch: Watch) -> None:
+    def __init__(self, link: RunnerLink, request: UploadRequest, watch: Watch) -> None:
         self._link = link
         self._request = request
         self._watch = watch
@@ -76,7 +76,7 @@ class _Sending:
             await pauses.next()
 
     def out_of_time(self) -> UploadReport:
-        """What to say once the time limit has passed."""
+        """The report once the time limit has passed."""
         if self._detail and not self._reached:
             return self._out_of_reach()
         return UploadReport("timed-out")

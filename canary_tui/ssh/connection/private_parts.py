@@ -1,0 +1,103 @@
+"""Every part of asyncssh that its documentation does not promise, in one place, with its reason and the way out.
+
+| part | why it is used | if a release changes it | the way out |
+|---|---|---|---|
+| `validate_server_host_key`, a method of the connection | the documented hooks see the key or the authority, never the certificate, so its revocation and its signature's algorithm could not be judged as OpenSSH does | it is not called: the library trusts no key by itself, so nothing connects | a hook upstream that is given the raw key |
+| `log_sent_packet`, `log_received_packet` | a message is composed for every packet, whatever the log level: a twentieth of a connection | connections cost 5 % more | a check of the level upstream |
+| `decode_ssh_certificate`, `SSHOpenSSHCertificate`, `CERT_TYPE_HOST` | the fields of a host certificate | the import fails, so no engine starts | 60 lines that read the certificate's wire form |
+| `public_data` of keys and certificates, `key_public_data` of pairs | the wire form, to compare with known_hosts and with the agent's keys | AttributeError at the first key | the second word of `export_public_key` |
+| `get_default_kex_algs`, `get_default_mac_algs` | names of what asyncssh supports, to choose from in our order | the import fails, so no engine starts | a list of our own |
+| pairs are copied | the library notes in a pair which signature algorithm a server took | a server may be offered the algorithm of another | keys that are loaded for each login |
+| "Passphrase must be specified" | an encrypted key of the old format raises a plain KeyImportError | the key is called broken, not locked | KeyEncryptionError upstream |
+| `connection_made` of a session comes in the step of the loop that sends the request | a payload can follow at once, which saves a round trip | the payload comes before the request: the server drops it, and the runner starts nothing | wait for `session_started` |
+
+`tests/ssh/test_asyncssh_contract.py` holds one test for each line; trying a new asyncssh is raising the number and
+running it.
+"""  # noqa: E501 - a table
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import asyncssh
+from asyncssh.kex import get_default_kex_algs
+from asyncssh.mac import get_default_mac_algs
+from asyncssh.public_key import CERT_TYPE_HOST, SSHOpenSSHCertificate, decode_ssh_certificate, decode_ssh_public_key
+
+TRUSTS_NO_KEY: tuple[list[str], list[str], list[str]] = ([], [], [])
+"""For the option `known_hosts`: were our own judgement not asked, every host key would be refused."""
+
+
+def judge_host_key_by(connection: asyncssh.SSHClientConnection, judge: Callable[[bytes], bytes]) -> None:
+    """Put our judgement of the host key in the place of the library's, for a connection that has sent nothing yet.
+
+    `judge` is given the key or certificate that the server shows and returns the plain key; it raises
+    `HostKeyNotVerifiable` for one that is not trusted.
+    """
+
+    def validate_server_host_key(key_data: bytes) -> asyncssh.SSHKey:
+        return decode_ssh_public_key(judge(key_data))
+
+    connection.validate_server_host_key = validate_server_host_key  # type: ignore[method-assign]  # of this one alone
+
+
+def log_no_packets(connection: asyncssh.SSHClientConnection) -> None:
+    """Have no message composed for each packet."""
+
+    def nothing(*_: object, **__: object) -> None:
+        """Nobody would see it."""
+
+    connection.log_sent_packet = connection.log_received_packet = nothing  # type: ignore[method-assign]
+
+
+@dataclass(frozen=True, slots=True)
+class HostCertificate:
+    """A host certificate of OpenSSH's kind: the key that it is for and the authority that signed it, in wire form."""
+
+    key: bytes
+    authority: bytes
+    _certificate: SSHOpenSSHCertificate
+
+    @classmethod
+    def decode(cls, blob: bytes) -> HostCertificate:
+        """From its wire form. ValueError where it is none, or of another kind."""
+        certificate = decode_ssh_certificate(blob)
+        if not isinstance(certificate, SSHOpenSSHCertificate):
+            raise ValueError("it is not of OpenSSH's kind")  # noqa: TRY004 - what a server sent, not what a caller did
+        return cls(certificate.key.public_data, certificate.signing_key.public_data, certificate)
+
+    def objection(self, principal: str) -> str:
+        """Why it does not hold now as a host certificate for this name, "" if it does."""
+        try:
+            self._certificate.validate(CERT_TYPE_HOST, principal)
+        except ValueError as error:
+            return str(error)
+        return ""
+
+
+def public_data(key: asyncssh.SSHKey | asyncssh.SSHCertificate | asyncssh.SSHKeyPair) -> bytes:
+    """The wire form of the public half."""
+    return key.key_public_data if isinstance(key, asyncssh.SSHKeyPair) else key.public_data
+
+
+def unused(pair: asyncssh.SSHKeyPair) -> asyncssh.SSHKeyPair:
+    """A copy of a pair of keys, in which no server's signature algorithm is noted yet."""
+    return copy.copy(pair)
+
+
+def wants_passphrase(error: Exception) -> bool:
+    """Tell a key that is only encrypted from one that cannot be read."""
+    return isinstance(error, asyncssh.KeyEncryptionError) or str(error).startswith("Passphrase must be specified")
+
+
+def key_exchanges() -> list[str]:
+    """The key exchanges that asyncssh supports, without those of Kerberos and those on SHA-1."""
+    names = [name.decode() for name in get_default_kex_algs()]
+    return [name for name in names if not name.startswith("gss-") and not name.endswith("-sha1")]
+
+
+def macs() -> list[str]:
+    """The message authentication codes that asyncssh supports, without those on SHA-1."""
+    return [name.decode() for name in get_default_mac_algs() if b"sha1" not in name]

@@ -1,0 +1,52 @@
+"""Stops an execution on the target, or makes sure that it never starts, and reports what the target saw of that."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from canary_tui.engine.target import CancelReport
+from canary_tui.ssh.connection.connect import LinkError
+from canary_tui.ssh.execution.durable import checked_execution, how_lost, number
+from canary_tui.ssh.execution.install import ANSWER, RunnerError, ask
+from canary_tui.ssh.execution.protocol import Answer, LostError, Pauses, RunnerLink
+from canary_tui.text.safe import one_line
+
+
+async def cancel(link: RunnerLink, execution: str, grace: float) -> CancelReport:
+    """Stop a step's process group, or make sure that it never starts, and say what was seen."""
+    checked_execution(execution)
+    limit = grace + ANSWER
+    give_up, pauses = time.monotonic() + limit, Pauses()
+    while True:
+        try:
+            return _cancelled(await ask(link, f"cancel {{nonce}} {execution} {math.ceil(grace)}", limit))
+        except LinkError as error:
+            detail, final = one_line(error.detail), error.final
+        except RunnerError as error:
+            detail, final = error.detail, True
+        except LostError as error:
+            detail, final = error.detail, False
+        if final or time.monotonic() >= give_up:
+            return CancelReport(confirmed=False, detail=detail)
+        await pauses.next()
+
+
+def _cancelled(answer: Answer) -> CancelReport:
+    fields = answer.fields
+    if answer.word != "STATE":
+        return CancelReport(confirmed=False, detail=one_line(answer.text))
+    if fields.get("stopped") == "no":
+        return CancelReport(confirmed=False, detail="some of its processes are still there")
+    match answer.first:
+        case "void":
+            return CancelReport(confirmed=True, detail="it was never started, and now it cannot be")
+        case "done" if "stopped" not in fields:
+            return CancelReport(confirmed=True, detail=f"it had ended before, with {number(fields.get('rc', ''))}")
+        case "done":
+            return CancelReport(confirmed=True)
+        case "forgotten":
+            return CancelReport(confirmed=True, detail="it had ended long ago")
+        case "lost" if fields.get("why") == "reboot" or fields.get("stopped") == "yes":
+            return CancelReport(confirmed=True, detail=how_lost({**fields, "child": "gone"}))
+    return CancelReport(confirmed=False, detail=f"the target says: {one_line(answer.text)}")

@@ -1,0 +1,285 @@
+"""What we use of asyncssh beyond its documentation, one test for each line of the table in `private_parts`.
+
+These run against a new asyncssh before its number is raised: each failure names the part that changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import pathlib
+import re
+import subprocess
+
+import asyncssh
+import pytest
+from asyncssh import packet
+
+import canary_tui
+from canary_tui.ssh.connection import handshake, private_parts
+from canary_tui.ssh.connection.handshake import Attempt, log_in
+from canary_tui.ssh.connection.hostkeys import HostKeyRules, HostKeys, HostNames, NameKeys
+from canary_tui.ssh.connection.keyring import pairs_for
+from canary_tui.ssh.connection.private_parts import HostCertificate, public_data
+from canary_tui.ssh.connection.resolve import Endpoint
+from canary_tui.ssh.execution.protocol import Conversation
+
+ADDRESS = "127.0.39.1"
+
+
+class Door(asyncssh.SSHServer):
+    """Lets in whoever owns the one key, and notes what is begun."""
+
+    begun: list[str]
+
+    def connection_made(self, conn):
+        self.begun.append("connected")
+
+    def begin_auth(self, username):
+        self.begun.append(f"login of {username}")
+        return True
+
+    def public_key_auth_supported(self):
+        return True
+
+    def validate_public_key(self, username, key):
+        return True
+
+
+class Session(asyncssh.SSHServerSession):
+    def __init__(self, begun):
+        self._begun = begun
+
+    def connection_made(self, chan):
+        self._channel = chan
+
+    def exec_requested(self, command):
+        self._begun.append(f"exec {command}")
+        return True
+
+    def data_received(self, data, datatype):
+        self._begun.append(f"data {data.decode()}")
+        self._channel.exit(0)
+
+
+@pytest.fixture
+async def served():
+    """A function that serves with a host key and gives its port and what was begun there."""
+    servers = []
+
+    async def serve(host_key):
+        begun = []
+
+        class Own(Door):
+            def session_requested(self):
+                return Session(begun)
+
+        Own.begun = begun
+        servers.append(
+            await asyncssh.listen(ADDRESS, 0, server_factory=Own, server_host_keys=[host_key], encoding=None)
+        )
+        return servers[-1].get_port(), begun
+
+    yield serve
+    for server in servers:
+        server.close()
+        await server.wait_closed()
+
+
+def generated(kind="ssh-ed25519", **words):
+    return asyncssh.generate_private_key(kind, **words)
+
+
+def endpoint(port):
+    return Endpoint("web", ADDRESS, port, "ann", HostNames("web"), HostKeyRules(), connect_timeout=10)
+
+
+def attempt(port, keys, key=None):
+    pair = asyncssh.load_keypairs(key or generated())
+    return Attempt(endpoint(port), keys, list(pair))
+
+
+class Judge:
+    """In the place of what is known: remembers what is shown, and answers."""
+
+    def __init__(self, answer):
+        self._answer = answer
+        self.shown = []
+
+    def judge(self, shown):
+        self.shown.append(shown)
+        return self._answer
+
+    def order(self, algorithms):
+        return tuple(algorithms)
+
+
+TRUSTED, NEW = handshake.HostKeyAnswer("trusted"), handshake.HostKeyAnswer("new")
+
+
+async def test_our_judgement_is_asked_once_with_the_key_s_wire_form(served):
+    key = generated()
+    port, begun = await served(key)
+    judge = Judge(TRUSTED)
+    connection = await log_in(attempt(port, judge), None)
+    connection.abort()
+    await connection.wait_closed()
+    assert judge.shown == [public_data(key)]
+    assert begun == ["connected", "login of ann"]
+
+
+async def test_our_judgement_is_given_the_whole_certificate(served):
+    key, authority = generated(), generated()
+    certificate = authority.generate_host_certificate(key, "id", principals=["web"])
+    port, _ = await served((key, certificate))
+    judge = Judge(TRUSTED)
+    connection = await log_in(attempt(port, judge), None)
+    connection.abort()
+    await connection.wait_closed()
+    assert judge.shown == [certificate.public_data]
+
+
+async def test_a_key_that_is_not_trusted_ends_it_before_anything_about_us_is_sent(served):
+    port, begun = await served(generated())
+    trial = attempt(port, Judge(NEW))
+    with pytest.raises(asyncssh.HostKeyNotVerifiable):
+        await log_in(trial, None)
+    assert not trial.logging_in
+    assert begun == ["connected"]
+
+
+async def test_a_server_that_shows_a_key_that_it_does_not_own_is_refused(served, monkeypatch):
+    """The library checks the server's signature with the very key that our judgement returned."""
+    port, begun = await served(generated())
+    monkeypatch.setattr(handshake, "shown_key", lambda _shown: public_data(generated()))
+    with pytest.raises(asyncssh.KeyExchangeFailed):
+        await log_in(attempt(port, Judge(TRUSTED)), None)
+    assert begun == ["connected"]
+
+
+async def test_without_our_judgement_the_library_trusts_no_key(served, monkeypatch):
+    key = generated()
+    port, begun = await served(key)
+    monkeypatch.setattr(private_parts, "judge_host_key_by", lambda _connection, _judge: None)
+    known = HostKeys((NameKeys("web"),)).pinned("web", public_data(key))
+    with pytest.raises(asyncssh.HostKeyNotVerifiable):
+        await log_in(attempt(port, known), None)
+    assert begun == ["connected"]
+
+
+async def test_no_message_is_composed_for_a_packet(served, monkeypatch):
+    port, _ = await served(generated())
+    composed = []
+    assert callable(packet.SSHPacketLogger._log_packet)
+    asyncssh.set_log_level("CRITICAL")
+    original = packet.SSHPacketLogger._log_packet
+
+    def count(self, *words):
+        if isinstance(self, asyncssh.SSHClientConnection):
+            composed.append(words)
+        return original(self, *words)
+
+    monkeypatch.setattr(packet.SSHPacketLogger, "_log_packet", count)
+    connection = await log_in(attempt(port, Judge(TRUSTED)), None)
+    connection.abort()
+    await connection.wait_closed()
+    assert not composed
+    bare = await asyncssh.connect(
+        ADDRESS, port, known_hosts=None, config=None, username="ann", client_keys=[generated()], agent_path=None
+    )
+    bare.abort()
+    await bare.wait_closed()
+    assert composed, "it is this that composes them"
+
+
+def test_the_fields_of_a_host_certificate():
+    key, authority = generated(), generated("ecdsa-sha2-nistp256")
+    blob = authority.generate_host_certificate(key, "id", principals=["web"]).public_data
+    certificate = HostCertificate.decode(blob)
+    assert (certificate.key, certificate.authority) == (public_data(key), public_data(authority))
+    assert certificate.objection("web") == ""
+    assert certificate.objection("db")
+    past = authority.generate_host_certificate(key, "id", valid_after="20200101", valid_before="20200102")
+    assert HostCertificate.decode(past.public_data).objection("web")
+    of_a_user = authority.generate_user_certificate(key, "id", principals=["web"])
+    assert HostCertificate.decode(of_a_user.public_data).objection("web")
+
+
+@pytest.mark.parametrize("blob", [b"", b"\x00\x00\x00\x02hi", b"no certificate", b"\xff" * 40])
+def test_what_is_no_certificate_is_a_value_error(blob):
+    with pytest.raises(ValueError):
+        HostCertificate.decode(blob)
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
+def test_the_wire_form_of_a_key_is_what_known_hosts_holds(kind):
+    key = generated(kind)
+    written = base64.b64decode(key.export_public_key().split()[1])
+    assert public_data(key) == public_data(asyncssh.load_keypairs(key)[0]) == written
+
+
+def test_what_we_prefer_is_supported_and_nothing_on_sha_1_is():
+    assert set(handshake._KEX.split()) <= set(private_parts.key_exchanges())
+    assert set(handshake._MACS.split()) <= set(private_parts.macs())
+    assert not [name for name in (*private_parts.key_exchanges(), *private_parts.macs()) if name.endswith("sha1")]
+    asyncssh.SSHClientConnectionOptions(
+        **handshake._OPTIONS,
+        kex_algs=private_parts.key_exchanges(),
+        mac_algs=private_parts.macs(),
+        encryption_algs=handshake._CIPHERS.split(),
+        server_host_key_algs=list(handshake.HOST_KEY_ALGORITHMS),
+    )
+
+
+def test_no_key_of_the_operator_s_is_loaded_that_we_did_not_give():
+    options = asyncssh.SSHClientConnectionOptions(**handshake._OPTIONS)
+    assert options.client_keys is None
+    assert options.agent_path is None
+    assert options.agent_forward_path is None
+
+
+def test_a_pair_remembers_nothing_of_a_server_that_it_was_copied_for(tmp_path):
+    from canary_tui.ssh.connection.keyring import Identity
+
+    [pair] = asyncssh.load_keypairs(generated("ssh-rsa", key_size=2048))
+    before = pair.sig_algorithm
+    [copied] = pairs_for([Identity("id", (pair,))])
+    copied.set_sig_algorithm(b"rsa-sha2-256")
+    assert copied.sig_algorithm == b"rsa-sha2-256"
+    assert pair.sig_algorithm == before != b"rsa-sha2-256"
+
+
+@pytest.mark.parametrize("words", [["-t", "ed25519"], ["-t", "rsa", "-b", "2048", "-m", "PEM"]], ids=["new", "old"])
+def test_a_locked_key_is_told_from_a_broken_one(tmp_path, words):
+    path = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", *words, "-N", "locked", "-f", path], check=True)
+    with pytest.raises((asyncssh.KeyEncryptionError, asyncssh.KeyImportError)) as locked:
+        asyncssh.load_keypairs(str(path))
+    assert private_parts.wants_passphrase(locked.value)
+    path.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nxx\n")
+    with pytest.raises(asyncssh.KeyImportError) as broken:
+        asyncssh.load_keypairs(str(path))
+    assert not private_parts.wants_passphrase(broken.value)
+
+
+async def test_a_payload_follows_right_behind_the_request(served):
+    """In the same step of the loop, so without a round trip; were it sent before, the server would drop it."""
+    port, begun = await served(generated())
+    connection = await log_in(attempt(port, Judge(TRUSTED)), None)
+    conversation = Conversation("nonce", b"payload", lambda _data: None)
+    await connection.create_session(lambda: conversation, "words", encoding=None)
+    async with asyncio.timeout(10):
+        while not conversation.closed:
+            await conversation.changed()
+    connection.abort()
+    await connection.wait_closed()
+    assert begun[2:] == ["exec words", "data payload"]
+    assert conversation.exit_status == 0
+
+
+def test_no_other_module_reaches_into_asyncssh():
+    """Its submodules and its undocumented names are for `private_parts` alone."""
+    package = pathlib.Path(canary_tui.__file__).parent
+    reaching = re.compile(r"from asyncssh\.|import asyncssh\.|asyncssh\.[a-z][a-z_]*\.|asyncssh\._[a-z]")
+    found = [path.name for path in package.rglob("*.py") if reaching.search(path.read_text())]
+    assert found == ["private_parts.py"]
