@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 from collections.abc import Collection, Sequence
@@ -47,8 +46,6 @@ def run(arguments: Sequence[str]) -> ExitCode:
         # The reader of our output is gone; so must be what Python would flush into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED
-    finally:
-        gc.enable()
 
 
 def _run(arguments: Sequence[str]) -> ExitCode:

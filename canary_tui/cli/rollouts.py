@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -29,6 +28,7 @@ from canary_tui.cli.options import (
     state_folder,
 )
 from canary_tui.errors import CanaryError, ExitCode, UsageError
+from canary_tui.startup import pause_collector
 
 if TYPE_CHECKING:
     from canary_tui.domain.planning.choices import Choices
@@ -58,7 +58,7 @@ def roll_out(
     """
     if isinstance(face, Screens):
         return _show(face, fleet=fleet, choices=choices, breaks=breaks, demo=demo)
-    gc.disable()  # the session enables it when all is loaded
+    pause_collector()
     from canary_tui.engine.identity import operator
     from canary_tui.service.headless import run_headless
     from canary_tui.service.session import open_new
@@ -92,7 +92,7 @@ def _show(
 
     if reason := refusal(os.environ, (sys.stdin, sys.stdout)):
         raise UsageError(reason)
-    gc.disable()  # the app enables it at its first frame: walking what is just being loaded takes a tenth of the wait
+    pause_collector()
     from canary_tui.domain.planning.choices import Choices
     from canary_tui.tui.app import AppOptions, run_app
 
@@ -116,6 +116,7 @@ def _resume(options: argparse.Namespace) -> ExitCode:
     directory, face, breaks = _open_rollout(options), face_of(options), tuple(options.break_lock)
     if isinstance(face, Screens):
         return _show(face, rollout=directory.path, resume=True, breaks=breaks)
+    pause_collector()
     from canary_tui.engine.identity import operator
     from canary_tui.service.headless import run_headless
     from canary_tui.service.session import open_again

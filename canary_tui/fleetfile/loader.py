@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import islice
@@ -39,19 +37,6 @@ class LoadedFleet:
         return str(self.path.parent)
 
 
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """All that a file is made into stays until the end: walking it again and again took half of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@_without_collections()
 def load_fleet(path: str | Path) -> LoadedFleet:
     """Read, decode and check a fleet file and the scripts that it names. Connects to nothing.
 

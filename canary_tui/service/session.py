@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from canary_tui.engine.steps import read_artifacts
 from canary_tui.engine.target import Asker
 from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.ssh.network import SshNetwork
+from canary_tui.startup import start_collector
 from canary_tui.store.history import summarize, write_summary
 from canary_tui.store.inventory import remember
 from canary_tui.store.journal import JournalWriter, read_journal
@@ -77,8 +77,7 @@ class Session:
             ready(rollout)
             for record in self.begun:
                 listener.recorded(record)
-            gc.freeze()  # what is loaded by now stays: no collection needs to walk it again
-            gc.enable()
+            start_collector()
             await rollout.run()
         self._conclude()
         return self.state

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from textual.widgets import Static
 
 from canary_tui.domain.planning.build import Choices
 from canary_tui.errors import ExitCode
+from canary_tui.startup import start_collector
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keys import Settings, load_settings
@@ -175,8 +175,7 @@ class CanaryApp(App[ExitCode]):
         return TargetsScreen(self.options)
 
     async def _first_frame_is_out(self) -> None:
-        gc.freeze()  # what is loaded by now stays: no collection needs to walk it again
-        gc.enable()
+        start_collector()
         for complaint in self.settings.complaints:
             self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
         if self.options.rollout is not None and self.options.resume:
