@@ -8,17 +8,16 @@ import signal
 import sys
 import time
 import tomllib
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
 
 from canary_tui.domain.codec import decode, encode, wire
-from canary_tui.domain.planning.plan import Phase, Plan
+from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.planning.tools import tools_of
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply
-from canary_tui.domain.rollout.events import Decision, Event, Operator, Record, StopStage
+from canary_tui.domain.rollout.events import Decision, Event, Operator, Record
+from canary_tui.domain.rollout.narration import narrate, standing
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.loop import Rollout
 from canary_tui.engine.messages import Decide
@@ -29,11 +28,6 @@ from canary_tui.store.layout import resume_command
 from canary_tui.text.safe import make_safe
 
 _PINGS = 64
-_STOPPING: dict[StopStage, str] = {
-    "asking": "starting nothing new while a person is asked what to stop",
-    "starting": "starting nothing new",
-    "running": "stopping what runs",
-}
 
 
 @wire("prepared-approval")
@@ -166,15 +160,6 @@ def print_journal(records: list[Record], *, as_json: bool) -> RolloutState:
     return state
 
 
-def standing(state: RolloutState) -> str:
-    """How many targets are done, running, unknown and so on, in one line."""
-    words = Counter(
-        "running, to be asked about" if target.running else target.steps.outcome or "not started"
-        for target in state.targets.values()
-    )
-    return ", ".join(f"{count} {word}" for word, count in words.most_common())
-
-
 def clock(at: float) -> str:
     """Local time of day."""
     return time.strftime("%H:%M:%S", time.localtime(at))
@@ -187,103 +172,6 @@ def _say(line: str) -> None:
 def _inert(line: str) -> str:
     """One line that no terminal acts on: what people and journals say was not made safe before."""
     return " ".join(make_safe(line).splitlines())
-
-
-def narrate(event: Event, state: RolloutState) -> str:
-    """An event as one line; "" for what is not worth one. `state` is the one that the event led to."""
-    match event:
-        case e.RolloutStarted(rollout, plan, by):
-            where = f" in {plan.environment}" if plan.environment else ""
-            who, breaks = f"{by.user}@{by.host}", _taking_over(event.breaks)
-            return f"{who} starts {plan.fleet} {plan.release}{where}: {len(plan.targets)} targets, {rollout}{breaks}"
-        case e.EngineResumed(by):
-            return f"{by.user}@{by.host} goes on{_taking_over(event.breaks)}"
-        case e.EngineStopped(reason):
-            return f"this engine ends: {reason}"
-        case e.FrontLost():
-            return "the screen is gone: nothing new is started"
-        case e.ArtifactRead(path, size, sha256):
-            return f"{path}: {size} bytes, sha256 {sha256[:12]}"
-        case e.TargetProbed():
-            return _probed(event)
-        case e.WaveStarted(wave):
-            planned = _plan(state).waves[wave]
-            return f"wave {wave + 1} of {len(_plan(state).waves)} {planned.name}: {len(planned.targets)} targets"
-        case e.TargetSkipped(target, reason):
-            return f"{target}: skipped, {reason}"
-        case e.StepStarted(target, phase, step, attempt):
-            return f"{target}: {_step(state, phase, step)}{f', attempt {attempt}' if attempt > 1 else ''}"
-        case e.StepAttached(target):
-            return f"{target}: asking what became of its step"
-        case e.ConnectionLost(target, detail):
-            return f"{target}: connection lost ({detail}), the step goes on there; reconnecting"
-        case e.ConnectionRestored(target):
-            return f"{target}: connected again"
-        case e.StepFinished(target, _, outcome, code, _, detail):
-            why = detail or (f"exit {code}" if outcome == "failed" and code else "")
-            return f"{target}: {outcome}{f', {why}' if why else ''}"
-        case e.FailureTreated(targets, treatment, by, note):
-            return f"{by.user}: {treatment} {', '.join(targets)}{_noted(note)}"
-        case e.UnknownSettled(target, settlement, by, note):
-            return f"{by.user}: {target} is to be taken as {settlement}{_noted(note)}"
-        case e.GateOpened(wave):
-            return f"GATE after {_plan(state).waves[wave].name}: waiting for a person's approval"
-        case e.ItemTicked(_, item, ticked, by):
-            return f"{by.user}: item {item + 1} of the checklist {'ticked' if ticked else 'open'}"
-        case e.GateApproved(_, _, _, by, note):
-            return f"{by.user} approved{_noted(note)}"
-        case e.GatePassed():
-            return "the gate needs no person"
-        case e.GateExpired():
-            return "the gate expired"
-        case e.Aborted(by, note, rollback):
-            what = "rolled back" if rollback else "left as they are"
-            return f"{by.user} aborted{_noted(note)}: changed targets are {what}"
-        case e.StopRequested(stage):
-            return _STOPPING[stage]
-        case e.StopWithdrawn():
-            return "going on"
-        case e.CancelFinished(target, _, confirmed, detail):
-            return f"{target}: {'stopped' if confirmed else 'stop unconfirmed'}{_noted(detail)}"
-        case e.RollbackStarted(_, targets, unnamed):
-            cannot = f"; no former release: {', '.join(unnamed)}" if unnamed else ""
-            return f"rolling back {len(targets)} targets{cannot}"
-        case e.FinallyStarted(_, targets):
-            return f"finally, on {len(targets)} targets" if targets else ""
-        case e.ReleaseRead(target, release, detail):
-            return f"{target}: reports {release or f'nothing ({detail})'}"
-        case e.TargetUnlocked(target, released, detail):
-            return "" if released else f"{target}: its lock was left ({detail})"
-        case e.RolloutFinished(verdict, reason):
-            return f"{verdict}: {reason}"
-        case e.ProbeStarted() | e.CancelStarted():
-            return ""
-        case _:
-            assert_never(event)
-
-
-def _taking_over(breaks: tuple[str, ...]) -> str:
-    return f", taking over what {' and '.join(breaks)} has locked" if breaks else ""
-
-
-def _plan(state: RolloutState) -> Plan:
-    assert state.plan is not None
-    return state.plan
-
-
-def _step(state: RolloutState, phase: Phase, step: int) -> str:
-    name = _plan(state).phase_steps(phase)[step].name
-    return name if phase == "steps" else f"{phase} {name}"
-
-
-def _probed(event: e.TargetProbed) -> str:
-    if event.outcome != "ok":
-        return f"{event.target}: {event.outcome}, {event.detail}"
-    return f"{event.target}: reached{f', runs {event.release}' if event.release else ''}{_noted(event.detail)}"
-
-
-def _noted(note: str) -> str:
-    return f" ({note})" if note else ""
 
 
 def ping(plan: Plan) -> ExitCode:
@@ -307,7 +195,11 @@ async def _ping(plan: Plan, network: Network) -> ExitCode:
             return False
         runs = f", runs {found.release}" if found.release else ""
         free = f"{found.free_bytes / 2**30:.1f} GiB free"
-        print(f"{name}: ok{runs}, clock {found.clock_offset:+.1f} s, {free}{_noted(found.note)}", flush=True)
+        note = f" ({found.note})" if found.note else ""
+        print(
+            f"{name}: ok{runs}, clock {found.clock_offset:+.1f} s, {free}{note}",
+            flush=True,
+        )
         return True
 
     try:
