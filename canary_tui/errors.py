@@ -27,6 +27,11 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
     """Stopped by the operator or a signal; `resume` goes on."""
 
+    @property
+    def resumable(self) -> bool:
+        """Whether the rollout has not ended with it, so that `resume` has something to do."""
+        return self in (ExitCode.WAITING, ExitCode.UNKNOWN, ExitCode.INTERRUPTED)
+
 
 class CanaryError(Exception):
     """Something that the operator can act on: shown without a traceback, in one or a few lines."""

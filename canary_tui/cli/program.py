@@ -10,8 +10,6 @@ from canary_tui.cli.options import Headless, Subparsers, add_command, add_face, 
 from canary_tui.cli.rollouts import roll_out
 from canary_tui.errors import ExitCode
 
-_RESUMABLE = (ExitCode.WAITING, ExitCode.UNKNOWN, ExitCode.INTERRUPTED)
-
 
 def add_keys(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     add_command(subparsers, "keys", "List every key of the screens.", _keys)
@@ -60,7 +58,7 @@ def _demo(options: argparse.Namespace) -> ExitCode:
         code = roll_out(demo.fleet_path, choices, face, demo=not options.folder)
     if not options.folder:
         sys.stderr.write("the demo's folder is removed, with its logs; `--folder DIR` keeps one\n")
-    if isinstance(face, Headless) and code in _RESUMABLE:
+    if isinstance(face, Headless) and code.resumable:
         sys.stderr.write(
             "the demo's servers ended with this command, so there is nothing to resume; leave out --headless\n"
         )

@@ -23,7 +23,8 @@ from canary_tui.engine.loop import Rollout
 from canary_tui.engine.messages import Decide
 from canary_tui.engine.target import Network, ProbeRequest
 from canary_tui.errors import CanaryError, ExitCode, UsageError
-from canary_tui.service.session import Session, ending, exit_code
+from canary_tui.service.endings import closing_line, closing_of
+from canary_tui.service.session import Session
 from canary_tui.store.layout import resume_command
 from canary_tui.text.safe import make_safe
 
@@ -76,11 +77,11 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
     try:
         state = await session.run(printer, None, printer.begin)
     except CanaryError as error:
-        _say(f"the engine had to end: {error}; go on with: {resume_command(session.directory.id)}")
+        _say(f"the engine had to end: {error}; resume it with: {resume_command(session.directory.id)}")
         return error.exit_code
     if not as_json:
-        print(_inert(ending(state)), flush=True)
-    return exit_code(state)
+        print(_inert(closing_line(state)), flush=True)
+    return closing_of(state).exit_code
 
 
 class Printer:

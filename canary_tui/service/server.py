@@ -40,7 +40,8 @@ from canary_tui.engine.messages import (
 )
 from canary_tui.engine.target import ProbeRequest, Question
 from canary_tui.errors import CanaryError, ExitCode
-from canary_tui.service.session import Session, ending, exit_code, open_again, open_new
+from canary_tui.service.endings import closing_line, closing_of
+from canary_tui.service.session import Session, open_again, open_new
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.store.layout import RolloutDirectory, resume_command
 
@@ -202,8 +203,8 @@ class Engine:
         self._sizes.clear()
         try:
             state = await session.run(self, self._asker, self._began)
-            self._code = exit_code(state)
-            self._tell(Ended(self._code, ending(state)))
+            self._code = closing_of(state).exit_code
+            self._tell(Ended(self._code, closing_line(state)))
         except CanaryError as error:
             self._failed(session, error.exit_code, f"the engine had to end: {error}")
         except Exception as error:
@@ -216,7 +217,7 @@ class Engine:
 
     def _failed(self, session: Session, code: ExitCode, why: str) -> None:
         self._code = code
-        self._tell(Ended(code, f"{why}; go on with: {resume_command(session.directory.id)}"))
+        self._tell(Ended(code, f"{why}; resume it with: {resume_command(session.directory.id)}"))
 
     def _began(self, rollout: Rollout) -> None:
         self._rollout = rollout
