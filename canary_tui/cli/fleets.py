@@ -21,6 +21,7 @@ from canary_tui.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from canary_tui.domain.planning.plan import Plan
+    from canary_tui.engine.target import ProbeReport
 
 
 def add_check(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -80,13 +81,33 @@ def add_ping(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 
 def _ping(options: argparse.Namespace) -> ExitCode:
+    import asyncio
+
     from canary_tui.domain.planning.build import build_plan
     from canary_tui.domain.planning.choices import Choices
-    from canary_tui.service.headless import ping
+    from canary_tui.service.preflight import look_at_all
 
     loaded = load(options.fleet)
     choices = Choices("ping", environment=options.env, only=options.selection or "*", directory=loaded.directory)
-    return ping(build_plan(loaded.fleet, choices, loaded.scripts))
+    plan = build_plan(loaded.fleet, choices, loaded.scripts)
+    outcomes: list[str] = []
+
+    def tell(name: str, report: ProbeReport) -> None:
+        outcomes.append(report.outcome)
+        print(printable(_found(name, report)), flush=True)
+
+    asyncio.run(look_at_all(plan, None, tell))
+    reached = outcomes.count("ok")
+    print(f"{reached} of {len(plan.targets)} targets reached")
+    return ExitCode.SUCCEEDED if reached == len(plan.targets) else ExitCode.FAILED
+
+
+def _found(name: str, report: ProbeReport) -> str:
+    if report.outcome != "ok":
+        return f"{name}: {report.outcome}: {report.detail}"
+    runs = f", runs {report.release}" if report.release else ""
+    free, note = f"{report.free_bytes / 2**30:.1f} GiB free", f" ({report.note})" if report.note else ""
+    return f"{name}: ok{runs}, clock {report.clock_offset:+.1f} s, {free}{note}"
 
 
 def add_schema(subparsers: Subparsers[argparse.ArgumentParser]) -> None:

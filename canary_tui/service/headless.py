@@ -12,23 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from canary_tui.domain.codec import decode, encode, wire
-from canary_tui.domain.planning.plan import Plan
-from canary_tui.domain.planning.tools import tools_of
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply
 from canary_tui.domain.rollout.events import Decision, Event, Operator, Record
 from canary_tui.domain.rollout.narration import narrate, standing
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.engine.loop import Rollout
+from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.messages import Decide
-from canary_tui.engine.target import Network, ProbeRequest
 from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.service.endings import closing_line, closing_of
 from canary_tui.service.session import Session
 from canary_tui.store.layout import resume_command
 from canary_tui.text.safe import make_safe
-
-_PINGS = 64
 
 
 @wire("prepared-approval")
@@ -75,7 +70,7 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, printer.terminate)
     try:
-        state = await session.run(printer, None, printer.begin)
+        state = await session.run([printer], None, printer.begin)
     except CanaryError as error:
         _say(f"the engine had to end: {error}; resume it with: {resume_command(session.directory.id)}")
         return error.exit_code
@@ -84,8 +79,8 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
     return closing_of(state).exit_code
 
 
-class Printer:
-    """Tells what happens, and hands in what was decided beforehand."""
+class Printer(Listener):
+    """Prints each record as it comes, and hands in the decisions that were made beforehand."""
 
     def __init__(self, session: Session, by: Operator, approval: PreparedApproval | None, *, as_json: bool) -> None:
         self._session, self._by, self._approval, self._as_json = session, by, approval, as_json
@@ -110,9 +105,6 @@ class Printer:
             _say(f"{clock(record.at)} {line}")
         if isinstance(record.event, e.GateOpened) and self._approval is not None:
             self._approve(self._approval, record.event.wave, record.event.evidence)
-
-    def progress(self, target: str, size: int, total: int) -> None:
-        """Not told: a script reads the logs."""
 
     def refused(self, decision: Decision, reason: str) -> None:
         """A prepared decision that does not fit."""
@@ -173,39 +165,3 @@ def _say(line: str) -> None:
 def _inert(line: str) -> str:
     """One line that no terminal acts on: what people and journals say was not made safe before."""
     return " ".join(make_safe(line).splitlines())
-
-
-def ping(plan: Plan) -> ExitCode:
-    """Connect to every target of a plan and say what was found; exit code 1 when one could not be reached."""
-    from canary_tui.ssh.network import SshNetwork
-
-    return asyncio.run(_ping(plan, SshNetwork()))
-
-
-async def _ping(plan: Plan, network: Network) -> ExitCode:
-    places = asyncio.Semaphore(_PINGS)
-
-    async def look(name: str) -> bool:
-        async with places:
-            remote = network.remote(plan.targets[name])
-            request = ProbeRequest(plan.current, plan.targets[name].variables, tools=tools_of(plan, name))
-            found = await remote.probe(request)
-            remote.let_go()
-        if found.outcome != "ok":
-            print(f"{name}: {found.outcome}: {found.detail}", flush=True)
-            return False
-        runs = f", runs {found.release}" if found.release else ""
-        free = f"{found.free_bytes / 2**30:.1f} GiB free"
-        note = f" ({found.note})" if found.note else ""
-        print(
-            f"{name}: ok{runs}, clock {found.clock_offset:+.1f} s, {free}{note}",
-            flush=True,
-        )
-        return True
-
-    try:
-        bad = (await asyncio.gather(*map(look, plan.targets))).count(False)
-    finally:
-        await network.close()
-    print(f"{len(plan.targets) - bad} of {len(plan.targets)} targets reached")
-    return ExitCode.FAILED if bad else ExitCode.SUCCEEDED

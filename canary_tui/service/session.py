@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -60,15 +60,15 @@ class Session:
         self.begun.append(record)
 
     async def run(
-        self, listener: Listener, asker: Asker | None, ready: Callable[[Rollout], None] = lambda _: None
+        self, listeners: Sequence[Listener], asker: Asker | None, ready: Callable[[Rollout], None] = lambda _: None
     ) -> RolloutState:
         """Go on until the rollout or this engine ends; `ready` is given the loop, to hand decisions to."""
         async with self._working(asker) as (logs, network):
             self._logs = logs
-            rollout = Rollout(self.state, self._journal, logs, network, listener, self._has_ended)
+            rollout = Rollout(self.state, self._journal, logs, network, listeners, self._has_ended)
             ready(rollout)
             for record in self.begun:
-                listener.recorded(record)
+                rollout.recorded(record)
             start_collector()
             await rollout.run()
         self._conclude()
