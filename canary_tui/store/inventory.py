@@ -46,13 +46,12 @@ def last_known(state_dir: Path, fleet: str) -> Known:
     return _with_journals(state_dir, fleet, known, sizes)[0]
 
 
-def remember(state_dir: Path, fleet: str, ended: RolloutState | None = None, *, rebuild: bool = False) -> Known:
+def remember(state_dir: Path, fleet: str, ended: RolloutState | None = None) -> Known:
     """Write `targets.toml` when a rollout has ended, so that its journal need not be read again.
 
-    Nor is it read now where its fold is at hand: `ended`. With `rebuild`, from the journals alone.
+    Nor is it read now where its fold is at hand: `ended`.
     """
-    known, sizes = ({}, {}) if rebuild else _remembered(state_dir, fleet)
-    known, sizes = _with_journals(state_dir, fleet, known, sizes, ended)
+    known, sizes = _with_journals(state_dir, fleet, *_remembered(state_dir, fleet), ended)
     _write(state_dir, fleet, known, sizes)
     return known
 

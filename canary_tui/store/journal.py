@@ -42,7 +42,6 @@ class JournalWriter:
         """The records that were there when the journal was opened again."""
         self.shortage = ""
         """The disk is full and the last records go into the reserve: start nothing new."""
-        self.commits = 0
         self._fd = fd
         self._seq, self._previous = chain.seq, chain.previous
         self._durable = chain.seq
@@ -159,7 +158,6 @@ class JournalWriter:
                     f"{self.path}: {error.strerror}; nothing more can be recorded, so nothing more is started"
                 )
                 return
-            self.commits += 1
             self._durable = batch[-1][0] + 1
 
     def _put(self, data: bytes) -> None:

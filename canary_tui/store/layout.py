@@ -47,10 +47,6 @@ class RolloutDirectory:
     def summary(self) -> Path:
         return self.path / "summary.toml"
 
-    @property
-    def spool(self) -> Path:
-        return self.path / "spool"
-
 
 def state_directory(option: str | None, environment: Mapping[str, str]) -> Path:
     """The state directory, made if need be: `--state-dir`, CANARY_TUI_STATE, or the XDG place.
@@ -81,7 +77,7 @@ def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
 
 
 def new_rollout(state_dir: Path, fleet: str, now: float) -> RolloutDirectory:
-    """A new directory for a rollout that starts at `now`, with its folders, durable before it is returned."""
+    """A new directory for a rollout that starts at `now`, with its folder of logs, durable before it is returned."""
     stamp = time.strftime(_STAMP, time.gmtime(now))
     fraction = f"{int(now % 1 * 0x1000):03x}"  # in the order of their names, those of one second are in that of time
     for _ in range(100):
@@ -93,7 +89,6 @@ def new_rollout(state_dir: Path, fleet: str, now: float) -> RolloutDirectory:
         raise UsageError(f"{state_dir}: no free name for another rollout of {fleet} at {stamp}")
     directory = RolloutDirectory(path)
     directory.logs.mkdir(mode=0o700)
-    directory.spool.mkdir(mode=0o700)
     sync_folder(path)
     sync_folder(path.parent)
     return directory
