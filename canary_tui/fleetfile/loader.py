@@ -15,8 +15,8 @@ from canary_tui.domain.fleet.tables import Fleet
 from canary_tui.errors import FleetFileError, Problem
 from canary_tui.fleetfile.decode import MOST_FAULTS, Fault, Faults, TooManyFaultsError, keys_of, read_keys, reader
 from canary_tui.fleetfile.locate import KeyPath, Position, locate
-from canary_tui.fleetfile.meaning import check, expand_targets
 from canary_tui.fleetfile.source import parse, read_text
+from canary_tui.fleetfile.validate import check, expand_targets
 
 LARGEST_SCRIPT = 2**20
 """Bytes of one script: it travels inside the plan, and so into the journal."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from canary_tui.domain.fleet.quoting import shorten
-from canary_tui.domain.fleet.steps import HttpStep, Step, UploadStep
+from canary_tui.domain.fleet.steps import Step, filled_fields
 from canary_tui.domain.fleet.tables import Environment, Fleet, Ssh, Target
 from canary_tui.domain.fleet.variables import ALWAYS, AT_RUN_TIME, names_in
 from canary_tui.domain.planning.plan import Plan, PlannedTarget
@@ -37,7 +37,13 @@ class Settings:
         self.ssh = place.ssh.over(fleet.ssh)
         self.overrides = overrides
         self.lists = lists
-        self.uses = [use for steps in lists for step in steps for use in _uses(step)]
+        self.uses = [
+            (name, step, field.is_path)
+            for steps in lists
+            for step in steps
+            for field in filled_fields(step)
+            for name in names_in(field.text)
+        ]
         self.applied: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {}
 
     def target(self, target: Target, wave: str) -> PlannedTarget:
@@ -81,18 +87,6 @@ class Settings:
                 for steps in self.lists
             )
         return self.applied[roles]
-
-
-def _uses(step: Step) -> Sequence[tuple[str, Step, bool]]:
-    """The names that we fill in for a step ourselves; with whether they become part of a path on the target."""
-    match step:
-        case UploadStep():
-            here = [(name, step, False) for name in names_in(step.upload)]
-            return here + [(name, step, True) for name in names_in(step.to)]
-        case HttpStep():
-            return [(name, step, False) for name in names_in(step.http)]
-        case _:
-            return []
 
 
 @dataclass(frozen=True, slots=True)
