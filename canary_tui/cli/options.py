@@ -105,7 +105,7 @@ def add_face(parser: argparse.ArgumentParser) -> None:
 
 
 def add_screens(parser: argparse.ArgumentParser) -> None:
-    """How the screens look and behave."""
+    """The look of the screens, and the mouse."""
     parser.add_argument("--mouse", action="store_true", help="enable mouse support")
     parser.add_argument(
         "--theme", default="", metavar="T", help="use this theme: dark, light, terminal or colour-blind"

@@ -33,7 +33,7 @@ class LoadedFleet:
 
     @property
     def directory(self) -> str:
-        """Where relative paths of the file start."""
+        """The folder that relative paths of the file start from."""
         return str(self.path.parent)
 
 

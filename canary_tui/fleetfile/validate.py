@@ -165,7 +165,7 @@ def _addresses(fleet: Fleet, expanded: Sequence[Expanded]) -> Iterator[Fault]:
 
 
 def _ways(fleet: Fleet, target: Target) -> set[tuple[object, ...]]:
-    """How a target is reached, in each of its environments. Behind another jump host an address is another's."""
+    """The ways to a target, one for each of its environments. Behind another jump host an address is another's."""
     places = target.environments or tuple(fleet.environments) or ("",)
     found: set[tuple[object, ...]] = set()
     for place in places:

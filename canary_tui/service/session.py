@@ -1,4 +1,4 @@
-"""How one rollout is put together: directory, locks, journal, logs, connections and loop."""
+"""Puts one rollout together: directory, locks, journal, logs, connections and loop."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Session:
         return self.state
 
     def _has_ended(self, rollout: str) -> bool:
-        """Whether a rollout is known to have ended in this state directory: a lock in its name was not let go of."""
+        """True for a rollout that ended in this state directory: a lock in its name was not released."""
         try:
             known = [summarize(one) for one in rollouts(self._state_dir) if one.id == rollout]
         except OSError:
@@ -164,7 +164,7 @@ def _told_by(directory: RolloutDirectory) -> RolloutState:
 
 @contextlib.contextmanager
 def _locking(state_dir: Path) -> Iterator[list[Lock]]:
-    """Locks that are let go of again when opening fails; a disk that takes nothing is told in words, not as a bug."""
+    """Locks that are released again when opening fails; a disk that takes nothing is told in words, not as a bug."""
     locks: list[Lock] = []
     try:
         yield locks

@@ -195,7 +195,7 @@ class JournalWriter:
             raise JournalDead(self._failure)
 
     def close(self) -> None:
-        """Write what is queued and let go of the file.
+        """Write what is queued and close the file.
 
         Raises:
             JournalDead: what was queued could not be written.
@@ -259,7 +259,7 @@ class JournalReader:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What checking a journal found. `head` is the hash of the last good line: note it down to notice a cut later."""
+    """The result of a check. `head` is the hash of the last good line: note it down to notice a cut later."""
 
     records: int
     head: str

@@ -1,4 +1,4 @@
-"""Where everything on disk is: the state directory, one rollout's directory, and how files are opened safely."""
+"""The places of everything on disk: the state directory, and the directory of one rollout."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def latest(state_dir: Path, fleet: str | None = None) -> RolloutDirectory | None
 
 
 def resume_command(rollout: str, environment: Mapping[str, str] = os.environ) -> str:
-    """What to type to go on with a rollout, from any terminal."""
+    """The command that resumes a rollout, from any terminal."""
     state = environment.get("CANARY_TUI_STATE")
     return f"canary-tui {f'--state-dir {shlex.quote(state)} ' if state else ''}resume {rollout}"
 
