@@ -29,7 +29,7 @@ from canary_tui.text.safe import make_safe
 @wire("prepared-approval")
 @dataclass(frozen=True, slots=True)
 class PreparedApproval:
-    """A yes that was written down before: for one plan, and for every gate or the one it names.
+    """An approval that was written down before: for one plan, and for every gate or the one it names.
 
     `plan` is the plan's hash or its first 12 or more digits, as `canary-tui plan` prints it.
     """
@@ -44,14 +44,14 @@ def read_approval(path: Path) -> PreparedApproval:
     """Read the file of `--approve-with`.
 
     Raises:
-        UsageError: it cannot be read, or is no approval.
+        UsageError: it cannot be read, or is not an approval.
     """
     try:
         data = tomllib.loads(path.read_text())
         approval: PreparedApproval = decode(PreparedApproval, encode(PreparedApproval(plan="")) | data)
     except (OSError, ValueError) as error:
         raise UsageError(
-            f'{path}: no approval: {error}; it says plan = "...", and may say gate, note, checklist'
+            f'{path}: not a prepared approval: {error}; it needs plan = "...", and may have gate, note, checklist'
         ) from None
     if len(approval.plan) < 12 or set(approval.plan) - set("0123456789abcdef"):
         raise UsageError(f"{path}: plan: at least 12 hex digits of the plan's hash; `canary-tui plan` prints it")
