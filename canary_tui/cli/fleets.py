@@ -86,6 +86,7 @@ def _ping(options: argparse.Namespace) -> ExitCode:
     from canary_tui.domain.planning.build import build_plan
     from canary_tui.domain.planning.choices import Choices
     from canary_tui.service.preflight import look_at_all
+    from canary_tui.ssh.network import SshNetwork
 
     loaded = load(options.fleet)
     choices = Choices("ping", environment=options.env, only=options.selection or "*", directory=loaded.directory)
@@ -96,7 +97,10 @@ def _ping(options: argparse.Namespace) -> ExitCode:
         outcomes.append(report.outcome)
         print(printable(_found(name, report)), flush=True)
 
-    asyncio.run(look_at_all(plan, None, tell))
+    async def look() -> None:
+        await look_at_all(plan, SshNetwork(), tell)
+
+    asyncio.run(look())
     reached = outcomes.count("ok")
     print(f"{reached} of {len(plan.targets)} targets reached")
     return ExitCode.SUCCEEDED if reached == len(plan.targets) else ExitCode.FAILED

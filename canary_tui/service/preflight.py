@@ -8,20 +8,17 @@ from collections.abc import Callable
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.planning.tools import tools_of
 from canary_tui.domain.rollout.policy import PROBES
-from canary_tui.engine.target import Asker, Network, ProbeReport, ProbeRequest
-from canary_tui.ssh.network import SshNetwork
+from canary_tui.engine.target import Network, ProbeReport, ProbeRequest
 
 Found = Callable[[str, ProbeReport], None]
 """Called with a target's name and its report, as soon as it is known."""
 
 
-async def look_at_all(plan: Plan, asker: Asker | None, found: Found) -> None:
+async def look_at_all(plan: Plan, network: Network, found: Found) -> None:
     """Connect to every target of a plan, as many at once as at the start of a rollout; takes no lock.
 
-    Raises:
-        CanaryError: this machine cannot connect to anything.
+    The network is closed at the end.
     """
-    network = SshNetwork(asker)
     places = asyncio.Semaphore(PROBES)
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -35,6 +35,7 @@ from canary_tui.service.endings import closing_line, closing_of
 from canary_tui.service.front import Front
 from canary_tui.service.preflight import look_at_all
 from canary_tui.service.session import Session, open_again, open_new
+from canary_tui.ssh.network import SshNetwork
 from canary_tui.store.layout import RolloutDirectory, resume_command
 
 _LINE = 1 << 26
@@ -195,7 +196,7 @@ class _Preflight:
 
     async def _look(self, plan: Plan) -> None:
         try:
-            await look_at_all(plan, self._front.asker, self._found)
+            await look_at_all(plan, SshNetwork(self._front.asker), self._found)
         except CanaryError as error:
             self._front.tell(Refused(Preflight.__name__, str(error)))
         except Exception as error:
