@@ -7,7 +7,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit codes of the program. The README's table is made from these docstrings' words."""
+    """The number that the shell is told; the README and `--help` have a table of them."""
 
     SUCCEEDED = 0
     FAILED = 1
@@ -16,26 +16,31 @@ class ExitCode(IntEnum):
     ABORTED = 3
     """A person aborted."""
     WAITING = 4
-    """At a gate with nobody to ask; `resume` goes on."""
+    """At a gate with nobody to ask; `resume` continues."""
     PARTLY = 5
     """Done, but some targets are not on the release; within the failure budget or excluded."""
     EXPIRED = 6
     LOCKED = 7
-    """Somebody else is at work on this fleet or rollout, or holds the lock of a target; nothing was changed."""
+    """Another rollout is running on this fleet, or holds the lock of a target; nothing was changed."""
     UNKNOWN = 8
-    """How a step ended could not be learned; `resume` asks the target again."""
+    """It is unknown how a step ended; `resume` asks the target again."""
     INTERRUPTED = 130
-    """Stopped by the operator or a signal; `resume` goes on."""
+    """Stopped by the operator or a signal; `resume` continues."""
+
+    @property
+    def resumable(self) -> bool:
+        """True for an end of the engine after which `resume` has something to do."""
+        return self in (ExitCode.WAITING, ExitCode.UNKNOWN, ExitCode.INTERRUPTED)
 
 
 class CanaryError(Exception):
-    """Something that the operator can act on: shown without a traceback, in one or a few lines."""
+    """An error that the operator can act on: shown without a traceback, in one or a few lines."""
 
     exit_code = ExitCode.FAILED
 
 
 class UsageError(CanaryError):
-    """The command cannot be carried out as given; nothing was connected to."""
+    """A request that cannot be carried out as it was made; nothing was connected to."""
 
     exit_code = ExitCode.USAGE
 

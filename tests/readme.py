@@ -1,4 +1,4 @@
-"""Writes the generated parts of the README: the keys, the fleet file's reference, the exit codes.
+"""Writes the generated parts of the README: the keys and the fleet file's reference.
 
 `python tests/readme.py --write` brings them up to date; a test compares.
 """
@@ -64,7 +64,8 @@ def _is(kind: Any) -> str:
         return ", ".join(f"`{json_like(value)}`" for value in args)
     if origin in (Union, UnionType):
         known = [arg for arg in args if arg is not NoneType]
-        return "a step" if all(is_dataclass(arg) for arg in known) else " or ".join(map(_is, known))
+        steps = len(known) > 1 and all(is_dataclass(arg) for arg in known)
+        return "a step" if steps else " or ".join(map(_is, known))
     if origin is tuple:
         return (
             f"list of {'steps' if _is(args[0]) == 'a step' else _is(args[0]) + ('s' if is_dataclass(args[0]) else '')}"

@@ -20,6 +20,16 @@ def test_the_reference_and_the_keys_are_those_of_the_program():
     assert readme.updated(TEXT) == TEXT, "run: python tests/readme.py --write"
 
 
+def test_a_table_is_called_by_its_name_and_only_a_step_a_step():
+    steps = {
+        line.split("`")[1]
+        for line in readme.reference().splitlines()
+        if "| a step |" in line or "list of steps" in line
+    }
+    assert steps == {"steps", "rollback", "finally"}
+    assert "| `gate` | gate table |" in readme.reference()
+
+
 def test_every_exit_code_is_explained():
     documented = {int(number) for number in re.findall(r"^\| (\d+) \|", TEXT, re.MULTILINE)}
     assert documented == {int(code) for code in ExitCode}

@@ -75,12 +75,17 @@ class Journal(Protocol):
         ...
 
 
-class Listener(Protocol):
-    """Hears of each record once it is on disk, and of what is worth nothing tomorrow."""
+class Listener:
+    """Hears of each record once it is on disk, and of what is worth nothing tomorrow; takes up what it wants of it."""
 
-    def recorded(self, record: Record) -> None: ...
-    def progress(self, target: str, size: int, total: int) -> None: ...
-    def refused(self, decision: Decision, reason: str) -> None: ...
+    def recorded(self, record: Record) -> None:
+        """A record is on disk."""
+
+    def progress(self, target: str, size: int, total: int) -> None:
+        """A running step has printed, or sent of `total`, so many bytes by now."""
+
+    def refused(self, decision: Decision, reason: str) -> None:
+        """A decision that is stale or impossible was not taken in."""
 
 
 class NoRoomError(CanaryError):
@@ -106,12 +111,12 @@ class Rollout:
         journal: Journal,
         logs: Logs,
         network: Network,
-        listener: Listener,
+        listeners: Sequence[Listener],
         has_ended: Callable[[str], bool] = lambda _: False,
     ) -> None:
         assert state.plan is not None
         self.state, self.plan = state, state.plan
-        self._journal, self._logs, self._listener = journal, logs, listener
+        self._journal, self._logs, self._listeners = journal, logs, listeners
         self._inbox: asyncio.Queue[Event | Decide | _Done] = asyncio.Queue()
         self._active: dict[Effect, asyncio.Task[None]] = {}
         self._held: dict[str, _Done] = {}
@@ -223,7 +228,8 @@ class Rollout:
                 return [self._take(thing.decision)]
         except IllegalEvent as error:
             reason = str(error)
-        self._listener.refused(thing.decision, reason)
+        for listener in self._listeners:
+            listener.refused(thing.decision, reason)
         return []
 
     def _take_done(self, done: _Done) -> list[Record]:
@@ -262,7 +268,7 @@ class Rollout:
             return
         await self._journal.commit()
         for record in records:
-            self._listener.recorded(record)
+            self.recorded(record)
 
     async def _do(self, effect: Effect, execution: str) -> None:
         events: tuple[Event, ...] = ()
@@ -273,7 +279,13 @@ class Rollout:
 
     def progress(self, target: str, size: int, total: int) -> None:
         """A running step printed or sent something."""
-        self._listener.progress(target, size, total)
+        for listener in self._listeners:
+            listener.progress(target, size, total)
+
+    def recorded(self, record: Record) -> None:
+        """A record is on disk, by this loop or before it began."""
+        for listener in self._listeners:
+            listener.recorded(record)
 
 
 def _ends_a_step(thing: object) -> bool:

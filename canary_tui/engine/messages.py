@@ -132,11 +132,10 @@ class Progress:
 @wire("heartbeat")
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Twice a second. `lines` and `size` are of all output so far, `memory` the engine's RSS in bytes."""
+    """Twice a second. `lines` and `size` are of all output so far."""
 
     lines: int
     size: int
-    memory: int
 
 
 @wire("ended")

@@ -55,7 +55,7 @@ class Faults(list[Fault]):
 
 
 class _Refused:
-    """What a reader returns in place of a value that it noted a fault about."""
+    """The answer of a reader in place of a value that it noted a fault about."""
 
 
 REFUSED = _Refused()
@@ -84,7 +84,7 @@ class Key:
 
     @property
     def required(self) -> bool:
-        """Whether the key must be there."""
+        """True for a key that must be there."""
         return self.field.default is MISSING and self.field.default_factory is MISSING
 
 
@@ -278,7 +278,7 @@ def suggest_key(key: str, known: Collection[str]) -> str:
 
 
 def describe(value: object) -> str:
-    """What a value is, as a message says it."""
+    """The kind of a value, as a message says it."""
     match value:
         case dict():
             return "a table"

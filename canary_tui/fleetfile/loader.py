@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import StringIO
 from itertools import islice
@@ -17,8 +15,8 @@ from canary_tui.domain.fleet.tables import Fleet
 from canary_tui.errors import FleetFileError, Problem
 from canary_tui.fleetfile.decode import MOST_FAULTS, Fault, Faults, TooManyFaultsError, keys_of, read_keys, reader
 from canary_tui.fleetfile.locate import KeyPath, Position, locate
-from canary_tui.fleetfile.meaning import check, expand_targets
 from canary_tui.fleetfile.source import parse, read_text
+from canary_tui.fleetfile.validate import check, expand_targets
 
 LARGEST_SCRIPT = 2**20
 """Bytes of one script: it travels inside the plan, and so into the journal."""
@@ -35,23 +33,10 @@ class LoadedFleet:
 
     @property
     def directory(self) -> str:
-        """Where relative paths of the file start."""
+        """The folder that relative paths of the file start from."""
         return str(self.path.parent)
 
 
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """All that a file is made into stays until the end: walking it again and again took half of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-@_without_collections()
 def load_fleet(path: str | Path) -> LoadedFleet:
     """Read, decode and check a fleet file and the scripts that it names. Connects to nothing.
 

@@ -1,4 +1,4 @@
-"""Where each key of a TOML document is written.
+"""Finds the place at which each key of a TOML document is written.
 
 `tomllib` drops positions, so this walks the text a second time. It runs only when there is a problem to report, and
 only over text that `tomllib` has accepted, so it checks nothing: it reads just enough to know which key a character
@@ -69,7 +69,7 @@ class _Walk:
         self.wanted = None if wanted is None else set(wanted)
         self.missing = set() if wanted is None else set(wanted) - {()}
         self.branches = {path[:end] for path in wanted or () for end in range(len(path))}
-        """What leads to something wanted."""
+        """Everything that leads to something wanted."""
         self.at = 0
         self.offsets: dict[KeyPath, int] = {(): 0}
         self.last_element: dict[KeyPath, int] = {}  # of each array of tables

@@ -1,4 +1,4 @@
-"""How problems of a fleet file look in a terminal: place, message, the line itself and a caret."""
+"""Prints the problems of a fleet file: place, message, the line itself and a caret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which names the file format keeps for later: refused by name, so that nobody takes them for spelling mistakes."""
+"""Names that the file format keeps for later: refused by name, so that nobody takes them for spelling mistakes."""
 
 from __future__ import annotations
 

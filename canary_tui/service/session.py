@@ -1,11 +1,10 @@
-"""How one rollout is put together: directory, locks, journal, logs, connections and loop."""
+"""Puts one rollout together: directory, locks, journal, logs, connections and loop."""
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,17 +12,18 @@ from canary_tui import __version__
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import IllegalEvent, apply, replay
-from canary_tui.domain.rollout.events import Event, Operator, Pause
+from canary_tui.domain.rollout.events import Event, Operator
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.steps import read_artifacts
 from canary_tui.engine.target import Asker, Network
-from canary_tui.errors import CanaryError, ExitCode, UsageError
+from canary_tui.errors import CanaryError, UsageError
 from canary_tui.ssh.network import SshNetwork
+from canary_tui.startup import start_collector
 from canary_tui.store.history import summarize, write_summary
 from canary_tui.store.inventory import remember
 from canary_tui.store.journal import JournalWriter, read_journal
-from canary_tui.store.layout import RolloutDirectory, new_rollout, resume_command, rollouts
+from canary_tui.store.layout import RolloutDirectory, new_rollout, rollouts
 from canary_tui.store.lock import Lock, fleet_lock, hold
 from canary_tui.store.logs.target_log import TargetLog
 from canary_tui.store.logs.writer import LogSet
@@ -33,13 +33,6 @@ from canary_tui.text.sink import SafeSink, Stream
 
 Connect = Callable[[Asker | None, Redactor], Network]
 """Makes the network of one rollout, with somebody to ask or nobody."""
-_PAUSE_CODES: dict[Pause, ExitCode] = {
-    "waiting": ExitCode.WAITING,
-    "unknown": ExitCode.UNKNOWN,
-    "detached": ExitCode.INTERRUPTED,
-    "interrupted": ExitCode.INTERRUPTED,
-    "terminated": ExitCode.INTERRUPTED,
-}
 
 
 class Session:
@@ -72,7 +65,7 @@ class Session:
 
     async def run(
         self,
-        listener: Listener,
+        listeners: Sequence[Listener],
         asker: Asker | None,
         ready: Callable[[Rollout], None] = lambda _: None,
         connect: Connect = SshNetwork,
@@ -80,18 +73,17 @@ class Session:
         """Go on until the rollout or this engine ends; `ready` is given the loop, to hand decisions to."""
         async with self._working(asker, connect) as (logs, network):
             self._logs = logs
-            rollout = Rollout(self.state, self._journal, logs, network, listener, self._has_ended)
+            rollout = Rollout(self.state, self._journal, logs, network, listeners, self._has_ended)
             ready(rollout)
             for record in self.begun:
-                listener.recorded(record)
-            gc.freeze()  # what is loaded by now stays: no collection needs to walk it again
-            gc.enable()
+                rollout.recorded(record)
+            start_collector()
             await rollout.run()
         self._conclude()
         return self.state
 
     def _has_ended(self, rollout: str) -> bool:
-        """Whether a rollout is known to have ended in this state directory: a lock in its name was not let go of."""
+        """True for a rollout that ended in this state directory: a lock in its name was not released."""
         try:
             known = [summarize(one) for one in rollouts(self._state_dir) if one.id == rollout]
         except OSError:
@@ -173,12 +165,14 @@ def _told_by(directory: RolloutDirectory) -> RolloutState:
     try:
         return replay(read_journal(directory.journal))
     except IllegalEvent as error:
-        raise UsageError(f"{directory.journal}: tells what cannot happen, so it is not gone on with: {error}") from None
+        raise UsageError(
+            f"{directory.journal}: the journal is inconsistent, so this rollout cannot be resumed: {error}"
+        ) from None
 
 
 @contextlib.contextmanager
 def _locking(state_dir: Path) -> Iterator[list[Lock]]:
-    """Locks that are let go of again when opening fails; a disk that takes nothing is told in words, not as a bug."""
+    """Locks that are released again when opening fails; a disk that takes nothing is told in words, not as a bug."""
     locks: list[Lock] = []
     try:
         yield locks
@@ -187,31 +181,6 @@ def _locking(state_dir: Path) -> Iterator[list[Lock]]:
         if isinstance(error, OSError):
             raise CanaryError(f"{error.filename or state_dir}: {error.strerror}; nothing was started") from None
         raise
-
-
-def exit_code(state: RolloutState) -> ExitCode:
-    """What the shell is told of a rollout, or of an engine that ended before it."""
-    if state.exit_code is not None:
-        return ExitCode(state.exit_code)
-    return _PAUSE_CODES[state.paused] if state.paused else ExitCode.FAILED
-
-
-def ending(state: RolloutState) -> str:
-    """The same as a sentence, with the command that goes on."""
-    if state.verdict is not None:
-        return f"{state.verdict}: {state.reason}"
-    reasons: dict[Pause, str] = {
-        "waiting": f"waiting at the gate after {_wave_name(state)}, and nobody can be asked here",
-        "unknown": "how a step ended is unknown, and nobody can be asked here",
-        "detached": "the screen is gone; nothing new was started",
-        "interrupted": "stopped before its end",
-        "terminated": "told to end; what runs on the targets goes on there",
-    }
-    return f"{reasons[state.paused] if state.paused else 'ended early'}; go on with: {resume_command(state.rollout)}"
-
-
-def _wave_name(state: RolloutState) -> str:
-    return state.plan.waves[state.wave].name if state.plan and state.wave >= 0 else "the start"
 
 
 def _who(by: Operator) -> str:

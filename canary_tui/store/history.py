@@ -1,4 +1,4 @@
-"""Which rollouts there were and how they ended, read from the two ends of their journals, and the summary of one."""
+"""The list of rollouts with their ends, read from the two ends of their journals, and the summary of one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class RolloutSummary:
     reason: str = ""
     exit_code: int | None = None
     ended_at: float | None = None
-    """When the last record was written."""
+    """The time of the last record."""
 
 
 def history(state_dir: Path, fleet: str | None = None) -> list[RolloutSummary]:

@@ -1,4 +1,4 @@
-"""What is believed to be on each target of a fleet, folded from the journals and kept in the fleet's `targets.toml`."""
+"""The release that is believed to be on each target, from the journals and kept in the fleet's `targets.toml`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_READ = 50
 
 @dataclass(frozen=True, slots=True)
 class LastKnown:
-    """What is believed to be on a target: `release` is "" where a step changed it and nothing tells what is there now.
+    """The belief about one target: `release` is "" where a step changed it and nothing tells what is there now.
 
     `outcome` is how the steps of the last rollout that tells about it ended there (None: they have not), `at` when,
     in seconds since 1970, `rollout` which one.
@@ -41,24 +41,23 @@ Known = dict[str, LastKnown]
 
 
 def last_known(state_dir: Path, fleet: str) -> Known:
-    """What is believed to be on each target. Reads only journals that changed since `remember`."""
+    """The belief about each target of a fleet. Reads only journals that changed since `remember`."""
     known, sizes = _remembered(state_dir, fleet)
     return _with_journals(state_dir, fleet, known, sizes)[0]
 
 
-def remember(state_dir: Path, fleet: str, ended: RolloutState | None = None, *, rebuild: bool = False) -> Known:
+def remember(state_dir: Path, fleet: str, ended: RolloutState | None = None) -> Known:
     """Write `targets.toml` when a rollout has ended, so that its journal need not be read again.
 
-    Nor is it read now where its fold is at hand: `ended`. With `rebuild`, from the journals alone.
+    Nor is it read now where its fold is at hand: `ended`.
     """
-    known, sizes = ({}, {}) if rebuild else _remembered(state_dir, fleet)
-    known, sizes = _with_journals(state_dir, fleet, known, sizes, ended)
+    known, sizes = _with_journals(state_dir, fleet, *_remembered(state_dir, fleet), ended)
     _write(state_dir, fleet, known, sizes)
     return known
 
 
 def known_after(state: RolloutState) -> Known:
-    """What one rollout tells about its targets; those that it never learned anything about are left out."""
+    """The targets as one rollout tells of them; those that it never learned anything about are left out."""
     found = {}
     for name, target in state.targets.items():
         release = _release(state, target)
@@ -69,7 +68,7 @@ def known_after(state: RolloutState) -> Known:
 
 
 def _release(state: RolloutState, target: TargetState) -> str | None:
-    """What a target has, None where the rollout does not tell. What it says itself counts most."""
+    """The release of a target, None where the rollout does not tell. The target's own word counts most."""
     if target.reported:
         return target.reported
     if not target.changed:
@@ -117,7 +116,7 @@ def _known_from(directory: RolloutDirectory, fleet: str) -> Known | None:
 
 
 def _remembered(state_dir: Path, fleet: str) -> tuple[Known, dict[str, int]]:
-    """What `targets.toml` says; nothing where it is missing or not of our making."""
+    """The content of `targets.toml`; nothing where it is missing or not of our making."""
     try:
         data = tomllib.loads((state_dir / "fleets" / safe_name(fleet) / "targets.toml").read_text())
         known = {name: _from_toml(one) for name, one in data["targets"].items()}

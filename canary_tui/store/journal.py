@@ -42,7 +42,6 @@ class JournalWriter:
         """The records that were there when the journal was opened again."""
         self.shortage = ""
         """The disk is full and the last records go into the reserve: start nothing new."""
-        self.commits = 0
         self._fd = fd
         self._seq, self._previous = chain.seq, chain.previous
         self._durable = chain.seq
@@ -159,7 +158,6 @@ class JournalWriter:
                     f"{self.path}: {error.strerror}; nothing more can be recorded, so nothing more is started"
                 )
                 return
-            self.commits += 1
             self._durable = batch[-1][0] + 1
 
     def _put(self, data: bytes) -> None:
@@ -197,7 +195,7 @@ class JournalWriter:
             raise JournalDead(self._failure)
 
     def close(self) -> None:
-        """Write what is queued and let go of the file.
+        """Write what is queued and close the file.
 
         Raises:
             JournalDead: what was queued could not be written.
@@ -261,7 +259,7 @@ class JournalReader:
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """What checking a journal found. `head` is the hash of the last good line: note it down to notice a cut later."""
+    """The result of a check. `head` is the hash of the last good line: note it down to notice a cut later."""
 
     records: int
     head: str

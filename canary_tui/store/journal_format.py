@@ -1,4 +1,4 @@
-"""What one line of a journal looks like, and what a run of lines proves: checksums, hash chain, sequence.
+"""The form of one line of a journal, and the proof in a run of lines: checksums, hash chain, sequence.
 
     {"seq":7,"at":1795428900.25,"event":{...},"prev":"<32 hex digits>","crc":"<8 hex digits>"}
 
@@ -48,12 +48,12 @@ def write_line(record: Record, previous: str) -> bytes:
 
 
 def line_hash(line: bytes) -> str:
-    """What the next line names as its `prev`."""
+    """The hash that the next line names as its `prev`."""
     return hashlib.sha256(line).hexdigest()[:32]
 
 
 def is_whole(line: bytes) -> bool:
-    """Whether a line (with its end) is as it was written, whatever it says."""
+    """True for a line (with its end) that is as it was written, whatever it says."""
     head, tail = line[: -_TAIL - 1], line[-_TAIL - 1 :]
     return tail == b',"crc":"%08x"}\n' % crc32(head)
 
@@ -81,7 +81,7 @@ class Chain:
     seq: int = 0
     previous: str = _START
     damage: str = ""
-    """What is wrong with the line where the last `read` ended, "" if nothing is."""
+    """The damage of the line where the last `read` ended, "" if there is none."""
     _older: Format1 = field(default_factory=Format1)
 
     def read(self, data: bytes) -> tuple[list[Record], int]:

@@ -1,4 +1,4 @@
-"""Where everything on disk is: the state directory, one rollout's directory, and how files are opened safely."""
+"""The places of everything on disk: the state directory, and the directory of one rollout."""
 
 from __future__ import annotations
 
@@ -47,10 +47,6 @@ class RolloutDirectory:
     def summary(self) -> Path:
         return self.path / "summary.toml"
 
-    @property
-    def spool(self) -> Path:
-        return self.path / "spool"
-
 
 def state_directory(option: str | None, environment: Mapping[str, str]) -> Path:
     """The state directory, made if need be: `--state-dir`, CANARY_TUI_STATE, or the XDG place.
@@ -81,7 +77,7 @@ def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
 
 
 def new_rollout(state_dir: Path, fleet: str, now: float) -> RolloutDirectory:
-    """A new directory for a rollout that starts at `now`, with its folders, durable before it is returned."""
+    """A new directory for a rollout that starts at `now`, with its folder of logs, durable before it is returned."""
     stamp = time.strftime(_STAMP, time.gmtime(now))
     fraction = f"{int(now % 1 * 0x1000):03x}"  # in the order of their names, those of one second are in that of time
     for _ in range(100):
@@ -93,7 +89,6 @@ def new_rollout(state_dir: Path, fleet: str, now: float) -> RolloutDirectory:
         raise UsageError(f"{state_dir}: no free name for another rollout of {fleet} at {stamp}")
     directory = RolloutDirectory(path)
     directory.logs.mkdir(mode=0o700)
-    directory.spool.mkdir(mode=0o700)
     sync_folder(path)
     sync_folder(path.parent)
     return directory
@@ -120,7 +115,7 @@ def latest(state_dir: Path, fleet: str | None = None) -> RolloutDirectory | None
 
 
 def resume_command(rollout: str, environment: Mapping[str, str] = os.environ) -> str:
-    """What to type to go on with a rollout, from any terminal."""
+    """The command that resumes a rollout, from any terminal."""
     state = environment.get("CANARY_TUI_STATE")
     return f"canary-tui {f'--state-dir {shlex.quote(state)} ' if state else ''}resume {rollout}"
 

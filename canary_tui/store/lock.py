@@ -1,4 +1,4 @@
-"""Who is at work here: one flock for each rollout and fleet, held for life, so that it dies with its process."""
+"""One flock for each rollout and each fleet, held for life, so that it dies with its process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from canary_tui.store.files import make_folder, open_file, safe_name, write_all
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock, as they wrote it: `since` is seconds since 1970."""
+    """The holder of a lock, as it wrote itself down: `since` is seconds since 1970."""
 
     who: str
     pid: int
@@ -33,7 +33,9 @@ class Locked(CanaryError):
     exit_code = ExitCode.LOCKED
 
     def __init__(self, path: Path, holder: Holder | None) -> None:
-        super().__init__(f"{path.parent.name}: is being worked on by {holder or 'another process'}; watch it, or wait")
+        super().__init__(
+            f"{path.parent.name}: locked by {holder or 'another process'}; `canary-tui watch` shows what runs"
+        )
         self.path = path
         self.holder = holder
 
@@ -62,7 +64,7 @@ class Lock:
 
 
 def hold(path: Path, who: str) -> Lock:
-    """Take a lock now.
+    """Acquire a lock now, or fail.
 
     Raises:
         Locked: somebody else holds it; the message says who, since when, in which process.
@@ -85,7 +87,7 @@ def hold(path: Path, who: str) -> Lock:
 
 
 def holder(path: Path) -> Holder | None:
-    """Who wrote themselves into a lock file last, if that can be read."""
+    """The holder that a lock file names, if it can be read."""
     try:
         found = tomllib.loads(path.read_text())
         return Holder(str(found["who"]), int(found["pid"]), float(found["since"]))

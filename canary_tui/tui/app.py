@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -25,6 +24,7 @@ from textual.widgets import Static
 
 from canary_tui.domain.planning.build import Choices
 from canary_tui.errors import ExitCode
+from canary_tui.startup import start_collector
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keys import Settings, load_settings
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from canary_tui.tui.rollout.screen import RolloutScreen
 
 _STRIP_CONTROLS = StripControls()
-_GOES_ON = (ExitCode.INTERRUPTED, ExitCode.WAITING, ExitCode.UNKNOWN)
-"""Ends of the engine after which a rollout has not ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +173,7 @@ class CanaryApp(App[ExitCode]):
         return TargetsScreen(self.options)
 
     async def _first_frame_is_out(self) -> None:
-        gc.freeze()  # what is loaded by now stays: no collection needs to walk it again
-        gc.enable()
+        start_collector()
         for complaint in self.settings.complaints:
             self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
         if self.options.rollout is not None and self.options.resume:
@@ -357,8 +354,8 @@ def _print_last_words(app: CanaryApp) -> None:
     if app.link.gone:
         sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
     ended = app.link.ended
-    if app.link.opened is not None and ended is not None and ended.exit_code not in _GOES_ON:
+    if app.link.opened is not None and ended is not None and not ExitCode(ended.exit_code).resumable:
         logs = "" if app.options.demo else f"logs in {app.link.opened.directory}/logs\n"  # a demo's folder is removed
         sys.stdout.write(printable(f"{ended.message}\n{logs}"))
-    if app.link.opened is not None and not app.options.demo and (ended is None or ended.exit_code in _GOES_ON):
+    if app.link.opened is not None and not app.options.demo and (ended is None or ExitCode(ended.exit_code).resumable):
         sys.stderr.write(printable(f"canary-tui: not ended; {resume_command(app.link.opened.rollout)} goes on\n"))

@@ -132,7 +132,7 @@ def test_without_waves_the_operator_picks_then_a_gate_then_the_rest_eight_at_onc
             id="no wave",
         ),
         pytest.param(
-            replace(PLAIN, targets=PLAIN.targets[:1]), {"canaries": ("web-1",)}, "say --only web-1", id="one target"
+            replace(PLAIN, targets=PLAIN.targets[:1]), {"canaries": ("web-1",)}, "use --only web-1", id="one target"
         ),
         pytest.param(
             FLEET, {"variables": {"LD_PRELOAD": "x"}}, "LD_PRELOAD changes what every command does", id="--var"
@@ -168,7 +168,7 @@ def test_a_wave_that_does_not_apply_vanishes_with_its_gate_and_leaves_its_target
     assert waves_of(plan) == "stage-1 stage-2"
     assert plan.warnings == (
         "wave 'canary' and its gate do not exist in staging",
-        "nobody is asked in staging: no gate is left there",
+        "in staging there is no gate, so the rollout will not stop for approval",
     )
 
 

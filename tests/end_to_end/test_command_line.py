@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import pkgutil
 import re
@@ -28,6 +29,7 @@ from fronts import (
 from marks import DEPLOY, HOLD, fleet_file, let_go, operations, times, with_mark
 
 from canary_tui import tui
+from canary_tui.cli.main import _parser
 from canary_tui.domain.codec import decode
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import replay
@@ -49,15 +51,23 @@ def test_the_help_is_as_it_was_read_last(state):
     assert ran.stdout == HELP.read_text()
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["run", "check", "plan", "ping", "history", "watch", "replay", "resume", "verify", "schema", "keys", "demo"],
-)
+_, NAMES = _parser()
+COMMANDS = {name: parser for name, parser in NAMES.items() if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_help(state, command):
     ran = canary_tui(state, command, "--help")
     assert ran.code == 0
     assert ran.out.startswith(f"usage: canary-tui {command}")
     assert command in HELP.read_text()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_text_is_at_most_twelve_words(command):
+    texts = [action.help for action in COMMANDS[command]._actions if not isinstance(action, argparse._HelpAction)]
+    texts += [line.split(maxsplit=1)[1] for line in HELP.read_text().splitlines() if line.startswith(f"    {command} ")]
+    assert [text for text in texts if not text or len(text.split()) > 12] == []
 
 
 def test_every_exit_code_is_in_the_help():
@@ -130,6 +140,39 @@ def test_what_cannot_be_done_as_asked_is_2(farm, state, arguments, said):
     assert said in ran.err
     assert "Traceback" not in ran.err
     assert all(target.commands() == [] for target in farm.targets)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        pytest.param(
+            "histroy", "no command 'histroy', and no fleet file of that name; did you mean 'history'?", id="near"
+        ),
+        pytest.param("frobnicate", "no command 'frobnicate', and no fleet file of that name; see --help", id="far"),
+        pytest.param("_serv", "no command '_serv', and no fleet file of that name; see --help", id="near a hidden one"),
+        pytest.param("stat\x1b[2J", "no command 'stat", id="with an escape sequence"),
+    ],
+)
+@pytest.mark.parametrize("before", [[], ["--state-dir", "{state}"]], ids=["first", "after an option"])
+def test_a_misspelt_command_is_no_fleet_file(state, word, said, before):
+    ran = canary_tui(state, *(one.format(state=state) for one in before), word, "--release", "2.0", "--headless")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"canary-tui: {said}")
+    assert "\x1b" not in ran.err
+
+
+@pytest.mark.parametrize("name", ["no-such.toml", "./history", "fleets/shop"])
+def test_what_is_written_as_a_path_is_a_fleet_file(state, name):
+    ran = canary_tui(state, name, "--release", "2.0", "--headless")
+    assert ran.code == 2
+    assert ran.err.startswith(f"{name.removeprefix('./')}: ")
+
+
+def test_a_fleet_file_may_have_any_name(farm, state, tmp_path, monkeypatch):
+    (tmp_path / "shop").write_text(fleet_file(farm, DEPLOY + ALL).read_text())
+    monkeypatch.chdir(tmp_path)
+    ran = canary_tui(state, "shop", "--release", "2.0", "--headless")
+    assert ran.code == 0, ran.text
 
 
 def test_the_command_run_may_be_left_out(farm, state):

@@ -146,7 +146,7 @@ async def test_an_approval_names_who_when_and_what_for(any_farm, state):
 def test_without_a_terminal_the_gate_holds(any_farm, state):
     ran = headless(state, fleet_file(any_farm, DEPLOY), "--canary", "web-1")
     assert ran.code == 4
-    assert "waiting at the gate after canary" in ran.out
+    assert "paused: it waits at the gate after canary" in ran.out
     assert f"canary-tui --state-dir {state} resume {folded(state).rollout}\n" in ran.out
     again = canary_tui(state, "resume", "--headless")
     assert again.code == 4, "asking again does not help"

@@ -51,7 +51,7 @@ async def test_a_journal_that_cannot_be_written_ends_the_engine_in_words(farm, t
         no_file_longer_than(session.directory.journal.stat().st_size + 10),
         pytest.raises(JournalDead, match="nothing more is started"),
     ):
-        await session.run(listener, None, listener.begin)
+        await session.run([listener], None, listener.begin)
     session.release()
 
 
@@ -66,7 +66,7 @@ async def test_output_that_cannot_be_written_ends_the_engine_in_words(farm, tmp_
 
         listener = Listener(fill_most)
         with pytest.raises(LogError):
-            await session.run(listener, None, listener.begin)
+            await session.run([listener], None, listener.begin)
         session.release()
         recorded = [record.event for record in read_journal(session.directory.journal)]
     assert not any(isinstance(event, e.StepFinished) for event in recorded), "its output is not on disk"
@@ -84,7 +84,7 @@ async def test_a_full_disk_starts_nothing_new(farm, tmp_path):
 
         listener = Listener(fill_and_approve)
         with pytest.raises(NoRoomError, match=r"No space left.*nothing new is started"):
-            await session.run(listener, None, listener.begin)
+            await session.run([listener], None, listener.begin)
         session.release()
         recorded = [record.event for record in read_journal(session.directory.journal)]
     started = {event.target for event in recorded if isinstance(event, e.StepStarted)}
@@ -106,7 +106,7 @@ async def test_a_step_has_its_output_on_disk_before_the_journal_says_that_it_end
 
     monkeypatch.setattr(LogSet, "sync", watched_sync)
     listener = Listener(lambda record, rollout: isinstance(record.event, e.GateOpened) and yes(record, rollout))
-    await session.run(listener, None, listener.begin)
+    await session.run([listener], None, listener.begin)
     assert ends_before_sync[0] == 0
     assert max(ends_before_sync) < ends_on_disk() == 3
 
@@ -115,7 +115,7 @@ async def test_a_rollout_that_ended_has_ended_even_where_its_summary_cannot_be_w
     session = opened(tmp_path / "state", plan_for(farm, BODY))
     session.directory.summary.mkdir()
     listener = Listener(lambda record, rollout: isinstance(record.event, e.GateOpened) and yes(record, rollout))
-    state = await session.run(listener, None, listener.begin)
+    state = await session.run([listener], None, listener.begin)
     assert state.verdict == "succeeded"
     assert holder(session.directory.lock) is None
 
@@ -134,7 +134,7 @@ async def test_a_lock_is_anothers_where_the_rollouts_here_cannot_be_listed(farm,
             here.write_text("")
 
     listener = Listener(lose)
-    state = await session.run(listener, None, listener.begin)
+    state = await session.run([listener], None, listener.begin)
     assert state.exit_code == ExitCode.LOCKED
     assert not touched(farm)
 

@@ -7,6 +7,8 @@ from farm import Farm, available
 from in_process import Listener, opened, plan_for, yes
 
 from canary_tui.domain.rollout import events as e
+from canary_tui.engine.loop import Listener as NoListener
+from canary_tui.store.journal import read_journal
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
@@ -50,7 +52,7 @@ async def test_what_is_no_name_of_a_release_is_not_taken_for_one_however_a_targe
     """It would become PREVIOUS: a word in shell text here, and a part of the path of what a rollback sends."""
     session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, said)))
     listener = Listener(go_on)
-    await session.run(listener, None, listener.begin)
+    await session.run([listener], None, listener.begin)
     told = [*listener.events(e.TargetProbed), *listener.events(e.ReleaseRead)]
     assert len(told) == 4
     for event in told:
@@ -64,6 +66,18 @@ async def test_what_is_no_name_of_a_release_is_not_taken_for_one_however_a_targe
 async def test_a_release_is_read_in_the_same_way_before_and_after(farm, tmp_path):
     session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, b"\n 1.0-rc2+7 \n")))
     listener = Listener(go_on)
-    await session.run(listener, None, listener.begin)
+    await session.run([listener], None, listener.begin)
     told = [event.release for event in (*listener.events(e.TargetProbed), *listener.events(e.ReleaseRead))]
     assert told == ["1.0-rc2+7"] * 4
+
+
+async def test_every_listener_hears_of_every_record_in_the_order_of_the_journal(farm, tmp_path):
+    session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, b"1.0")))
+    deciding, other = Listener(go_on), Listener()
+
+    def begin(rollout):
+        deciding.begin(rollout)
+        other.begin(rollout)
+
+    await session.run([deciding, other, NoListener()], None, begin)
+    assert deciding.told == other.told == read_journal(session.directory.journal)

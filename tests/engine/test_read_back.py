@@ -31,7 +31,7 @@ def farm(tmp_path):
 async def rolled_out(farm, tmp_path):
     session = opened(tmp_path / "state", plan_for(farm, BODY))
     listener = Listener(lambda record, rollout: isinstance(record.event, e.GateOpened) and yes(record, rollout))
-    return await session.run(listener, None, listener.begin)
+    return await session.run([listener], None, listener.begin)
 
 
 async def test_a_rollout_is_not_whole_where_a_target_reports_another_release(farm, tmp_path):

@@ -6,29 +6,28 @@ import asyncio
 import socket
 
 from canary_tui.engine.messages import Ended, Heartbeat, Progress, read_notice
-from canary_tui.service import server as serve
-from canary_tui.service.server import Engine
+from canary_tui.service.front import MOST_WAITING, PROGRESS_EVERY, Front
 
 MANY = 5_000
 
 
-async def test_what_waits_for_a_front_that_does_not_read_is_bounded_and_what_matters_still_comes(tmp_path):
+async def test_what_waits_for_a_front_that_does_not_read_is_bounded_and_what_matters_still_comes():
     """Progress and heartbeats are dropped, nobody waits, and once it reads again it hears of now."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     _, writer = await asyncio.open_connection(sock=theirs)
-    engine = Engine(tmp_path, writer)
-    beating = asyncio.create_task(engine._beat())
+    front = Front(writer)
+    beating = asyncio.create_task(front.beat(lambda: 0))
     one_round = 0
     for round_ in range(12):
         for number in range(MANY):
-            engine.progress(f"web-{number}", round_, 0)
-        await asyncio.sleep(1.2 * serve._PROGRESS_EVERY)
-        one_round = one_round or engine._backlog
-    waits = engine._backlog
-    assert serve._BACKLOG < waits < serve._BACKLOG + 2 * one_round, "twelve rounds came, a few of them wait"
-    engine._tell(Ended(0, "the last word"))
-    reader, front = await asyncio.open_connection(sock=ours)
+            front.progress(f"web-{number}", round_, 0)
+        await asyncio.sleep(1.2 * PROGRESS_EVERY)
+        one_round = one_round or front.backlog
+    waits = front.backlog
+    assert MOST_WAITING < waits < MOST_WAITING + 2 * one_round, "twelve rounds came, a few of them wait"
+    front.tell(Ended(0, "the last word"))
+    reader, other = await asyncio.open_connection(sock=ours)
     notices = []
     async with asyncio.timeout(20):
         while not notices or not isinstance(notices[-1], Ended):
@@ -37,5 +36,5 @@ async def test_what_waits_for_a_front_that_does_not_read_is_bounded_and_what_mat
             notices.append(read_notice(await reader.readline()))
     assert sum(isinstance(one, Progress) for one in notices) < 12 * MANY
     beating.cancel()
-    front.close()
+    other.close()
     writer.close()

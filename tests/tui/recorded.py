@@ -54,7 +54,7 @@ class Wire:
             listener(notice)
 
     def beat(self) -> None:
-        self.say(Heartbeat(self.lines, self.size, 50_000_000))
+        self.say(Heartbeat(self.lines, self.size))
 
 
 class Stage(App[int]):

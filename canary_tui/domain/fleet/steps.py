@@ -7,7 +7,7 @@ and a `Rule` beside it says what more is asked of a value.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from canary_tui.domain.codec import wire
 from canary_tui.domain.fleet.rules import (
@@ -122,3 +122,28 @@ class LocalStep:
 
 
 Step = RunStep | ScriptStep | UploadStep | HttpStep | LocalStep
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A key of a step in whose text `$NAME` is filled in by this program, for no shell reads it.
+
+    `is_path`: the text is a path on the target.
+    """
+
+    key: str
+    text: str
+    is_path: bool = False
+
+
+def filled_fields(step: Step) -> tuple[Filled, ...]:
+    """Every such key of a step, in the order of its declaration."""
+    match step:
+        case UploadStep(upload=upload, to=to):
+            return (Filled("upload", upload), Filled("to", to, is_path=True))
+        case HttpStep(http=http):
+            return (Filled("http", http),)
+        case RunStep() | ScriptStep() | LocalStep():
+            return ()
+        case _:
+            assert_never(step)

@@ -189,7 +189,10 @@ class _Build:
 
     @property
     def alone(self) -> str:
-        return f"one target{self.who.here} cannot be canary and rest; say --only {next(iter(self.who.going))}"
+        return (
+            f"with a single target{self.who.here} there is no rest to follow the canary; "
+            f"use --only {next(iter(self.who.going))}"
+        )
 
     def nobody_picked(self) -> str:
         if len(self.who.going) == 1:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from canary_tui.domain.fleet.quoting import shorten
-from canary_tui.domain.fleet.steps import HttpStep, Step, UploadStep
+from canary_tui.domain.fleet.steps import filled_fields
 from canary_tui.domain.fleet.tables import Environment, Fleet, Ssh, Target
 from canary_tui.domain.fleet.variables import ALWAYS, AT_RUN_TIME, names_in
 from canary_tui.domain.planning.expand import Expanded, applies_to
@@ -38,7 +38,12 @@ class Settings:
         self.ssh = place.ssh.over(fleet.ssh)
         self.overrides = overrides
         self.expanded = expanded
-        self.uses = [use for step in expanded.all for use in _uses(step)]
+        self.uses = [
+            (name, step, field.is_path)
+            for step in expanded.all
+            for field in filled_fields(step)
+            for name in names_in(field.text)
+        ]
 
     def target(self, target: Target, wave: str) -> PlannedTarget:
         """Everything about one target of a wave."""
@@ -72,18 +77,6 @@ class Settings:
             return {**self.shared, **own}
         mine = {name: value for name, value in target.vars.items() if name not in self.overrides}
         return {**self.shared, **mine, **own}
-
-
-def _uses(step: Step) -> Sequence[tuple[str, Step, bool]]:
-    """The names that we fill in for a step ourselves; with whether they become part of a path on the target."""
-    match step:
-        case UploadStep():
-            here = [(name, step, False) for name in names_in(step.upload)]
-            return here + [(name, step, True) for name in names_in(step.to)]
-        case HttpStep():
-            return [(name, step, False) for name in names_in(step.http)]
-        case _:
-            return []
 
 
 @dataclass(frozen=True, slots=True)

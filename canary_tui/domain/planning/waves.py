@@ -55,7 +55,7 @@ def lineup(fleet: Fleet, environment: str) -> Lineup:
     if waves[-1].gate:
         notes = (*notes, f"wave {waves[-1].name!r} is the last in {environment}, so its gate is not asked")
     if notes and not any(wave.gate for wave in waves[:-1]):
-        notes = (*notes, f"nobody is asked in {environment}: no gate is left there")
+        notes = (*notes, f"in {environment} there is no gate, so the rollout will not stop for approval")
     return Lineup((*waves[:-1], _ungated(waves[-1])), places, notes)
 
 

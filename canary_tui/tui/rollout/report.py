@@ -12,6 +12,7 @@ from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.engine.messages import Ended
 from canary_tui.errors import ExitCode
+from canary_tui.service.endings import closing_of
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.rollout.follower import Watching
 from canary_tui.tui.rollout.status import current_step, standing, step_name
@@ -20,13 +21,6 @@ from canary_tui.tui.shared.rows import Piece, fit
 
 Line = list[Piece]
 
-_PAUSES: dict[str, tuple[str, ExitCode]] = {
-    "waiting": ("it waits at a gate, and nobody could be asked", ExitCode.WAITING),
-    "unknown": ("how a step ended could not be learned, and nobody could be asked", ExitCode.UNKNOWN),
-    "detached": ("its screen was gone", ExitCode.INTERRUPTED),
-    "interrupted": ("it was stopped by the operator", ExitCode.INTERRUPTED),
-    "terminated": ("the engine was told to end", ExitCode.INTERRUPTED),
-}
 _GOES_ON = "nothing is lost, and resume goes on with exactly the rest"
 _MOST_TOLD = 200
 
@@ -35,20 +29,19 @@ def exit_code(state: RolloutState, ended: Ended | None) -> ExitCode:
     """What the shell is told: what the engine said, or what the journal says."""
     if ended is not None:
         return ExitCode(ended.exit_code)
-    if state.exit_code is not None:
-        return ExitCode(state.exit_code)
-    return _PAUSES[state.paused][1] if state.paused else ExitCode.INTERRUPTED
+    return closing_of(state).exit_code
 
 
 def verdict(state: RolloutState, *, demo: bool = False) -> Piece:
     """The first line; of a `demo` nothing is left to go on with."""
-    if state.verdict is not None:
-        good = state.verdict == "succeeded" and state.exit_code == ExitCode.SUCCEEDED
-        return f"{state.verdict.upper().replace('-', ' ')}: {state.reason}", "ok" if good else "failed"
-    if state.paused is not None:
-        on = "the demo's servers end with this screen" if demo else _GOES_ON
-        return f"PAUSED: {_PAUSES[state.paused][0]}; {on}", "unknown"
-    return "NOT ENDED", "dim"
+    end = closing_of(state)
+    title = f"{end.word.upper().replace('-', ' ')}: {end.sentence}"
+    if end.ended:
+        return title, "ok" if end.exit_code is ExitCode.SUCCEEDED else "failed"
+    if state.paused is None:
+        return title, "dim"
+    on = "the demo's servers end with this screen" if demo else _GOES_ON
+    return f"{title}; {on}", "unknown"
 
 
 def report(watching: Watching, fleet_file: str, *, demo: bool = False) -> list[Line]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
@@ -20,6 +19,7 @@ from canary_tui.domain.planning.plan import Plan, PlannedTarget
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import Ended, Notice, Refused
+from canary_tui.startup import spare_what_is_loaded
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.rollout.abort_panel import AbortPanel
@@ -134,8 +134,7 @@ class RolloutScreen(LogKeys):
         # paused, and an engine goes on with, has none yet: that of the pause would stand before its gate.
         self._told_result = self.watching.ended and (self.link is None or self.watching.state.verdict is None)
         self._show_all()
-        gc.collect()
-        gc.freeze()  # a collection that walks the widgets and the folded journal again takes 100 ms, and a key waits
+        spare_what_is_loaded()
         self._frames = self.set_interval(1 / _FRAMES, self._tick)
         self._slow_frames = self.set_interval(_RESTING / _FRAMES, lambda: self._tick(_RESTING), pause=True)
 

@@ -1,4 +1,4 @@
-"""What a fleet file says that cannot be meant: checked across its tables, each fault with the key to change."""
+"""Checks across the tables of a fleet file: each fault of what cannot be meant, with the key to change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from canary_tui.domain.fleet.selection import (
     parse_selection,
     unknown_words,
 )
-from canary_tui.domain.fleet.steps import HttpStep, Step, UploadStep
+from canary_tui.domain.fleet.steps import Step, filled_fields
 from canary_tui.domain.fleet.tables import Environment, Fleet, Target, Wave
 from canary_tui.domain.fleet.variables import ALWAYS, OF_THE_ROLLOUT, names_in
 from canary_tui.domain.planning.waves import divide, lineup
@@ -165,7 +165,7 @@ def _addresses(fleet: Fleet, expanded: Sequence[Expanded]) -> Iterator[Fault]:
 
 
 def _ways(fleet: Fleet, target: Target) -> set[tuple[object, ...]]:
-    """How a target is reached, in each of its environments. Behind another jump host an address is another's."""
+    """The ways to a target, one for each of its environments. Behind another jump host an address is another's."""
     places = target.environments or tuple(fleet.environments) or ("",)
     found: set[tuple[object, ...]] = set()
     for place in places:
@@ -212,22 +212,12 @@ def _variables(fleet: Fleet) -> Iterator[Fault]:
     general = {*fleet.vars, *(name for place in fleet.environments.values() for name in place.vars)}
     known = {*ALWAYS, *general, *(name for target in fleet.targets for name in target.vars)}
     for table, index, step in _steps(fleet):
-        for key, text in _filled(step):
-            yield from _names((table, index, key), text, known)
+        for one in filled_fields(step):
+            yield from _names((table, index, one.key), one.text, known)
     of_gates = {*OF_THE_ROLLOUT, *general}
     for index, wave in enumerate(fleet.waves):
         if wave.gate:
             yield from _names(("waves", index, "gate", "instructions"), wave.gate.instructions, of_gates)
-
-
-def _filled(step: Step) -> tuple[tuple[str, str], ...]:
-    match step:
-        case UploadStep():
-            return (("upload", step.upload), ("to", step.to))
-        case HttpStep():
-            return (("http", step.http),)
-        case _:
-            return ()
 
 
 def _names(path: KeyPath, text: str, known: Collection[str]) -> Iterator[Fault]:

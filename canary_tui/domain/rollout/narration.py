@@ -1,0 +1,203 @@
+"""The sentence for each event, and the one for the state of all targets: the same in every face, file and message.
+
+A new kind of event belongs to one of the four groups below; mypy points at what was forgotten. Times and the marks
+around a sentence are added by the face that prints it, as are the precautions against hostile text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import assert_never
+
+from canary_tui.domain.planning.plan import Phase, Plan
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.events import Decision, Event, Operator, Settlement, StopStage
+from canary_tui.domain.rollout.state import RolloutState
+
+_OfEngine = e.RolloutStarted | e.EngineResumed | e.EngineStopped | e.FrontLost | e.ArtifactRead
+_OfRollout = (
+    e.WaveStarted
+    | e.GateOpened
+    | e.GatePassed
+    | e.GateExpired
+    | e.RollbackStarted
+    | e.FinallyStarted
+    | e.RolloutFinished
+)
+_OfTarget = (
+    e.ProbeStarted
+    | e.TargetProbed
+    | e.TargetSkipped
+    | e.StepStarted
+    | e.StepAttached
+    | e.ConnectionLost
+    | e.ConnectionRestored
+    | e.StepFinished
+    | e.CancelStarted
+    | e.CancelFinished
+    | e.ReleaseRead
+    | e.TargetUnlocked
+)
+_STOPPING: dict[StopStage, str] = {
+    "asking": "starting nothing new while a person is asked what to stop",
+    "starting": "starting nothing new",
+    "running": "stopping what runs",
+}
+_SETTLED: dict[Settlement, str] = {"retry": "to be run again", "ok": "as ok", "failed": "as failed"}
+
+
+def narrate(event: Event, state: RolloutState) -> str:
+    """An event as one line; "" for what is not worth one. `state` is the one that the event led to."""
+    match event:
+        case e.RolloutStarted() | e.EngineResumed() | e.EngineStopped() | e.FrontLost() | e.ArtifactRead():
+            return _of_engine(event)
+        case (
+            e.WaveStarted()
+            | e.GateOpened()
+            | e.GatePassed()
+            | e.GateExpired()
+            | e.RollbackStarted()
+            | e.FinallyStarted()
+            | e.RolloutFinished()
+        ):
+            return _of_rollout(event, _plan(state))
+        case (
+            e.GateApproved()
+            | e.ItemTicked()
+            | e.Aborted()
+            | e.FailureTreated()
+            | e.UnknownSettled()
+            | e.StopRequested()
+            | e.StopWithdrawn()
+        ):
+            return _of_person(event)
+        case _:
+            return _of_target(event, state)
+
+
+def standing(state: RolloutState) -> str:
+    """The number of targets that are done, running, unknown and so on, in one line."""
+    words = Counter(
+        "running, to be asked about" if target.running else target.steps.outcome or "not started"
+        for target in state.targets.values()
+    )
+    return ", ".join(f"{count} {word}" for word, count in words.most_common())
+
+
+def _of_engine(event: _OfEngine) -> str:
+    match event:
+        case e.RolloutStarted(rollout, plan, by):
+            where = f" in {plan.environment}" if plan.environment else ""
+            what = f"{plan.fleet} {plan.release}{where}: {len(plan.targets)} targets, {rollout}"
+            return f"{_name(by)} starts {what}{_taking_over(event.breaks)}"
+        case e.EngineResumed(by):
+            return f"{_name(by)} resumes the rollout{_taking_over(event.breaks)}"
+        case e.EngineStopped(reason):
+            return f"this engine ends: {reason}"
+        case e.FrontLost():
+            return "the screen is gone: nothing new is started"
+        case e.ArtifactRead(path, size, sha256):
+            return f"{path}: {size} bytes, sha256 {sha256[:12]}"
+        case _:
+            assert_never(event)
+
+
+def _of_rollout(event: _OfRollout, plan: Plan) -> str:
+    match event:
+        case e.WaveStarted(wave):
+            planned = plan.waves[wave]
+            return f"wave {wave + 1} of {len(plan.waves)} {planned.name}: {len(planned.targets)} targets"
+        case e.GateOpened(wave):
+            return f"GATE after {plan.waves[wave].name}: waiting for a person's approval"
+        case e.GatePassed():
+            return "the gate needs no person"
+        case e.GateExpired():
+            return "the gate expired"
+        case e.RollbackStarted(_, targets, unnamed):
+            cannot = f"; no former release: {', '.join(unnamed)}" if unnamed else ""
+            return f"rolling back {len(targets)} targets{cannot}"
+        case e.FinallyStarted(_, targets):
+            return f"finally, on {len(targets)} targets" if targets else ""
+        case e.RolloutFinished(verdict, reason):
+            return f"{verdict}: {reason}"
+        case _:
+            assert_never(event)
+
+
+def _of_person(event: Decision) -> str:
+    match event:
+        case e.GateApproved(_, _, _, by, note):
+            return f"{by.user} approved{_noted(note)}"
+        case e.ItemTicked(_, item, ticked, by):
+            return f"{by.user}: item {item + 1} of the checklist {'ticked' if ticked else 'open'}"
+        case e.Aborted(by, note, rollback):
+            what = "rolled back" if rollback else "kept as they are"
+            return f"{by.user} aborted{_noted(note)}: changed targets are {what}"
+        case e.FailureTreated(targets, treatment, by, note):
+            return f"{by.user}: {treatment} {', '.join(targets)}{_noted(note)}"
+        case e.UnknownSettled(target, settlement, by, note):
+            return f"{by.user} marked {target} {_SETTLED[settlement]}{_noted(note)}"
+        case e.StopRequested(stage):
+            return _STOPPING[stage]
+        case e.StopWithdrawn(by):
+            return f"{by.user} withdrew the stop"
+        case _:
+            assert_never(event)
+
+
+def _of_target(event: _OfTarget, state: RolloutState) -> str:
+    line = _at_target(event, state)
+    return f"{event.target}: {line}" if line else ""
+
+
+def _at_target(event: _OfTarget, state: RolloutState) -> str:
+    match event:
+        case e.TargetProbed(_, "ok", _, release, _, _, detail):
+            return f"reached{f', runs {release}' if release else ''}{_noted(detail)}"
+        case e.TargetProbed(_, outcome):
+            return f"{outcome}, {event.detail}"
+        case e.TargetSkipped(_, reason):
+            return f"skipped, {reason}"
+        case e.StepStarted(_, phase, step, attempt):
+            return f"{_step(_plan(state), phase, step)}{f', attempt {attempt}' if attempt > 1 else ''}"
+        case e.StepAttached():
+            return "asking how its step ended"
+        case e.ConnectionLost(_, detail):
+            return f"connection lost ({detail}), the step goes on there; reconnecting"
+        case e.ConnectionRestored():
+            return "reconnected"
+        case e.StepFinished(_, _, outcome, code, _, detail):
+            why = detail or (f"exit {code}" if outcome == "failed" and code else "")
+            return f"{outcome}{f', {why}' if why else ''}"
+        case e.CancelFinished(_, _, confirmed, detail):
+            return f"{'stopped' if confirmed else 'stop unconfirmed'}{_noted(detail)}"
+        case e.ReleaseRead(_, release, detail):
+            return f"reports {release or f'nothing ({detail})'}"
+        case e.TargetUnlocked(_, released, detail):
+            return "" if released else f"its lock was not released ({detail})"
+        case e.ProbeStarted() | e.CancelStarted():
+            return ""
+        case _:
+            assert_never(event)
+
+
+def _plan(state: RolloutState) -> Plan:
+    assert state.plan is not None
+    return state.plan
+
+
+def _step(plan: Plan, phase: Phase, step: int) -> str:
+    name = plan.phase_steps(phase)[step].name
+    return name if phase == "steps" else f"{phase} {name}"
+
+
+def _name(by: Operator) -> str:
+    return f"{by.user}@{by.host}"
+
+
+def _taking_over(breaks: tuple[str, ...]) -> str:
+    return f", breaking the locks of {' and '.join(breaks)}" if breaks else ""
+
+
+def _noted(note: str) -> str:
+    return f" ({note})" if note else ""

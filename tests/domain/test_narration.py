@@ -1,0 +1,107 @@
+"""Every kind of event has its sentence; a new one without a row here is noticed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.tables import Gate, Ssh
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.apply import replay
+from canary_tui.domain.rollout.events import Operator, Record
+from canary_tui.domain.rollout.narration import narrate, standing
+
+ANN = Operator("ann", "desk", "/dev/pts/7")
+DEPLOY, UNDO = RunStep(run="true", name="deploy"), RunStep(run="true", name="undo")
+TARGETS = {name: PlannedTarget(name, name, Ssh(), steps=(0,), rollback=(0,)) for name in ("a", "b")}
+WAVES = (PlannedWave("canary", ("a",), 1, Gate()), PlannedWave("rest", ("b",), 1))
+PLAN = Plan("shop", "2", "", TARGETS, WAVES, (DEPLOY,), rollback=(UNDO,))
+STATE = replay([Record(0, 1.0, e.RolloutStarted("r", PLAN, ANN, attended=True, version="1"))])
+
+SAID = [
+    (e.RolloutStarted("r", PLAN, ANN, attended=True, version="1"), "ann@desk starts shop 2: 2 targets, r"),
+    (
+        e.RolloutStarted("r", replace(PLAN, environment="prod"), ANN, attended=True, version="1", breaks=("p", "q")),
+        "ann@desk starts shop 2 in prod: 2 targets, r, breaking the locks of p and q",
+    ),
+    (e.EngineResumed(ANN, attended=True), "ann@desk resumes the rollout"),
+    (e.EngineResumed(ANN, attended=True, breaks=("p",)), "ann@desk resumes the rollout, breaking the locks of p"),
+    (e.EngineStopped("waiting"), "this engine ends: waiting"),
+    (e.FrontLost(), "the screen is gone: nothing new is started"),
+    (e.ArtifactRead("app.tgz", 7, "0123456789abcdef"), "app.tgz: 7 bytes, sha256 0123456789ab"),
+    (e.ProbeStarted("a"), ""),
+    (e.TargetProbed("a", "ok"), "a: reached"),
+    (e.TargetProbed("a", "ok", release="1", detail="no sha256sum"), "a: reached, runs 1 (no sha256sum)"),
+    (e.TargetProbed("a", "unreachable", detail="timed out"), "a: unreachable, timed out"),
+    (e.WaveStarted(0), "wave 1 of 2 canary: 1 targets"),
+    (e.TargetSkipped("a", "already on 2"), "a: skipped, already on 2"),
+    (e.StepStarted("a", "steps", 0, 1, "x"), "a: deploy"),
+    (e.StepStarted("a", "steps", 0, 3, "x"), "a: deploy, attempt 3"),
+    (e.StepStarted("a", "rollback", 0, 1, "x"), "a: rollback undo"),
+    (e.StepAttached("a", "x"), "a: asking how its step ended"),
+    (e.ConnectionLost("a", "reset"), "a: connection lost (reset), the step goes on there; reconnecting"),
+    (e.ConnectionRestored("a"), "a: reconnected"),
+    (e.StepFinished("a", "x", "ok", 0), "a: ok"),
+    (e.StepFinished("a", "x", "failed", 3), "a: failed, exit 3"),
+    (e.StepFinished("a", "x", "timed-out", 3), "a: timed-out"),
+    (e.StepFinished("a", "x", "failed", 3, detail="no space"), "a: failed, no space"),
+    (e.FailureTreated(("a", "b"), "retry", ANN), "ann: retry a, b"),
+    (e.FailureTreated(("a",), "skip", ANN, "known"), "ann: skip a (known)"),
+    (e.UnknownSettled("a", "ok", ANN, "saw it"), "ann marked a as ok (saw it)"),
+    (e.UnknownSettled("a", "failed", ANN), "ann marked a as failed"),
+    (e.UnknownSettled("a", "retry", ANN), "ann marked a to be run again"),
+    (e.GateOpened(0, "e"), "GATE after canary: waiting for a person's approval"),
+    (e.ItemTicked(0, 1, ticked=True, by=ANN), "ann: item 2 of the checklist ticked"),
+    (e.ItemTicked(0, 0, ticked=False, by=ANN), "ann: item 1 of the checklist open"),
+    (e.GateApproved(0, "p", "e", ANN), "ann approved"),
+    (e.GateApproved(0, "p", "e", ANN, "fine"), "ann approved (fine)"),
+    (e.GatePassed(0), "the gate needs no person"),
+    (e.GateExpired(0), "the gate expired"),
+    (e.Aborted(ANN, "bad", rollback=True), "ann aborted (bad): changed targets are rolled back"),
+    (e.Aborted(ANN, "", rollback=False), "ann aborted: changed targets are kept as they are"),
+    (e.StopRequested("asking", ANN), "starting nothing new while a person is asked what to stop"),
+    (e.StopRequested("starting", ANN), "starting nothing new"),
+    (e.StopRequested("running", ANN), "stopping what runs"),
+    (e.StopWithdrawn(ANN), "ann withdrew the stop"),
+    (e.CancelStarted("a", "x"), ""),
+    (e.CancelFinished("a", "x", confirmed=True), "a: stopped"),
+    (e.CancelFinished("a", "x", confirmed=False, detail="no answer"), "a: stop unconfirmed (no answer)"),
+    (e.RollbackStarted("failed", ("a", "b")), "rolling back 2 targets"),
+    (e.RollbackStarted("failed", ("a",), ("b",)), "rolling back 1 targets; no former release: b"),
+    (e.FinallyStarted("completed", ("a",)), "finally, on 1 targets"),
+    (e.FinallyStarted("completed", ()), ""),
+    (e.ReleaseRead("a", "2"), "a: reports 2"),
+    (e.ReleaseRead("a", "", "timed out"), "a: reports nothing (timed out)"),
+    (e.TargetUnlocked("a", released=True), ""),
+    (e.TargetUnlocked("a", released=False, detail="in use"), "a: its lock was not released (in use)"),
+    (e.RolloutFinished("succeeded", "2 of 2 targets on 2", 0), "succeeded: 2 of 2 targets on 2"),
+]
+
+
+@pytest.mark.parametrize(
+    ("event", "said"), [pytest.param(*row, id=f"{type(row[0]).__name__}: {row[1]}") for row in SAID]
+)
+def test_an_event_is_told_in_one_sentence(event, said):
+    assert narrate(event, STATE) == said
+
+
+def test_every_kind_of_event_has_a_sentence_here():
+    assert {type(event) for event, _ in SAID} == set(get_args(e.Event))
+
+
+def test_the_targets_are_counted_by_how_they_stand():
+    records = [
+        e.RolloutStarted("r", PLAN, ANN, attended=True, version="1"),
+        e.ProbeStarted("a"),
+        e.TargetProbed("a", "ok"),
+        e.ProbeStarted("b"),
+        e.TargetProbed("b", "ok"),
+        e.WaveStarted(0),
+        e.StepStarted("a", "steps", 0, 1, "x"),
+    ]
+    state = replay([Record(seq, 1.0, event) for seq, event in enumerate(records)])
+    assert standing(state) == "1 running, to be asked about, 1 not started"
