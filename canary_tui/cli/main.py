@@ -253,7 +253,8 @@ def _screens(
         raise UsageError(reason)
     gc.disable()  # the app enables it at its first frame: walking what is just being loaded takes a tenth of the wait
     from canary_tui.domain.planning.build import Choices
-    from canary_tui.tui.app import AppOptions, run_app
+    from canary_tui.tui.app import run_app
+    from canary_tui.tui.options import AppOptions
 
     return run_app(
         AppOptions(

@@ -9,9 +9,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -23,11 +22,12 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widgets import Static
 
-from canary_tui.domain.planning.build import Choices
 from canary_tui.errors import ExitCode
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keys import Settings, load_settings
+from canary_tui.tui.options import AppOptions
+from canary_tui.tui.shared.banner import Banner
 from canary_tui.tui.shared.help import ActionCommands, HelpScreen
 from canary_tui.tui.shared.prompts import LeaveScreen, QuestionScreen
 from canary_tui.tui.terminal import (
@@ -52,39 +52,6 @@ if TYPE_CHECKING:
 _STRIP_CONTROLS = StripControls()
 _GOES_ON = (ExitCode.INTERRUPTED, ExitCode.WAITING, ExitCode.UNKNOWN)
 """Ends of the engine after which a rollout has not ended."""
-
-
-@dataclass(frozen=True, slots=True)
-class AppOptions:
-    """What the command line asked for: a fleet file to plan a rollout of, or the folder of one to look at.
-
-    `resume` goes on with the rollout in `rollout`; else it is shown read only. `choices` is where the picker starts.
-    `breaks` are rollouts that may lose their targets' locks to this one.
-    """
-
-    state: Path
-    fleet: Path | None = None
-    rollout: Path | None = None
-    resume: bool = False
-    demo: bool = False
-    """Its servers end with the app: what has not ended by then never will."""
-    choices: Choices = Choices("")
-    breaks: tuple[str, ...] = ()
-    theme: str = ""
-    mouse: bool = False
-    colour: bool = True
-    engine: tuple[str, ...] = (sys.executable, "-m", "canary_tui", "_serve")
-
-
-class Banner(Static):
-    """A full-width line over a screen: something is wrong that concerns everything below it."""
-
-    DEFAULT_CSS = """
-    Banner { dock: top; width: 100%; height: auto; max-height: 4; padding: 0 1;
-             background: $error; color: $background; text-style: bold; }
-    Banner:ansi { background: ansi_red; color: ansi_bright_white; }
-    Banner:nocolor { text-style: bold reverse; }
-    """
 
 
 class TooSmall(Screen[None]):
@@ -169,10 +136,10 @@ class CanaryApp(App[ExitCode]):
             from canary_tui.tui.rollout.screen import RolloutScreen
 
             link = self.link if self.options.resume else None
-            return RolloutScreen(self.options.rollout, link)
+            return RolloutScreen(self.options.rollout, link, self.options)
         from canary_tui.tui.picker.screen import TargetsScreen
 
-        return TargetsScreen(self.options)
+        return TargetsScreen(self)
 
     async def _first_frame_is_out(self) -> None:
         gc.freeze()  # what is loaded by now stays: no collection needs to walk it again
@@ -270,9 +237,9 @@ class CanaryApp(App[ExitCode]):
 
     def action_theme(self) -> None:
         """The next theme, remembered for the next start."""
-        self.use_theme(next_theme(self.theme))
+        self.action_use_theme(next_theme(self.theme))
 
-    def use_theme(self, name: str) -> None:
+    def action_use_theme(self, name: str) -> None:
         """Change the colours now and for the next start."""
         self.theme = name
         remember_theme(self.options.state, name)

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -19,13 +18,11 @@ from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import Notice, Opened, Refused, Resume
 from canary_tui.store.history import RolloutSummary, history
 from canary_tui.tui.actions import bindings
+from canary_tui.tui.host import Host
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.formats import tight_time
 from canary_tui.tui.shared.header import TitleBar
 from canary_tui.tui.terminal import one_line
-
-if TYPE_CHECKING:
-    from canary_tui.tui.app import CanaryApp
 
 _MOST = 200
 """Rollouts that are listed: the youngest."""
@@ -64,12 +61,9 @@ class HistoryScreen(Screen[None]):
     BINDINGS = bindings("history", "move")
     AUTO_FOCUS = "Rollouts"
 
-    if TYPE_CHECKING:
-        app: CanaryApp
-
-    def __init__(self, state: Path, fleet: str) -> None:
+    def __init__(self, host: Host, fleet: str) -> None:
         super().__init__()
-        self._state, self._fleet = state, fleet
+        self._host, self._fleet = host, fleet
         self._found: list[RolloutSummary] = []
 
     def compose(self) -> ComposeResult:
@@ -82,7 +76,7 @@ class HistoryScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Read, and listen to what becomes of a resume."""
-        self._forget = self.app.link.listen(self._noticed)
+        self._forget = self._host.link.listen(self._noticed)
         self.run_worker(self._read())
 
     def on_unmount(self) -> None:
@@ -90,7 +84,7 @@ class HistoryScreen(Screen[None]):
         self._forget()
 
     async def _read(self) -> None:
-        found = await asyncio.to_thread(history, self._state, self._fleet)
+        found = await asyncio.to_thread(history, self._host.options.state, self._fleet)
         self._found = found[:_MOST]
         self._say("" if found else "No rollout of this fleet yet.")
         listed = self.query_one(OptionList)
@@ -117,7 +111,7 @@ class HistoryScreen(Screen[None]):
         if chosen := self._chosen():
             from canary_tui.tui.rollout.screen import RolloutScreen
 
-            self.app.push_screen(RolloutScreen(chosen.path, None))
+            self.app.push_screen(RolloutScreen(chosen.path, None, self._host.options))
 
     def action_resume(self) -> None:
         """Have the engine take the rollout over."""
@@ -126,18 +120,19 @@ class HistoryScreen(Screen[None]):
             return
         if chosen.verdict is not None:
             self._say(f"It is over ({chosen.verdict}); there is nothing to go on with.", warning=True)
-        elif self.app.link.gone:
-            self._say(self.app.link.gone, warning=True)
+        elif self._host.link.gone:
+            self._say(self._host.link.gone, warning=True)
         else:
             self._say("Resuming ...")
-            self.app.link.send(Resume(str(chosen.path), operator(), self.app.options.breaks))
+            self._host.link.send(Resume(str(chosen.path), operator(), self._host.options.breaks))
 
     def _noticed(self, notice: Notice) -> None:
         match notice:
             case Opened() if self.is_current:
                 from canary_tui.tui.rollout.screen import RolloutScreen
 
-                self.app.switch_screen(RolloutScreen(Path(notice.directory), self.app.link))
+                screen = RolloutScreen(Path(notice.directory), self._host.link, self._host.options)
+                self.app.switch_screen(screen)
             case Refused(command="Resume"):
                 self._say(f"Refused: {notice.reason}", warning=True)
             case _:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.store.logs.format import LogLine
 from canary_tui.store.logs.grouped import FoldedReader
 from canary_tui.store.logs.grouping import own_words
 from canary_tui.tui.logs.shown import ShownLog
-from canary_tui.tui.rollout.follower import Watching
 from canary_tui.tui.shared.rows import Piece
 
 _SAME, _OTHER, _FIRST = "== ", "!= ", "!> "
@@ -53,7 +54,7 @@ class FoldedLog(ShownLog):
         return text, "failed" if here == part.differs else tone
 
 
-def folded_log(watching: Watching, plan: Plan) -> FoldedLog:
+def folded_log(plan: Plan, folder: Path) -> FoldedLog:
     """The folded logs of a rollout; with more than one wave, its first is what the others are compared with."""
     first, called = (plan.waves[0].targets, plan.waves[0].name) if len(plan.waves) > 1 else ((), "")
-    return FoldedLog(FoldedReader(watching.logs, own_words(plan), first, called))
+    return FoldedLog(FoldedReader(folder, own_words(plan), first, called))

@@ -17,10 +17,7 @@ from canary_tui.store.logs.lines import Lines
 from canary_tui.store.logs.search import Direction, Search
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.logs.log_window import Drawn, LogWindow, Matching, Row
-from canary_tui.tui.shared.rows import Piece, Toned
-
-Span = tuple[int, int, str]
-"""Characters `start` to `stop` and the tone they are drawn in."""
+from canary_tui.tui.shared.rows import Piece, Span, Toned
 
 _LOOK_BUDGET = 0.035
 _COUNT_BUDGET = 0.015

@@ -12,8 +12,7 @@ from canary_tui.store.logs.format import OURS, LogLine, log_path, parse_line
 from canary_tui.store.logs.grouped import FoldedReader
 from canary_tui.store.logs.merged import MergedReader
 from canary_tui.store.logs.reader import LogReader
-from canary_tui.tui.logs.log_view import Span
-from canary_tui.tui.shared.rows import Piece, fit
+from canary_tui.tui.shared.rows import Piece, Span, fit
 from canary_tui.tui.terminal import one_line
 
 _NAME = 16

@@ -22,6 +22,7 @@ from canary_tui.domain.planning.plan import Plan
 from canary_tui.errors import CanaryError, ExitCode
 from canary_tui.fleetfile.loader import LoadedFleet, load_fleet
 from canary_tui.tui.actions import bindings
+from canary_tui.tui.host import Host
 from canary_tui.tui.picker.candidates import Candidates, candidates_of, learn
 from canary_tui.tui.picker.target_table import TableHead, TargetTable
 from canary_tui.tui.shared.filter_bar import AskBar, Field, LineBar
@@ -33,7 +34,6 @@ from canary_tui.tui.terminal import one_line
 
 if TYPE_CHECKING:
     from canary_tui.store.inventory import Known
-    from canary_tui.tui.app import AppOptions, CanaryApp
 
 _HERE = (
     "plan suggest filter only-marked undo random one-each environment release history reload clear quit".split()  # noqa: SIM905
@@ -46,13 +46,11 @@ class TargetsScreen(Screen[None]):
     BINDINGS = bindings(*(f"picker.{name}" for name in _HERE))
     AUTO_FOCUS = "TargetTable"
 
-    if TYPE_CHECKING:
-        app: CanaryApp
-
-    def __init__(self, options: AppOptions) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__()
-        self._options = options
-        self._choices: Choices = options.choices
+        self._host = host
+        self._options = host.options
+        self._choices: Choices = host.options.choices
         self._loaded: LoadedFleet | None = None
         self._here = Candidates()
         self._origin = ""
@@ -143,7 +141,7 @@ class TargetsScreen(Screen[None]):
 
     async def _targets_are_out(self) -> None:
         self.run_worker(self._learn(), exclusive=True, group="learn")
-        await self.app.start_engine()
+        await self._host.start_engine()
 
     async def _learn(self) -> None:
         """Old journals may be long: what they tell comes when it comes."""
@@ -374,7 +372,7 @@ class TargetsScreen(Screen[None]):
             return
         from canary_tui.tui.plan.screen import PlanScreen
 
-        self.app.push_screen(PlanScreen(plan, tuple(self._remarks())))
+        self.app.push_screen(PlanScreen(self._host, plan, tuple(self._remarks())))
 
     def _build(self, choices: Choices) -> Plan:
         assert self._loaded is not None
@@ -392,7 +390,7 @@ class TargetsScreen(Screen[None]):
         if self._loaded is not None:
             from canary_tui.tui.history.screen import HistoryScreen
 
-            self.app.push_screen(HistoryScreen(self._options.state, self._loaded.fleet.name))
+            self.app.push_screen(HistoryScreen(self._host, self._loaded.fleet.name))
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:  # noqa: ARG002  Textual's signature
         """Back from the plan."""

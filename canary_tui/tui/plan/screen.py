@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -18,14 +17,11 @@ from canary_tui.domain.planning.plan import Plan
 from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import Notice, Opened, Preflight, Preflighted, Refused, Start
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.link import EngineLink
+from canary_tui.tui.host import Host
 from canary_tui.tui.plan.sections import Piece, Reading, plan_pieces, preflight_pieces
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.header import TitleBar
 from canary_tui.tui.terminal import one_line
-
-if TYPE_CHECKING:
-    from canary_tui.tui.app import CanaryApp
 
 _REPAINT = 0.1
 """Seconds between two looks at what preflight found meanwhile."""
@@ -37,11 +33,10 @@ class PlanScreen(Screen[None]):
     BINDINGS = bindings("plan", "move")
     AUTO_FOCUS = "#plan"
 
-    if TYPE_CHECKING:
-        app: CanaryApp
-
-    def __init__(self, plan: Plan, remarks: tuple[str, ...] = ()) -> None:
+    def __init__(self, host: Host, plan: Plan, remarks: tuple[str, ...] = ()) -> None:
         super().__init__()
+        self._host = host
+        self._link = host.link
         self._plan, self._remarks = plan, remarks
         self._all_names = False
         self._asking = False
@@ -56,10 +51,6 @@ class PlanScreen(Screen[None]):
             yield Static(id="plan-text")
         yield Static(id="summary")
         yield KeyBar()
-
-    @property
-    def _link(self) -> EngineLink:
-        return self.app.link
 
     def on_mount(self) -> None:
         """Listen to the engine while this screen is there."""
@@ -169,7 +160,7 @@ class PlanScreen(Screen[None]):
         """Start, if that was the question."""
         if self._asking and not self._refused_by_link():
             self._asking, self._starting = False, True
-            self._link.send(Start(self._plan, operator(), self.app.options.breaks))
+            self._link.send(Start(self._plan, operator(), self._host.options.breaks))
             self._say("Starting ...")
             self.refresh_bindings()
 
@@ -215,7 +206,7 @@ class PlanScreen(Screen[None]):
         from canary_tui.tui.rollout.screen import RolloutScreen
 
         self._starting = False
-        self.app.switch_screen(RolloutScreen(directory, self._link))
+        self.app.switch_screen(RolloutScreen(directory, self._link, self._host.options))
 
 
 def _title(plan: Plan) -> tuple[str, str]:

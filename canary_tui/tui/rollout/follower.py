@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.apply import IllegalEvent, apply
 from canary_tui.domain.rollout.events import CancelFinished, CancelStarted, ConnectionLost, Record, RolloutStarted
 from canary_tui.domain.rollout.state import RolloutState, TargetState, unknown_phase
-from canary_tui.engine.messages import Command, Heartbeat, Notice, Progress
+from canary_tui.engine.messages import Heartbeat, Notice, Progress
 from canary_tui.store.journal import JournalReader
 from canary_tui.store.journal_format import JournalError
 from canary_tui.store.logs.format import log_path
@@ -21,15 +19,6 @@ from canary_tui.tui.rollout.status import Roster, Standing, standing
 
 SILENT_AFTER = 3.0
 """Seconds without a heartbeat after which the engine is called silent and nothing is approved."""
-
-
-class Link(Protocol):
-    """What a rollout's screen needs of the way to its engine."""
-
-    gone: str
-
-    def send(self, command: Command) -> None: ...
-    def listen(self, listener: Callable[[Notice], None]) -> Callable[[], None]: ...
 
 
 @dataclass(frozen=True, slots=True)

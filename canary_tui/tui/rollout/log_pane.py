@@ -156,7 +156,7 @@ class LogPane(Vertical):
             case "merged":
                 return self._logs.merged(self._watching.roster.longest)
             case "folded" if plan is not None:
-                self._folded = self._folded or folded_log(self._watching, plan)
+                self._folded = self._folded or folded_log(plan, self._watching.logs)
                 return self._folded
         return self._logs.target(self.target) if self.target else None
 

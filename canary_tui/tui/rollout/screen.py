@@ -22,9 +22,11 @@ from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import Ended, Notice, Refused
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import bindings
+from canary_tui.tui.host import Link
+from canary_tui.tui.options import AppOptions
 from canary_tui.tui.rollout.abort_panel import AbortPanel
 from canary_tui.tui.rollout.failure_panel import WAYS_OUT, FailurePanel, waiting_targets
-from canary_tui.tui.rollout.follower import SILENT_AFTER, Link, Watching
+from canary_tui.tui.rollout.follower import SILENT_AFTER, Watching
 from canary_tui.tui.rollout.gate_panel import GatePanel
 from canary_tui.tui.rollout.gate_summary import GateSummary, summarise
 from canary_tui.tui.rollout.log_keys import LogKeys
@@ -33,6 +35,7 @@ from canary_tui.tui.rollout.status_bar import StatusBar, ended_words
 from canary_tui.tui.rollout.stop_panel import StopPanel
 from canary_tui.tui.rollout.strip import HeatStrip
 from canary_tui.tui.rollout.target_list import TargetList
+from canary_tui.tui.shared.banner import Banner
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel
 from canary_tui.tui.shared.rows import Tones, fit
@@ -76,10 +79,11 @@ class RolloutScreen(LogKeys):
             super().__init__()
             self.words, self.waits = words, waits
 
-    def __init__(self, directory: Path, link: Link | None) -> None:
+    def __init__(self, directory: Path, link: Link | None, options: AppOptions | None = None) -> None:
         super().__init__()
         self.watching = Watching(directory)
         self.link = link
+        self._options = options
         self.ended: Ended | None = None
         """The engine's last words."""
         self._guard = KeyGuard()
@@ -228,7 +232,7 @@ class RolloutScreen(LogKeys):
         rollout = self.watching.state.rollout or self.watching.directory.name
         if self.ended is not None and self.watching.quiet_for() > _LAST_RECORDS:
             return f"{self.ended.message or 'the engine gave up'}; `{resume_command(rollout)}` goes on."
-        if not self.link.gone or self.query("Banner"):
+        if not self.link.gone or self.query(Banner):
             return ""
         return f"{self.link.gone}. What runs on the targets goes on; `{resume_command(rollout)}` takes over."
 
@@ -469,12 +473,12 @@ class RolloutScreen(LogKeys):
 
     def _fleet_file(self) -> str:
         """The fleet file that the app was started with; a rollout that is only watched does not know its own."""
-        options = getattr(self.app, "options", None)
-        return str(getattr(options, "fleet", None) or "FLEET.toml")
+        fleet = self._options.fleet if self._options is not None else None
+        return str(fleet or "FLEET.toml")
 
     def _demo(self) -> bool:
         """The servers and the rollout's folder end with the program."""
-        return bool(getattr(getattr(self.app, "options", None), "demo", False))
+        return self._options is not None and self._options.demo
 
     async def action_back(self) -> None:
         """Leave: back to where this was opened from, or out of the program; a live rollout asks first."""

@@ -6,7 +6,8 @@ from textual.strip import Strip
 
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.state import RolloutState, TargetState
-from canary_tui.tui.rollout.follower import SILENT_AFTER, Link, Watching
+from canary_tui.tui.host import Link
+from canary_tui.tui.rollout.follower import SILENT_AFTER, Watching
 from canary_tui.tui.rollout.status import COUNTED, SYMBOLS, current_step, step_name
 from canary_tui.tui.shared.formats import clock, short_count, short_size, short_time
 from canary_tui.tui.shared.rows import Piece, Toned, fit, pieces_width

@@ -118,7 +118,8 @@ class ActionCommands(Provider):
                 run = partial(self.app.run_action, one.binding.binding.action, one.binding.node)
                 yield f"{one.action.label}  ({one.signs})", one.action.help, run
         for name in NAMES:
-            yield f"Theme: {name}", "Changes the colours, now and for the next start.", partial(self._use, name)
-
-    def _use(self, name: str) -> None:
-        self.app.use_theme(name)  # type: ignore[attr-defined]  # the palette is CanaryApp's
+            yield (
+                f"Theme: {name}",
+                "Changes the colours, now and for the next start.",
+                partial(self.app.run_action, f"app.use_theme({name!r})"),
+            )

@@ -41,6 +41,8 @@ TONES = (
 
 Piece = tuple[str, str]
 """A text and the tone it is drawn in."""
+Span = tuple[int, int, str]
+"""Characters `start` to `stop` of a text and the tone they are drawn in."""
 
 
 def fit(text: str, width: int) -> str:
