@@ -41,7 +41,7 @@ from canary_tui.tui.terminal import (
     speak_utf8,
     title,
 )
-from canary_tui.tui.textual_fixes import mend
+from canary_tui.tui.textual_fixes import apply_fixes
 from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered_theme
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class CanaryApp(App[ExitCode]):
     ]
 
     def __init__(self, options: AppOptions, settings: Settings | None = None) -> None:
-        mend()
+        apply_fixes()
         super().__init__(ansi_color=None if options.colour else True)
         self.animation_level = "none"
         self.options = options
@@ -137,9 +137,9 @@ class CanaryApp(App[ExitCode]):
 
             link = self.link if self.options.resume else None
             return RolloutScreen(self.options.rollout, link, self.options)
-        from canary_tui.tui.picker.screen import TargetsScreen
+        from canary_tui.tui.picker.screen import PickerScreen
 
-        return TargetsScreen(self)
+        return PickerScreen(self)
 
     async def _first_frame_is_out(self) -> None:
         gc.freeze()  # what is loaded by now stays: no collection needs to walk it again
@@ -214,7 +214,7 @@ class CanaryApp(App[ExitCode]):
 
     # -- the terminal's own frame
 
-    def on_rollout_screen_told(self, event: RolloutScreen.Told) -> None:
+    def on_rollout_screen_status_changed(self, event: RolloutScreen.StatusChanged) -> None:
         """The terminal's title, and its bell where the operator wants to hear what newly waits."""
         if self.is_headless or self._driver is None:
             return

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from canary_tui.tui.actions import ACTIONS, Action, find_action, key_signs
+from canary_tui.tui.actions import ACTIONS, KeyAction, find_action, key_signs
 from canary_tui.tui.themes import NAMES
 
 _UNSAFE = {"enter", "space", "tab", "escape"}
+_RENAMED = {"log.folded": "log.grouped"}
+"""Ids that an older version had: an operator's file may still use them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,11 @@ def _read(data: Mapping[str, object], path: str) -> Settings:
         complaints.append(f"{path}: keys: expected a table")
         keys = {}
     good = {}
-    for action_id, chosen in keys.items():
+    for written, chosen in keys.items():
+        action_id = _RENAMED.get(str(written), str(written))
         wrong = _wrong_with(action_id, chosen)
         if wrong:
-            complaints.append(f"{path}: keys: {action_id}: {wrong}")
+            complaints.append(f"{path}: keys: {written}: {wrong}")
         else:
             good[action_id] = ",".join(key.strip() for key in chosen.split(","))
     complaints += [f"{path}: keys: {clash}" for clash in clashes(good)]
@@ -91,7 +94,7 @@ def _wrong_with(action_id: str, chosen: object) -> str:
     return _too_easy(action, chosen)
 
 
-def _too_easy(action: Action, chosen: str) -> str:
+def _too_easy(action: KeyAction, chosen: str) -> str:
     """A stray key must never act: neither a lower-case letter nor a key that people press without looking."""
     for key in chosen.split(","):
         bare = key.strip()

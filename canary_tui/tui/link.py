@@ -26,7 +26,7 @@ from canary_tui.engine.messages import (
 )
 from canary_tui.tui.terminal import printable
 
-Listener = Callable[[Notice], None]
+NoticeListener = Callable[[Notice], None]
 
 _LAST_WORDS = 4096
 """Bytes of the engine's stderr that are shown when it dies."""
@@ -43,7 +43,7 @@ class EngineLink:
     def __init__(self, command: Sequence[str], on_gone: Callable[[], None] = lambda: None) -> None:
         self._command = tuple(command)
         self._on_gone = on_gone
-        self._listeners: list[Listener] = []
+        self._listeners: list[NoticeListener] = []
         self._unsent: list[bytes] = []
         self._writer: asyncio.StreamWriter | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,7 +101,7 @@ class EngineLink:
         else:
             self._writer.write(to_line(command))
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
+    def listen(self, listener: NoticeListener) -> Callable[[], None]:
         """Have `listener` called with every notice from now on; the returned function ends that."""
         self._listeners.append(listener)
 

@@ -32,13 +32,13 @@ def ssh_program() -> str | None:
     return shutil.which("ssh")
 
 
-def visit(app: App[Any], target: PlannedTarget, ssh: str) -> None:
+def open_shell(app: App[Any], target: PlannedTarget, ssh: str) -> None:
     """Open a shell and come back when it has ended; what ssh complains of stays until a key is pressed.
 
     Raises:
         SuspendNotSupported: the screens are on no terminal.
     """
-    with lent(app):
+    with lend_terminal(app):
         where = "" if target.address == target.name else f" ({target.address})"
         _say(f"{target.name}{where}: your own ssh. exit, or Ctrl-D, goes back to the rollout.")
         try:
@@ -53,7 +53,7 @@ def visit(app: App[Any], target: PlannedTarget, ssh: str) -> None:
 
 
 @contextlib.contextmanager
-def lent(app: App[Any]) -> Iterator[None]:
+def lend_terminal(app: App[Any]) -> Iterator[None]:
     """The terminal is another program's: a Ctrl-C that the terminal turns into a signal is for that one alone.
 
     What is typed ahead of its end is nobody's.

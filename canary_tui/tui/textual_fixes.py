@@ -16,7 +16,7 @@ from textual.strip import Strip
 _divide = Strip.divide
 
 
-def mend() -> None:
+def apply_fixes() -> None:
     """Do it; again does no harm."""
     Strip.divide = _divided  # type: ignore[method-assign,assignment]
     with contextlib.suppress(ImportError, AttributeError):  # another Textual, which may be right by itself

@@ -17,7 +17,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.errors import ExitCode
 from canary_tui.tui.keys import Settings
 from canary_tui.tui.link import EngineLink
-from canary_tui.tui.picker.picker import Picking, Row
+from canary_tui.tui.picker.picker import Picker, TargetRow
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.prompts import LeaveScreen
 from canary_tui.tui.themes import NAMES
@@ -170,8 +170,8 @@ async def test_names_that_look_like_markup_or_steer_a_terminal_stand_there_as_te
     evil = "[/x][@click=app.quit]Z[/]"
     async with opened(tmp_path, size=(120, 30)) as (app, pilot):
         await shows(app, "remaining 18")
-        rows = [Row(f"{evil}\x1b[2J", roles=(evil,), tags={"zone": evil}, on=evil), Row("b")]
-        app.screen.table.load(Picking(rows))
+        rows = [TargetRow(f"{evil}\x1b[2J", roles=(evil,), tags={"zone": evil}, on=evil), TargetRow("b")]
+        app.screen.table.load(Picker(rows))
         await shows(app, f"{evil} [2J", "- ")
         await press(pilot, "r")
         await type_text(pilot, evil)

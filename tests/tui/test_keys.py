@@ -57,6 +57,11 @@ def test_the_table_of_keys_tells_every_action_with_the_keys_that_hold():
     assert "picker.undo            (none) " in table
 
 
+def test_a_key_file_may_use_an_id_that_an_older_version_had(tmp_path):
+    settings = settings_of(tmp_path, '[keys]\n"log.folded" = "f6"\n')
+    assert (settings.complaints, settings.keys) == ((), {"log.grouped": "f6"})
+
+
 def settings_of(folder, text):
     (folder / "canary-tui").mkdir()
     (folder / "canary-tui" / "config.toml").write_text(text, encoding="utf-8")

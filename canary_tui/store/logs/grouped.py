@@ -18,7 +18,7 @@ from typing import Literal
 from canary_tui.domain.fleet.names import compress_names, count
 from canary_tui.store.files import read_only
 from canary_tui.store.logs.format import log_path
-from canary_tui.store.logs.grouping import MOST_LINES, Branch, Folding, Group
+from canary_tui.store.logs.grouping import MOST_LINES, Branch, Group, Grouping
 from canary_tui.store.logs.lines import Lines, Piece
 from canary_tui.store.logs.order import SIZE, order_path, read_names, unpack
 from canary_tui.store.logs.reader import LogReader
@@ -60,7 +60,7 @@ class Tally:
     differ: int = 0
 
 
-class FoldedReader(Lines):
+class GroupedReader(Lines):
     """`own` names the targets in the order to tell them in, each with its own words; `first` are the canaries.
 
     `poll` compares for at most `budget` seconds; nothing is kept of a log but eight bytes a line, once for equal ones.
@@ -81,7 +81,7 @@ class FoldedReader(Lines):
         self.parts: list[Part] = []
         self._starts: list[int] = []
         self._before: tuple[list[Part], list[int]] = ([], [])
-        self._folding = Folding(own)
+        self._grouping = Grouping(own)
         self._own, self._first, self._called, self._budget = own, first, called, budget
         self._read: dict[str, int] = {}
         """How many bytes of each log are compared."""
@@ -146,10 +146,10 @@ class FoldedReader(Lines):
         """Compare the next portion of a log."""
         data = _read_portion(log_path(self.folder, target), self._read.get(target, 0))
         end = data.rfind(b"\n") + 1
-        self._folding.add(target, data[:end])
+        self._grouping.add(target, data[:end])
         self._read[target] = self._read.get(target, 0) + end
         self._changed = True
-        if self._folding.places[target].cut:
+        if self._grouping.places[target].cut:
             self._done.add(target)
         if end == 0 or len(data) < _PORTION or target in self._done:
             del self._grown[target]
@@ -157,7 +157,7 @@ class FoldedReader(Lines):
     # the rows
 
     def _lay_out(self) -> bool:
-        groups = self._folding.groups(self._first)
+        groups = self._grouping.groups(self._first)
         if not groups:
             return False
         reference, *others = groups

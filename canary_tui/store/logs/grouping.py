@@ -88,7 +88,7 @@ def _host(name: str) -> str:
     return name if rest.replace(".", "").isdigit() else first
 
 
-class Folding:
+class Grouping:
     """Takes in the logs as they grow. `own` has for each target, in the order to tell them in, its own words."""
 
     def __init__(self, own: Mapping[str, Collection[str]], most: int = MOST_LINES, room: int = _ROOM) -> None:

@@ -23,7 +23,7 @@ PIECE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class OrderRecord:
     """One record, as above. `before` and `before + lines` are numbers of lines of the merged log."""
 
     target: int
@@ -37,9 +37,9 @@ class Span:
         return _FORM.pack(self.target, self.lines, self.offset, self.length, self.before, self.at_ms)
 
 
-def unpack(data: bytes) -> list[Span]:
+def unpack(data: bytes) -> list[OrderRecord]:
     """The records of bytes that are a whole number of them."""
-    return [Span(*fields) for fields in _FORM.iter_unpack(data)]
+    return [OrderRecord(*fields) for fields in _FORM.iter_unpack(data)]
 
 
 def order_path(folder: Path) -> Path:
@@ -92,7 +92,7 @@ class Order:
             while start < len(data):
                 stop = data.rfind(b"\n", start, start + PIECE) + 1 or data.find(b"\n", start) + 1 or len(data)
                 lines = data.count(b"\n", start, stop)
-                packed.append(Span(target, lines, offset + start, stop - start, self.lines, at_ms).pack())
+                packed.append(OrderRecord(target, lines, offset + start, stop - start, self.lines, at_ms).pack())
                 self.lines += lines
                 start = stop
             write_all(self._fd, b"".join(packed))
@@ -111,13 +111,17 @@ class Order:
         covered = dict.fromkeys(ends, 0)
         good = 0
         data = _read_all(self._fd)
-        for span in unpack(data[: len(data) // SIZE * SIZE]):
-            end = span.offset + span.length
-            agrees = span.before == self.lines and covered.get(span.target) == span.offset and end <= ends[span.target]
+        for record in unpack(data[: len(data) // SIZE * SIZE]):
+            end = record.offset + record.length
+            agrees = (
+                record.before == self.lines
+                and covered.get(record.target) == record.offset
+                and end <= ends[record.target]
+            )
             if not agrees:
                 break
-            covered[span.target] = end
-            self.lines += span.lines
+            covered[record.target] = end
+            self.lines += record.lines
             good += SIZE
         os.ftruncate(self._fd, good)
         for number, end in ends.items():

@@ -16,8 +16,8 @@ from textual.strip import Strip
 from canary_tui.store.logs.lines import Lines
 from canary_tui.store.logs.search import Direction, Search
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.logs.log_window import Drawn, LogWindow, Matching, Row
-from canary_tui.tui.shared.rows import Piece, Span, Toned
+from canary_tui.tui.logs.log_window import Drawn, LogWindow, Matching, VisibleRow
+from canary_tui.tui.shared.rows import RowWidget, TonedText, ToneSpan
 
 _LOOK_BUDGET = 0.035
 _COUNT_BUDGET = 0.015
@@ -49,7 +49,7 @@ class LogSource(Drawn, Protocol):
         """Look for more lines; costs what came since."""
         ...
 
-    def shape(self, line: int) -> tuple[str, Sequence[Span]]: ...
+    def shape(self, line: int) -> tuple[str, Sequence[ToneSpan]]: ...
 
     def text_column(self, line: int) -> int:
         """Where in what is drawn of a line its text begins."""
@@ -60,7 +60,7 @@ class LogSource(Drawn, Protocol):
         ...
 
 
-class LogView(Toned, can_focus=True):
+class LogView(RowWidget, can_focus=True):
     """One widget for all logs, whatever their number and length. Memory: the visible rows and a small cache."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("move", "lines")
@@ -79,7 +79,7 @@ class LogView(Toned, can_focus=True):
         self._direction: Direction = 1
         self._below: int | None = None
         """From where a new search looks down once there is nothing above."""
-        self._rows: list[Row] = []
+        self._rows: list[VisibleRow] = []
         self._seen = (-1, -1)
         self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(512)
 
@@ -235,7 +235,7 @@ class LogView(Toned, can_focus=True):
         source = self.source
         return (id(source), source is not None and (source.clocked, source.edition), self.rich_style)
 
-    def _paint(self, row: Row, number: int, over: str) -> Strip:
+    def _paint(self, row: VisibleRow, number: int, over: str) -> Strip:
         assert self.source is not None
         text, spans = self.source.shape(number)
         hits = self._hits(number, text) if self.searching else []
@@ -254,7 +254,7 @@ class LogView(Toned, can_focus=True):
             strip = Strip.join([strip.crop(0, width - 1), sign])
         return strip
 
-    def _hits(self, number: int, drawn: str) -> list[Span]:
+    def _hits(self, number: int, drawn: str) -> list[ToneSpan]:
         """Where the searched text stands in what is drawn: behind time and name."""
         assert self.searching is not None
         assert self.source is not None
@@ -372,10 +372,10 @@ class _Nothing:
         return []
 
 
-def cut(text: str, spans: Sequence[Span], start: int, stop: int) -> list[Piece]:
+def cut(text: str, spans: Sequence[ToneSpan], start: int, stop: int) -> list[TonedText]:
     """Characters `start` to `stop` as pieces; where spans overlap, the last one wins."""
     edges = sorted({start, stop, *(edge for span in spans for edge in span[:2] if start < edge < stop)})
-    pieces: list[Piece] = []
+    pieces: list[TonedText] = []
     for left, right in pairwise(edges):
         tone = next((tone for first, last, tone in reversed(spans) if first <= left < last), "plain")
         pieces.append((text[left:right], tone))

@@ -26,7 +26,7 @@ class Drawn(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class VisibleRow:
     """A row of the screen: characters `start` to `stop` of a shown line. `first`: the line begins here."""
 
     position: int
@@ -148,11 +148,11 @@ class LogWindow:
             self.top, self.cursor, self.seen = moved(self.top), moved(self.cursor), self.source.lines
             self._clamp()
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[VisibleRow]:
         """The visible rows, top down; fewer than `height` where the log is short."""
         if self.follow:
             self._to_end()
-        rows: list[Row] = []
+        rows: list[VisibleRow] = []
         position, texts = self.top, self._texts(self.top, self.top + self.height)
         for offset, text in enumerate(texts):
             skip = self.skipped if offset == 0 else 0
@@ -238,7 +238,7 @@ class LogWindow:
         if visible and position >= visible[-1].position and not self._ends_in(visible, position):
             self.top, self.skipped = self._top_for(position)
 
-    def _ends_in(self, rows: list[Row], position: int) -> bool:
+    def _ends_in(self, rows: list[VisibleRow], position: int) -> bool:
         last = rows[-1]
         if last.position != position:
             return False
@@ -275,14 +275,16 @@ class LogWindow:
         numbers = self.matching.found[start:stop]
         return [self.source.displayed(number, number + 1)[0] for number in numbers]
 
-    def _split(self, position: int, text: str) -> list[Row]:
+    def _split(self, position: int, text: str) -> list[VisibleRow]:
         if not self.wrap or len(text) * 2 <= self.width or cell_len(text) <= self.width:
-            return [Row(position, 0, len(text), first=True)]
+            return [VisibleRow(position, 0, len(text), first=True)]
         if text.isascii():
             starts = range(0, len(text), self.width)
-            return [Row(position, start, min(start + self.width, len(text)), first=not start) for start in starts]
+            return [
+                VisibleRow(position, start, min(start + self.width, len(text)), first=not start) for start in starts
+            ]
         rows, start = [], 0
         for piece in chop_cells(text, self.width):
-            rows.append(Row(position, start, start + len(piece), first=not start))
+            rows.append(VisibleRow(position, start, start + len(piece), first=not start))
             start += len(piece)
         return rows

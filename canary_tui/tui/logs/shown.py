@@ -9,10 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from canary_tui.store.logs.format import OURS, LogLine, log_path, parse_line
-from canary_tui.store.logs.grouped import FoldedReader
+from canary_tui.store.logs.grouped import GroupedReader
 from canary_tui.store.logs.merged import MergedReader
 from canary_tui.store.logs.reader import LogReader
-from canary_tui.tui.shared.rows import Piece, Span, fit
+from canary_tui.tui.shared.rows import TonedText, ToneSpan, fit
 from canary_tui.tui.terminal import one_line
 
 _NAME = 16
@@ -25,9 +25,9 @@ _TAIL_LINES = 16
 class ShownLog:
     """The log of one target, or of all of them merged, as the log view wants it."""
 
-    def __init__(self, reader: LogReader | MergedReader | FoldedReader, *, named: bool) -> None:
+    def __init__(self, reader: LogReader | MergedReader | GroupedReader, *, named: bool) -> None:
         self.clocked = True
-        self.reader: LogReader | MergedReader | FoldedReader = reader
+        self.reader: LogReader | MergedReader | GroupedReader = reader
         self.name_width = _NAME if named else 0
         """Columns of the target's name before each line; 0 where all lines are of one."""
 
@@ -48,7 +48,7 @@ class ShownLog:
     def displayed(self, start: int, stop: int) -> Sequence[str]:
         return [self._shape(number, line)[0] for number, line in enumerate(self.reader.read(start, stop), start)]
 
-    def shape(self, line: int) -> tuple[str, Sequence[Span]]:
+    def shape(self, line: int) -> tuple[str, Sequence[ToneSpan]]:
         found = self.reader.read(line, line + 1)
         return self._shape(line, found[0]) if found else ("", [])
 
@@ -65,8 +65,8 @@ class ShownLog:
         """Let go of the file; it is opened again when it is looked at again."""
         self.reader.close()
 
-    def _before(self, number: int, line: LogLine) -> list[Piece]:  # noqa: ARG002  where lines are told apart by it
-        before: list[Piece] = []
+    def _before(self, number: int, line: LogLine) -> list[TonedText]:  # noqa: ARG002  where lines are told apart by it
+        before: list[TonedText] = []
         if self.clocked:
             before.append((f"{_clock(int(line.at))} " if line.at and not line.continued else " " * 9, "time"))
         if self.name_width:
@@ -75,7 +75,7 @@ class ShownLog:
             before.append((f"-- {line.step}: ", "note"))
         return before
 
-    def _body(self, number: int, line: LogLine) -> Piece:  # noqa: ARG002  as above
+    def _body(self, number: int, line: LogLine) -> TonedText:  # noqa: ARG002  as above
         text = one_line(line.text.expandtabs(8))
         if line.hidden:
             text += f" … {line.hidden:,} bytes more"
@@ -83,8 +83,8 @@ class ShownLog:
             return text, "note"
         return text, "stderr" if line.stream == "err" else "plain"
 
-    def _shape(self, number: int, line: LogLine) -> tuple[str, list[Span]]:
-        drawn, spans = "", list[Span]()
+    def _shape(self, number: int, line: LogLine) -> tuple[str, list[ToneSpan]]:
+        drawn, spans = "", list[ToneSpan]()
         for piece, tone in (*self._before(number, line), self._body(number, line)):
             if tone != "plain":
                 spans.append((len(drawn), len(drawn) + len(piece), tone))

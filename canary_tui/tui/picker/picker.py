@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 _DIGITS = re.compile(r"([0-9]+)")
 _UNDO_DEPTH = 100
 
-Test = Callable[[int], bool]
+RowTest = Callable[[int], bool]
 """Whether the row of an index is shown."""
 SortValue = tuple[tuple[int, str], ...]
-SortKey = Callable[["Row"], SortValue]
+SortKey = Callable[["TargetRow"], SortValue]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TargetRow:
     """One target as the picker tells it. `on` is the release last seen there, `age` seconds since `outcome`;
     `seen` by any rollout.
     """
@@ -43,17 +43,17 @@ def natural(text: str) -> SortValue:
     return tuple((int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts))
 
 
-class Picking:
+class Picker:
     """Marks are a set of rows, whatever is shown and in whatever order. A row is named by its index."""
 
-    def __init__(self, rows: Sequence[Row], preselected: Iterable[int] = ()) -> None:
+    def __init__(self, rows: Sequence[TargetRow], preselected: Iterable[int] = ()) -> None:
         self.rows = rows
         self.preselected = frozenset(preselected)
         self.marked: set[int] = set(self.preselected)
         self.shown: list[int] = list(range(len(rows)))
         self.only_marked = False
         self._order: list[int] = self.shown
-        self._test: Test | None = None
+        self._test: RowTest | None = None
         self._past: list[frozenset[int]] = []
 
     @property
@@ -72,7 +72,7 @@ class Picking:
 
     # -- what is shown
 
-    def narrow(self, test: Test | None) -> None:
+    def narrow(self, test: RowTest | None) -> None:
         """Show the rows that pass `test`, or all."""
         self._test = test
         self._show()

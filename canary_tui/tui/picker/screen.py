@@ -40,7 +40,7 @@ _HERE = (
 )
 
 
-class TargetsScreen(Screen[None]):
+class PickerScreen(Screen[None]):
     """The picker. It shows itself before the fleet file is read, and reads it in a thread."""
 
     BINDINGS = bindings(*(f"picker.{name}" for name in _HERE))
@@ -132,7 +132,7 @@ class TargetsScreen(Screen[None]):
         if self._leaving:
             return
         self._origin = self._here.origin
-        self.table.load(self._here.picking)
+        self.table.load(self._here.picker)
         self._filter_again()
         self._title()
         self.call_after_refresh(self._targets_are_out)
@@ -160,7 +160,7 @@ class TargetsScreen(Screen[None]):
         assert self._loaded is not None
         release = f"release {self._choices.release}" if self._choices.release else "no release yet"
         parts = (self._loaded.fleet.name, self._choices.environment or "", release)
-        number = count(len(self._here.picking.rows), "target")
+        number = count(len(self._here.picker.rows), "target")
         self.query_one(TitleBar).show("canary-tui  " + " · ".join(part for part in parts if part), number)
 
     # -- what the two lines say
@@ -171,11 +171,11 @@ class TargetsScreen(Screen[None]):
         self._summarise()
 
     def _summarise(self) -> None:
-        picking = self._here.picking
-        hidden = len(picking.hidden)
-        marked = f"marked {len(picking.marked) - hidden:,}" + (f" (+{hidden:,} hidden)" if hidden else "")
-        only = "only marked   " if picking.only_marked else ""
-        self.filter.say(f"{only}shown {len(picking.shown):,}   {marked}" if self._loaded else "")
+        picker = self._here.picker
+        hidden = len(picker.hidden)
+        marked = f"marked {len(picker.marked) - hidden:,}" + (f" (+{hidden:,} hidden)" if hidden else "")
+        only = "only marked   " if picker.only_marked else ""
+        self.filter.say(f"{only}shown {len(picker.shown):,}   {marked}" if self._loaded else "")
         line = self.query_one("#summary", Static)
         line.set_class(bool(self._warning), "-warning")
         line.update(Content(one_line(self._warning or self._sentence())), layout=False)
@@ -211,7 +211,7 @@ class TargetsScreen(Screen[None]):
             self.filter.complain(str(error))
             return
         self.filter.complain("")
-        self._here.picking.narrow(test)
+        self._here.picker.narrow(test)
         self.table.show_again(to_top=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -231,14 +231,14 @@ class TargetsScreen(Screen[None]):
         """Escape in the list: forget the range, else the filter."""
         if self.table.range_start is not None:
             self.table.action_span()
-        elif self._here.picking.only_marked:
+        elif self._here.picker.only_marked:
             self.action_only_marked()
         else:
             self.filter.field.value = ""
 
     def action_only_marked(self) -> None:
         """Only the marked ones, or all."""
-        self._here.picking.toggle_only_marked()
+        self._here.picker.toggle_only_marked()
         self.table.show_again(to_top=True)
 
     # -- marks
@@ -246,13 +246,13 @@ class TargetsScreen(Screen[None]):
     def action_suggest(self) -> None:
         """Mark what is fitting."""
         if self._can_pick():
-            self._origin = self._here.picking.suggest()
-            self._here.picking.preselected = frozenset(self._here.picking.marked)
+            self._origin = self._here.picker.suggest()
+            self._here.picker.preselected = frozenset(self._here.picker.marked)
             self.table.marks_changed()
 
     def action_undo(self) -> None:
         """One change of marks back."""
-        if self._here.picking.undo():
+        if self._here.picker.undo():
             self.table.marks_changed()
         else:
             self._warn("Nothing to take back")
@@ -260,20 +260,20 @@ class TargetsScreen(Screen[None]):
     def action_random(self) -> None:
         """Ask how many."""
         if self._can_pick():
-            most = len(self._here.picking.shown)
+            most = len(self._here.picker.shown)
             self.query_one(AskBar).ask("How many at random:", "", self._random, side=f"of {most:,} shown")
 
     def _random(self, text: str) -> str:
-        most = len(self._here.picking.shown)
+        most = len(self._here.picker.shown)
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
             return f"expected a number from 1 to {most:,}"
-        self._here.picking.mark_random(int(text), self._dice)
+        self._here.picker.mark_random(int(text), self._dice)
         self.table.marks_changed()
         return ""
 
     def action_one_each(self) -> None:
         """One of each value of a tag; ask which, if there are several."""
-        tags = self._here.picking.tag_names()
+        tags = self._here.picker.tag_names()
         if not self._can_pick():
             return
         if not tags:
@@ -285,13 +285,13 @@ class TargetsScreen(Screen[None]):
 
     def _one_each(self, tags: tuple[str, ...], place: int | None) -> None:
         if place is not None:
-            self._here.picking.mark_one_each(tags[place])
+            self._here.picker.mark_one_each(tags[place])
             self.table.marks_changed()
 
     def _can_pick(self) -> bool:
         if self._here.why_not:
             self._warn(self._here.why_not)
-        return bool(self._here.picking.rows) and not self._here.why_not
+        return bool(self._here.picker.rows) and not self._here.why_not
 
     # -- environment and release
 
@@ -351,18 +351,18 @@ class TargetsScreen(Screen[None]):
         self.run_worker(self._plan(), exclusive=True, group="plan")
 
     def _missing(self) -> str:
-        picking = self._here.picking
+        picker = self._here.picker
         if self._loaded is None or self._here.why_not:
             return "" if self._loaded else "The fleet file is still being read"
-        if not picking.marked:
+        if not picker.marked:
             return "Mark at least one canary first: space marks, s suggests"
-        if len(picking.marked) == len(picking.rows):
-            return f"All {len(picking.rows):,} are marked; leave at least one for after the gate"
+        if len(picker.marked) == len(picker.rows):
+            return f"All {len(picker.rows):,} are marked; leave at least one for after the gate"
         return ""
 
     async def _plan(self) -> None:
         assert self._loaded is not None
-        canaries = None if self._here.why_not else self._here.picking.marked_names()
+        canaries = None if self._here.why_not else self._here.picker.marked_names()
         folder = str(self._loaded.path.resolve().parent)
         self._choices = replace(self._choices, canaries=canaries, picked=canaries is not None, directory=folder)
         try:
@@ -380,7 +380,7 @@ class TargetsScreen(Screen[None]):
 
     def _remarks(self) -> Iterable[str]:
         """What only the picker knows and the plan should warn of."""
-        if hidden := len(self._here.picking.hidden):
+        if hidden := len(self._here.picker.hidden):
             are = "is" if hidden == 1 else "are"
             yield f"{count(hidden, 'marked target')} {are} hidden by the filter"
         yield from self._here.remarks()

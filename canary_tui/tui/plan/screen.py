@@ -18,7 +18,7 @@ from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import Notice, Opened, Preflight, Preflighted, Refused, Start
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.host import Host
-from canary_tui.tui.plan.sections import Piece, Reading, plan_pieces, preflight_pieces
+from canary_tui.tui.plan.sections import Layout, StyledText, plan_pieces, preflight_pieces
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.header import TitleBar
 from canary_tui.tui.terminal import one_line
@@ -70,12 +70,12 @@ class PlanScreen(Screen[None]):
 
     def _paint(self) -> None:
         width = self.query_one("#plan").size.width - 3
-        reading = Reading(max(40, width), self._all_names)
-        parts: list[Piece] = []
+        layout = Layout(max(40, width), self._all_names)
+        parts: list[StyledText] = []
         if self._looked is not None:
             looked = [self._looked[name] for name in self._plan.targets if name in self._looked]
-            parts += [*preflight_pieces(len(self._plan.targets), looked, reading), ("\n", "")]
-        parts += plan_pieces(self._plan, self._remarks, reading)
+            parts += [*preflight_pieces(len(self._plan.targets), looked, layout), ("\n", "")]
+        parts += plan_pieces(self._plan, self._remarks, layout)
         self.query_one("#plan-text", Static).update(Content.assemble(*parts))
 
     def _say(self, text: str, *, warning: bool = False) -> None:

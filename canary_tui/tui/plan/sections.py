@@ -15,7 +15,7 @@ from canary_tui.engine.messages import Preflighted
 from canary_tui.tui.shared.formats import short_size, short_time
 from canary_tui.tui.terminal import one_line
 
-Piece = tuple[str, str]
+StyledText = tuple[str, str]
 """A text and its style; a text ends its line with a newline."""
 
 _HEAD = "bold $accent"
@@ -38,13 +38,13 @@ _CONFIRM = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Layout:
     """How the plan is to be told: for how wide a screen, and whether with every name."""
 
     width: int
     all_names: bool = False
 
-    def names(self, names: Iterable[str], indent: int) -> Iterator[Piece]:
+    def names(self, names: Iterable[str], indent: int) -> Iterator[StyledText]:
         """Names over as many lines as are allowed, indented."""
         words = " ".join(names) if self.all_names else compress_names(names)
         pad = " " * indent
@@ -57,22 +57,22 @@ class Reading:
             yield (f"{pad}... and {count(len(lines) - len(shown), 'line')} more; n shows all\n", _DIM)
 
 
-def plan_pieces(plan: Plan, remarks: Sequence[str], reading: Reading) -> Iterator[Piece]:
+def plan_pieces(plan: Plan, remarks: Sequence[str], layout: Layout) -> Iterator[StyledText]:
     """The whole plan, warnings first."""
     warnings = (*remarks, *plan.warnings)
     for warning in warnings:
         yield ("! ", "bold $warning")
-        yield (_hanging(one_line(warning), reading.width, 2) + "\n", "$warning")
+        yield (_hanging(one_line(warning), layout.width, 2) + "\n", "$warning")
     if warnings:
         yield ("\n", "")
-    yield from _waves(plan, reading)
-    yield from _steps("Steps", plan, plan.steps, reading)
-    yield from _steps("Rollback", plan, plan.rollback, reading, none="none: a changed target cannot be rolled back")
+    yield from _waves(plan, layout)
+    yield from _steps("Steps", plan, plan.steps, layout)
+    yield from _steps("Rollback", plan, plan.rollback, layout, none="none: a changed target cannot be rolled back")
     if plan.finally_:
-        yield from _steps("Finally", plan, plan.finally_, reading)
+        yield from _steps("Finally", plan, plan.finally_, layout)
     yield ("\nLimits\n", _HEAD)
-    yield (f"  {_hanging(_limits(plan.limits), reading.width, 2)}\n", "")
-    yield from _left_alone(plan, reading)
+    yield (f"  {_hanging(_limits(plan.limits), layout.width, 2)}\n", "")
+    yield from _left_alone(plan, layout)
 
 
 def _hanging(text: str, width: int, indent: int) -> str:
@@ -86,7 +86,7 @@ def _beside(text: str, used: int, width: int, indent: int) -> str:
     return f"\n{' ' * indent}{_hanging(text, width, indent)}"
 
 
-def _waves(plan: Plan, reading: Reading) -> Iterator[Piece]:
+def _waves(plan: Plan, layout: Layout) -> Iterator[StyledText]:
     yield ("Waves\n", _HEAD)
     for number, wave in enumerate(plan.waves, 1):
         at_once = f"{min(wave.parallel, len(wave.targets)):,} at once"
@@ -94,13 +94,13 @@ def _waves(plan: Plan, reading: Reading) -> Iterator[Piece]:
         size = f"  {count(len(wave.targets), 'target')}, {at_once}"
         yield (size, "")
         used = 5 + max(10, len(wave.name)) + len(size)
-        yield (_beside(one_line(wave.origin), used, reading.width, 5) + "\n", _DIM)
-        yield from reading.names(wave.targets, 5)
+        yield (_beside(one_line(wave.origin), used, layout.width, 5) + "\n", _DIM)
+        yield from layout.names(wave.targets, 5)
         if wave.gate is not None:
-            yield from _gate(plan, number, wave.gate, reading)
+            yield from _gate(plan, number, wave.gate, layout)
 
 
-def _gate(plan: Plan, number: int, gate: Gate, reading: Reading) -> Iterator[Piece]:
+def _gate(plan: Plan, number: int, gate: Gate, layout: Layout) -> Iterator[StyledText]:
     following: PlannedWave | None = plan.waves[number] if number < len(plan.waves) else None
     coming = f" ({len(following.targets):,})" if following is not None and gate.confirm == "count" else ""
     if gate.approve:
@@ -110,25 +110,25 @@ def _gate(plan: Plan, number: int, gate: Gate, reading: Reading) -> Iterator[Pie
     if gate.expires is not None:
         text += f"; after {short_time(gate.expires)} unanswered: {gate.on_expire}"
     yield ("     gate: ", "bold")
-    yield (_hanging(text, reading.width, 11) + "\n", "")
+    yield (_hanging(text, layout.width, 11) + "\n", "")
     for item in gate.checklist:
         yield (f"           [ ] {one_line(item)}\n", "")
-    for line in textwrap.wrap(one_line(gate.instructions), max(20, reading.width - 11)):
+    for line in textwrap.wrap(one_line(gate.instructions), max(20, layout.width - 11)):
         yield (f"           {line}\n", _DIM)
 
 
-def _steps(title: str, plan: Plan, steps: Sequence[Step], reading: Reading, none: str = "none") -> Iterator[Piece]:
+def _steps(title: str, plan: Plan, steps: Sequence[Step], layout: Layout, none: str = "none") -> Iterator[StyledText]:
     yield (f"\n{title}\n", _HEAD)
     if not steps:
         yield (f"  {none}\n", _DIM)
     widest = min(24, max((len(step.name) for step in steps), default=0))
     for index, step in enumerate(steps):
         yield (f"  {index + 1}  {one_line(step.name):{widest}}  ", "bold")
-        told = _hanging(one_line(what(step)), reading.width, widest + 7)
+        told = _hanging(one_line(what(step)), layout.width, widest + 7)
         yield (told, "")
-        used = widest + 7 + len(told.rpartition("\n")[2]) if "\n" not in told else reading.width
-        yield (_beside(_how(step), used, reading.width, widest + 7) + "\n", _DIM)
-        yield from _not_on(plan, title, index, step, reading)
+        used = widest + 7 + len(told.rpartition("\n")[2]) if "\n" not in told else layout.width
+        yield (_beside(_how(step), used, layout.width, widest + 7) + "\n", _DIM)
+        yield from _not_on(plan, title, index, step, layout)
 
 
 def what(step: Step) -> str:
@@ -163,13 +163,13 @@ def _how(step: Step) -> str:
     return ", ".join(parts)
 
 
-def _not_on(plan: Plan, title: str, index: int, step: Step, reading: Reading) -> Iterator[Piece]:
+def _not_on(plan: Plan, title: str, index: int, step: Step, layout: Layout) -> Iterator[StyledText]:
     if title != "Steps":
         return
     without = [name for name, target in plan.targets.items() if index not in target.steps]
     if without:
         yield (f"     not on {count(len(without), 'target')} without role {' or '.join(step.roles)}:\n", _DIM)
-        yield from reading.names(without, 7)
+        yield from layout.names(without, 7)
 
 
 def _limits(limits: Limits) -> str:
@@ -182,7 +182,7 @@ def _limits(limits: Limits) -> str:
     return f"{text}; when more do, {then}. Unreachable before the start: {unavailable}."
 
 
-def _left_alone(plan: Plan, reading: Reading) -> Iterator[Piece]:
+def _left_alone(plan: Plan, layout: Layout) -> Iterator[StyledText]:
     reasons: dict[str, list[str]] = {}
     for excluded in plan.excluded:
         reasons.setdefault(excluded.reason, []).append(excluded.target)
@@ -190,13 +190,13 @@ def _left_alone(plan: Plan, reading: Reading) -> Iterator[Piece]:
         yield ("\nLeft alone\n", _HEAD)
     for reason, names in reasons.items():
         yield (f"  {count(len(names), 'target')}: {one_line(reason)}\n", "")
-        yield from reading.names(names, 5)
+        yield from layout.names(names, 5)
 
 
 # -- preflight
 
 
-def preflight_pieces(total: int, looked: Sequence[Preflighted], reading: Reading) -> Iterator[Piece]:
+def preflight_pieces(total: int, looked: Sequence[Preflighted], layout: Layout) -> Iterator[StyledText]:
     """What preflight found so far: failures first, a row for each target while they are few."""
     bad = [one for one in looked if one.outcome != "ok"]
     good = [one for one in looked if one.outcome == "ok"]
@@ -204,10 +204,10 @@ def preflight_pieces(total: int, looked: Sequence[Preflighted], reading: Reading
     for one in bad:
         symbol = "~" if one.outcome == "unreachable" else "!"
         yield (f"  {symbol} {one_line(one.target):20}  {one.outcome:12}", "bold $error")
-        yield (f" {_hanging(one_line(one.detail), reading.width, 37)}\n", "")
+        yield (f" {_hanging(one_line(one.detail), layout.width, 37)}\n", "")
     if len(good) > (_SINGLE_ROWS if len(looked) == total else _GROWING_ROWS):
         yield (f"  + {len(good):,} ok\n", "bold $success")
-        yield from reading.names([one.target for one in good], 4)
+        yield from layout.names([one.target for one in good], 4)
         return
     for one in good:
         yield (f"  + {one_line(one.target):20}  ok          ", "$success")

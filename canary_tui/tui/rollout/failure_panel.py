@@ -18,17 +18,17 @@ from canary_tui.domain.rollout.failures import blocked
 from canary_tui.domain.rollout.policy import pending_failures, settleable
 from canary_tui.domain.rollout.state import RolloutState, TargetState, can_roll_back, unknown_phase
 from canary_tui.engine.messages import Decide
-from canary_tui.tui.rollout.status import current_step, standing, step_name
+from canary_tui.tui.rollout.status import current_step, status_of, step_name
 from canary_tui.tui.shared.formats import in_short
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, TypedField, keyed, line
-from canary_tui.tui.shared.rows import Piece, Toned, fit, pieces_width
+from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
 _SETTLEMENTS: dict[str, Settlement] = {"done": "ok", "failed": "failed", "retry": "retry"}
 _MOST_ROWS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class WayOut:
+class TreatmentKey:
     """One treatment: its key, what it does in a sentence, and for which targets it is open."""
 
     key: str
@@ -38,23 +38,25 @@ class WayOut:
     open_to: Callable[[Plan, TargetState], bool]
 
 
-WAYS_OUT: tuple[WayOut, ...] = (
-    WayOut(
+TREATMENT_KEYS: tuple[TreatmentKey, ...] = (
+    TreatmentKey(
         "R",
         "retry",
         "Retry",
         "only the failed step, only there; the others go on",
         lambda _, target: unknown_phase(target) is None,
     ),
-    WayOut(
+    TreatmentKey(
         "K",
         "skip",
         "Skip the step",
         "as if ok; such a canary proves nothing",
         lambda _, target: unknown_phase(target) is None and target.probe == "ok",
     ),
-    WayOut("E", "exclude", "Exclude", "nothing more there; it does not count as done", lambda _plan, _target: True),
-    WayOut(
+    TreatmentKey(
+        "E", "exclude", "Exclude", "nothing more there; it does not count as done", lambda _plan, _target: True
+    ),
+    TreatmentKey(
         "B",
         "rollback",
         "Roll back",
@@ -70,7 +72,7 @@ def waiting_targets(plan: Plan, state: RolloutState) -> tuple[str, ...]:
     return tuple(name for name in state.targets if name in asked) if asked else ()
 
 
-class FailureList(Toned, can_focus=True):
+class FailureList(RowWidget, can_focus=True):
     """The targets; `space` marks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -83,10 +85,10 @@ class FailureList(Toned, can_focus=True):
         super().__init__(classes="failures")
         self.names: tuple[str, ...] = ()
         self.marked: set[str] = set()
-        self._rows: list[list[Piece]] = []
+        self._rows: list[list[TonedText]] = []
         self._at = self._top = 0
 
-    def show(self, names: tuple[str, ...], rows: list[list[Piece]]) -> None:
+    def show(self, names: tuple[str, ...], rows: list[list[TonedText]]) -> None:
         """Bring it up to date; marks stay with their targets."""
         self.marked &= set(names)
         if rows == self._rows and names == self.names:
@@ -205,7 +207,7 @@ class FailurePanel(Panel):
         listed = self.query_one(FailureList)
         return tuple(name for name in listed.names if name in listed.marked) or listed.names
 
-    def open_to(self, way: WayOut) -> tuple[str, ...]:
+    def open_to(self, way: TreatmentKey) -> tuple[str, ...]:
         """Those of the chosen targets that a way out is open to."""
         if self._plan is None or self._state.stage not in ("preflight", "waves"):
             return ()
@@ -214,7 +216,7 @@ class FailurePanel(Panel):
 
     def treat(self, treatment: Treatment) -> None:
         """One of `R K E B`: at once for a retry, with a note for the others."""
-        way = next(way for way in WAYS_OUT if way.treatment == treatment)
+        way = next(way for way in TREATMENT_KEYS if way.treatment == treatment)
         targets = self.open_to(way)
         if self._read_only or not targets or not self.deliberate():
             return
@@ -291,14 +293,14 @@ class FailurePanel(Panel):
     def _in_full(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> list[Content]:
         """Why the target under the cursor is not ok, where the rows have no room for it."""
         rows = {name: _row(plan, state, state.targets[name]) for name in names}
-        if all(pieces_width(row) + 5 <= self.screen.size.width for row in rows.values()):
+        if all(texts_width(row) + 5 <= self.screen.size.width for row in rows.values()):
             return []
         current = self.query_one(FailureList).current or names[0]
         return [line(f" {current}: ", *(text.strip(" :") for text, _ in rows[current][-1:]))]
 
     def _ways(self, names: Sequence[str]) -> list[Content]:
         lines = []
-        for way in WAYS_OUT:
+        for way in TREATMENT_KEYS:
             targets = self.open_to(way)
             if targets:
                 partly = f" ({in_short(targets)})" if len(targets) < len(self.chosen()) else ""
@@ -306,7 +308,7 @@ class FailurePanel(Panel):
         if target := self.unsettled():
             lines.append(keyed("U", f"Settle {target}: ", ("say what became of it: done, failed or retry", "dim")))
         lines.append(keyed("T", "Shell: ", ("look yourself, on the target under the cursor", "dim")))
-        tail: list[Piece | str] = ["Abort: ", ("then roll back or leave", "dim")]
+        tail: list[TonedText | str] = ["Abort: ", ("then roll back or leave", "dim")]
         if len(names) > 1:
             tail.append(("   tab, space: choose some", "dim"))
         if self._state.stage in ("preflight", "waves"):
@@ -314,8 +316,8 @@ class FailurePanel(Panel):
         return lines
 
 
-def _row(plan: Plan, state: RolloutState, target: TargetState) -> list[Piece]:
-    called = standing(state, target)
+def _row(plan: Plan, state: RolloutState, target: TargetState) -> list[TonedText]:
+    status = status_of(state, target)
     step = current_step(plan, target)
     track = target.steps
     phase = unknown_phase(target)
@@ -325,9 +327,9 @@ def _row(plan: Plan, state: RolloutState, target: TargetState) -> list[Piece]:
     why = track.detail or (f"exit {track.exit_code}" if track.exit_code is not None else "")
     attempt = f" after {track.attempts} attempts" if track.attempts > 1 else ""
     return [
-        (f"{called.symbol} ", called.kind),
+        (f"{status.symbol} ", status.kind),
         (fit(target.name, 16) + " ", "plain"),
         (fit(where, 14) + " ", "dim"),
-        (called.word, called.kind),
+        (status.word, status.kind),
         (f"{attempt}: {why}" if why else attempt, "plain"),
     ]

@@ -15,7 +15,7 @@ from canary_tui.store.journal import JournalReader
 from canary_tui.store.journal_format import JournalError
 from canary_tui.store.logs.format import log_path
 from canary_tui.tui.logs.shown import last_line
-from canary_tui.tui.rollout.status import Roster, Standing, standing
+from canary_tui.tui.rollout.status import Roster, Status, status_of
 
 SILENT_AFTER = 3.0
 """Seconds without a heartbeat after which the engine is called silent and nothing is approved."""
@@ -41,7 +41,7 @@ class Pace:
     rate: float
 
 
-class Watching:
+class Follower:
     """Follows a rollout's directory. `poll` costs as much as there is new; everything else is a look-up."""
 
     def __init__(self, directory: Path) -> None:
@@ -54,7 +54,7 @@ class Watching:
         self.pulse: Pulse | None = None
         self.paces: dict[str, Pace] = {}
         self.version = 0
-        """Counts the records folded: what depends on nothing else is made anew only when it moves."""
+        """Counts the records applied: what depends on nothing else is made anew only when it moves."""
         self.broken = ""
         """Why the journal cannot be followed any further, once it cannot."""
         self._last_lines: dict[str, tuple[float, str]] = {}
@@ -75,7 +75,7 @@ class Watching:
         return self.state.verdict is not None or self.state.paused is not None
 
     def poll(self) -> list[Record]:
-        """Fold what the journal has more than at the last call."""
+        """Apply what the journal has more than at the last call."""
         if self.broken:
             return []
         before, touched = self.version, set[str]()
@@ -115,8 +115,8 @@ class Watching:
         """Seconds since the last heartbeat."""
         return time.monotonic() - self.pulse.at if self.pulse is not None else 0.0
 
-    def standing(self, target: TargetState) -> Standing:
-        return standing(self.state, target)
+    def status(self, target: TargetState) -> Status:
+        return status_of(self.state, target)
 
     def elapsed(self, target: TargetState) -> float | None:
         """Seconds that the running step, or the whole target, has taken; None before it began."""
@@ -180,7 +180,7 @@ class Watching:
             (self.troubled.add if bad else self.troubled.discard)(name)
             self.roster.place(
                 name,
-                standing(self.state, target).kind,
+                status_of(self.state, target).kind,
                 later=target.wave > max(0, wave),
                 begun=target.started_at > 0,
             )

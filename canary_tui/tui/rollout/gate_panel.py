@@ -11,7 +11,7 @@ from canary_tui.tui.rollout.gate_summary import GateSummary, Member, changes
 from canary_tui.tui.rollout.status import SYMBOLS
 from canary_tui.tui.shared.formats import ago, clock, in_short, short_time
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, keyed, line
-from canary_tui.tui.shared.rows import Piece
+from canary_tui.tui.shared.rows import TonedText
 
 _SHOWN_MEMBERS = 12
 _TOO_EARLY = "A does nothing yet. What is missing:"
@@ -206,7 +206,7 @@ def _expected_hint(summary: GateSummary) -> str:
 
 
 def _members(members: tuple[Member, ...], now: float) -> Content:
-    pieces: list[Piece | str] = [(f" canaries {len(members)}: ", "dim")]
+    pieces: list[TonedText | str] = [(f" canaries {len(members)}: ", "dim")]
     for one in sorted(members, key=lambda one: one.kind in ("ok", "skipped"))[:_SHOWN_MEMBERS]:
         pieces += [(f"{SYMBOLS[one.kind]} ", one.kind), f"{one.name} ", (one.word, one.kind)]
         pieces.append((f" {ago(now - one.ended_at)}  " if one.ended_at else "  ", "dim"))

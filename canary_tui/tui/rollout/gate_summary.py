@@ -11,7 +11,7 @@ from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.events import Operator
 from canary_tui.domain.rollout.policy import gate_locks, next_wave_targets
 from canary_tui.domain.rollout.state import GateState, RolloutState
-from canary_tui.tui.rollout.status import Kind, standing
+from canary_tui.tui.rollout.status import Kind, status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +132,11 @@ def changes(before: GateSummary, after: GateSummary) -> list[str]:
 
 def _member(state: RolloutState, name: str) -> Member:
     target = state.targets[name]
-    called = standing(state, target)
+    status = status_of(state, target)
     detail = target.steps.detail
     if not detail and target.steps.exit_code:
         detail = f"exit {target.steps.exit_code}"
-    return Member(name, called.kind, called.word, detail, target.ended_at)
+    return Member(name, status.kind, status.word, detail, target.ended_at)
 
 
 def _expiry(planned: Gate, gate: GateState) -> float | None:

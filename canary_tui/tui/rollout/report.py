@@ -12,12 +12,12 @@ from canary_tui.domain.rollout.state import RolloutState, TargetState, unknown_p
 from canary_tui.engine.messages import Ended
 from canary_tui.errors import ExitCode
 from canary_tui.store.layout import resume_command
-from canary_tui.tui.rollout.follower import Watching
-from canary_tui.tui.rollout.status import current_step, standing, step_name
+from canary_tui.tui.rollout.follower import Follower
+from canary_tui.tui.rollout.status import current_step, status_of, step_name
 from canary_tui.tui.shared.formats import clock, short_time
-from canary_tui.tui.shared.rows import Piece, fit
+from canary_tui.tui.shared.rows import TonedText, fit
 
-Line = list[Piece]
+Line = list[TonedText]
 
 _PAUSES: dict[str, tuple[str, ExitCode]] = {
     "waiting": ("it waits at a gate, and nobody could be asked", ExitCode.WAITING),
@@ -39,7 +39,7 @@ def exit_code(state: RolloutState, ended: Ended | None) -> ExitCode:
     return _PAUSES[state.paused][1] if state.paused else ExitCode.INTERRUPTED
 
 
-def verdict(state: RolloutState, *, demo: bool = False) -> Piece:
+def verdict_line(state: RolloutState, *, demo: bool = False) -> TonedText:
     """The first line; of a `demo` nothing is left to go on with."""
     if state.verdict is not None:
         good = state.verdict == "succeeded" and state.exit_code == ExitCode.SUCCEEDED
@@ -50,21 +50,21 @@ def verdict(state: RolloutState, *, demo: bool = False) -> Piece:
     return "NOT ENDED", "dim"
 
 
-def report(watching: Watching, fleet_file: str, *, demo: bool = False) -> list[Line]:
+def report(follower: Follower, fleet_file: str, *, demo: bool = False) -> list[Line]:
     """The whole result, a line after the other; `fleet_file` is for the command that does it again."""
-    plan, state = watching.plan, watching.state
+    plan, state = follower.plan, follower.state
     if plan is None:
         return [[("the journal is empty", "dim")]]
-    lines: list[Line] = [[verdict(state, demo=demo)], [(_about(plan, watching), "dim")]]
+    lines: list[Line] = [[verdict_line(state, demo=demo)], [(_about(plan, follower), "dim")]]
     for part in (
         _troubled(plan, state),
-        _stops(watching),
+        _stops(follower),
         _rest(state),
         _releases(plan, state),
         _excluded(plan),
         _waves(plan, state),
-        _left(watching, demo=demo),
-        _places(plan, watching, fleet_file),
+        _left(follower, demo=demo),
+        _places(plan, follower, fleet_file),
     ):
         told = list(part)
         if told:
@@ -72,8 +72,8 @@ def report(watching: Watching, fleet_file: str, *, demo: bool = False) -> list[L
     return lines
 
 
-def _about(plan: Plan, watching: Watching) -> str:
-    took = clock(watching.now() - watching.state.started_at)
+def _about(plan: Plan, follower: Follower) -> str:
+    took = clock(follower.now() - follower.state.started_at)
     where = f" in {plan.environment}" if plan.environment else ""
     return f"{plan.fleet} {plan.release}{where}, {count(len(plan.targets), 'target')}, took {took}"
 
@@ -83,13 +83,13 @@ def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:
     if bad:
         yield [(f"Not ok: {count(len(bad), 'target')}", "strong")]
     for target in bad[:_MOST_TOLD]:
-        called = standing(state, target)
+        status = status_of(state, target)
         step = current_step(plan, target)
         where = step_name(step) if step is not None and target.started_at else ""
         yield [
-            (f" {called.symbol} ", called.kind),
+            (f" {status.symbol} ", status.kind),
             (fit(target.name, 18) + " ", "plain"),
-            (fit(called.word, 18) + " ", called.kind),
+            (fit(status.word, 18) + " ", status.kind),
             (fit(where, 16) + " ", "dim"),
             (_why(target), "plain"),
         ]
@@ -97,10 +97,10 @@ def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:
         yield [(f"   and {len(bad) - _MOST_TOLD:,} more", "dim")]
 
 
-def _stops(watching: Watching) -> Iterator[Line]:
+def _stops(follower: Follower) -> Iterator[Line]:
     """What each target showed of having been stopped."""
-    gone = [e for e in watching.stops.values() if isinstance(e, CancelFinished) and e.confirmed]
-    unproven = [e for e in watching.stops.values() if not (isinstance(e, CancelFinished) and e.confirmed)]
+    gone = [e for e in follower.stops.values() if isinstance(e, CancelFinished) and e.confirmed]
+    unproven = [e for e in follower.stops.values() if not (isinstance(e, CancelFinished) and e.confirmed)]
     for event in unproven:
         detail = event.detail if isinstance(event, CancelFinished) and event.detail else "no proof that it ended"
         yield [(" ? ", "unknown"), (f"stop of {event.target} unconfirmed: {detail}", "plain")]
@@ -131,8 +131,8 @@ def _rest(state: RolloutState) -> Iterator[Line]:
     words: dict[tuple[str, str], list[str]] = {}
     for target in state.targets.values():
         if not is_troubled(target):
-            called = standing(state, target)
-            words.setdefault((called.word, called.kind), []).append(target.name)
+            status = status_of(state, target)
+            words.setdefault((status.word, status.kind), []).append(target.name)
     for (word, kind), names in words.items():
         yield [(f"{fit(word, 14)} ", kind), (f"{len(names):>6,}  {compress_names(names)}", "plain")]
 
@@ -180,10 +180,10 @@ def _waves(plan: Plan, state: RolloutState) -> Iterator[Line]:
         yield line
 
 
-def _left(watching: Watching, *, demo: bool) -> Iterator[Line]:
+def _left(follower: Follower, *, demo: bool) -> Iterator[Line]:
     """What a person still has to do."""
-    state = watching.state
-    rollout = shlex.quote(state.rollout or watching.directory.name)
+    state = follower.state
+    rollout = shlex.quote(state.rollout or follower.directory.name)
     if state.verdict is None and not demo:
         yield [("go on      ", "strong"), (resume_command(rollout), "plain")]
     mixed = [t.name for t in state.targets.values() if t.changed and t.rollback is None]
@@ -194,8 +194,8 @@ def _left(watching: Watching, *, demo: bool) -> Iterator[Line]:
         yield [("by hand    ", "unknown"), (f"no former release known: {compress_names(stuck)}", "plain")]
 
 
-def _places(plan: Plan, watching: Watching, fleet_file: str) -> Iterator[Line]:
-    yield [("logs       ", "dim"), (f"{watching.logs}/", "plain")]
+def _places(plan: Plan, follower: Follower, fleet_file: str) -> Iterator[Line]:
+    yield [("logs       ", "dim"), (f"{follower.logs}/", "plain")]
     yield [("again      ", "dim"), (headless_command(plan, fleet_file), "plain")]
 
 

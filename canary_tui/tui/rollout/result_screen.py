@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from canary_tui.engine.messages import Ended
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.rollout.report import exit_code, report
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.header import TitleBar
@@ -29,11 +29,11 @@ class ResultScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings("result")
 
     def __init__(
-        self, watching: Watching, ended: Ended | None, *, live: bool, fleet_file: str, demo: bool = False
+        self, follower: Follower, ended: Ended | None, *, live: bool, fleet_file: str, demo: bool = False
     ) -> None:
         super().__init__()
-        self._watching = watching
-        self._code = exit_code(watching.state, ended)
+        self._follower = follower
+        self._code = exit_code(follower.state, ended)
         self._live = live
         self._fleet_file = fleet_file
         self._demo = demo
@@ -41,11 +41,11 @@ class ResultScreen(Screen[None]):
         self._painted_at = float("inf")
 
     def compose(self) -> ComposeResult:
-        plan = self._watching.plan
+        plan = self._follower.plan
         name = f"{plan.fleet} {plan.release} · result" if plan is not None else "result"
         yield TitleBar(name, f"exit code {self._code.value}")
         with VerticalScroll(id="result"):
-            lines = (line(*pieces) for pieces in report(self._watching, self._fleet_file, demo=self._demo))
+            lines = (line(*pieces) for pieces in report(self._follower, self._fleet_file, demo=self._demo))
             yield Static(Content("\n").join(lines), id="result-text", markup=False)
         yield KeyBar()
 

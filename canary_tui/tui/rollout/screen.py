@@ -25,8 +25,8 @@ from canary_tui.tui.actions import bindings
 from canary_tui.tui.host import Link
 from canary_tui.tui.options import AppOptions
 from canary_tui.tui.rollout.abort_panel import AbortPanel
-from canary_tui.tui.rollout.failure_panel import WAYS_OUT, FailurePanel, waiting_targets
-from canary_tui.tui.rollout.follower import SILENT_AFTER, Watching
+from canary_tui.tui.rollout.failure_panel import TREATMENT_KEYS, FailurePanel, waiting_targets
+from canary_tui.tui.rollout.follower import SILENT_AFTER, Follower
 from canary_tui.tui.rollout.gate_panel import GatePanel
 from canary_tui.tui.rollout.gate_summary import GateSummary, summarise
 from canary_tui.tui.rollout.log_keys import LogKeys
@@ -39,7 +39,7 @@ from canary_tui.tui.shared.banner import Banner
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel
 from canary_tui.tui.shared.rows import Tones, fit
-from canary_tui.tui.shell import ssh_program, visit
+from canary_tui.tui.shell import open_shell, ssh_program
 from canary_tui.tui.terminal import one_line
 
 _FRAMES = 15
@@ -72,7 +72,7 @@ class RolloutScreen(LogKeys):
         (200, "-widest"),
     ]
 
-    class Told(Message):
+    class StatusChanged(Message):
         """How the rollout stands, in few words, and what is waited for by a person, "" for nothing."""
 
         def __init__(self, words: str, waits: str) -> None:
@@ -81,7 +81,7 @@ class RolloutScreen(LogKeys):
 
     def __init__(self, directory: Path, link: Link | None, options: AppOptions | None = None) -> None:
         super().__init__()
-        self.watching = Watching(directory)
+        self.follower = Follower(directory)
         self.link = link
         self._options = options
         self.ended: Ended | None = None
@@ -103,11 +103,11 @@ class RolloutScreen(LogKeys):
         self._usable: tuple[str, ...] = ()
         self._told = ("", "")
         read_only = link is None
-        self.status = StatusBar(self.watching, link)
+        self.status = StatusBar(self.follower, link)
         self.banner = Static(id="banner", markup=False)
-        self.strip = HeatStrip(self.watching)
-        self.targets = TargetList(self.watching)
-        self.logs = LogPane(self.watching)
+        self.strip = HeatStrip(self.follower)
+        self.targets = TargetList(self.follower)
+        self.logs = LogPane(self.follower)
         self.gate = GatePanel(self._guard, self._by, read_only=read_only)
         self.failures = FailurePanel(self._guard, self._by, read_only=read_only)
         self.abort = AbortPanel(self._guard, self._by)
@@ -133,25 +133,25 @@ class RolloutScreen(LogKeys):
         self.call_after_refresh(self._first_look)
 
     def _first_look(self) -> None:
-        self.watching.poll()
+        self.follower.poll()
         # Watching something that had ended before is for reading its logs; the result is one key away. What only
         # paused, and an engine goes on with, has none yet: that of the pause would stand before its gate.
-        self._told_result = self.watching.ended and (self.link is None or self.watching.state.verdict is None)
+        self._told_result = self.follower.ended and (self.link is None or self.follower.state.verdict is None)
         self._show_all()
         gc.collect()
-        gc.freeze()  # a collection that walks the widgets and the folded journal again takes 100 ms, and a key waits
+        gc.freeze()  # a collection that walks the widgets and the grouped journal again takes 100 ms, and a key waits
         self._frames = self.set_interval(1 / _FRAMES, self._tick)
         self._slow_frames = self.set_interval(_RESTING / _FRAMES, lambda: self._tick(_RESTING), pause=True)
 
     def on_unmount(self) -> None:
         self._unlisten()
-        self.watching.close()
+        self.follower.close()
 
     # what happens
 
     def on_notice(self, notice: Notice) -> None:
         """Something that the engine says beside the journal."""
-        self.watching.take(notice)
+        self.follower.take(notice)
         match notice:
             case Refused():
                 self._refused(notice)
@@ -168,21 +168,21 @@ class RolloutScreen(LogKeys):
         self.notify(reason, title="Refused", severity="warning", markup=False)
 
     def _tick(self, frames: int = 1) -> None:
-        records = self.watching.poll()
+        records = self.follower.poll()
         self._unseen += frames
         self._news = self._news or bool(records)
         reading = self._reading()  # what is shown next may close the field
         if self.is_current:
-            usual = _TEXT_EVERY if self.watching.at_work else _CLOCKS_EVERY
+            usual = _TEXT_EVERY if self.follower.at_work else _CLOCKS_EVERY
             if self._unseen >= (_NEWS_EVERY if self._news else usual):
                 self._show_all()
             self.logs.flush()
-        if self.watching.ended and not self._told_result:
+        if self.follower.ended and not self._told_result:
             self._told_result = True
             self._tell_result(reading=reading)
-        elif not self.watching.ended:
+        elif not self.follower.ended:
             self._told_result = self._kept_back = False
-        rests = not (self.watching.at_work or self._news or self.logs.busy)
+        rests = not (self.follower.at_work or self._news or self.logs.busy)
         (self._frames.pause if rests else self._frames.resume)()
         (self._slow_frames.resume if rests else self._slow_frames.pause)()
 
@@ -208,7 +208,7 @@ class RolloutScreen(LogKeys):
         self._show_panels()
 
     def _show_banner(self) -> None:
-        trouble = self.watching.broken or self._gone()
+        trouble = self.follower.broken or self._gone()
         text = one_line(trouble or self._result_line())
         if text != self._banner_text:
             self._banner_text = text
@@ -218,19 +218,19 @@ class RolloutScreen(LogKeys):
 
     def _result_line(self) -> str:
         """How it ended, cut to one line with the key that shows all of it; "" once that was shown."""
-        if not (self._kept_back and self.watching.ended):
+        if not (self._kept_back and self.follower.ended):
             return ""
-        from canary_tui.tui.rollout.report import verdict
+        from canary_tui.tui.rollout.report import verdict_line
 
         key = "  v shows the result"
-        return fit(verdict(self.watching.state, demo=self._demo())[0], self.size.width - 2 - len(key)) + key
+        return fit(verdict_line(self.follower.state, demo=self._demo())[0], self.size.width - 2 - len(key)) + key
 
     def _gone(self) -> str:
         """What to do without an engine; "" while there is one, or where the app says it over every screen."""
-        if self.link is None or self.watching.ended:
+        if self.link is None or self.follower.ended:
             return ""
-        rollout = self.watching.state.rollout or self.watching.directory.name
-        if self.ended is not None and self.watching.quiet_for() > _LAST_RECORDS:
+        rollout = self.follower.state.rollout or self.follower.directory.name
+        if self.ended is not None and self.follower.quiet_for() > _LAST_RECORDS:
             return f"{self.ended.message or 'the engine gave up'}; `{resume_command(rollout)}` goes on."
         if not self.link.gone or self.query(Banner):
             return ""
@@ -239,10 +239,10 @@ class RolloutScreen(LogKeys):
     # panels: one at a time, what is most urgent on top
 
     def _show_panels(self) -> None:
-        plan, state = self.watching.plan, self.watching.state
+        plan, state = self.follower.plan, self.follower.state
         if plan is None:
             return
-        live = not self.watching.ended and not self.watching.broken
+        live = not self.follower.ended and not self.follower.broken
         if self.stopping.display and not live:
             self.stopping.close()
         if self.abort.display and (state.aborted != "none" or state.stage not in ("preflight", "waves") or not live):
@@ -253,7 +253,7 @@ class RolloutScreen(LogKeys):
             self.failures.show(plan, state)
         else:
             self.failures.close()
-        self.gate.show(None if self._waiting or covered else self._summary, self.watching.now())
+        self.gate.show(None if self._waiting or covered else self._summary, self.follower.now())
         self.abort.draw()
         self.stopping.draw()
         self._limit_panels()
@@ -263,15 +263,15 @@ class RolloutScreen(LogKeys):
     def _look(self, plan: Plan, state: RolloutState) -> None:
         """Work out what waits for a person, if anything has happened: it costs a look at every target."""
         silent = self._silent()
-        if self._looked_at != (self.watching.version, silent):
-            self._looked_at = (self.watching.version, silent)
-            self._waiting = bool(self.watching.troubled) and bool(waiting_targets(plan, state))
+        if self._looked_at != (self.follower.version, silent):
+            self._looked_at = (self.follower.version, silent)
+            self._waiting = bool(self.follower.troubled) and bool(waiting_targets(plan, state))
             self._summary = summarise(plan, state, engine_silent=silent)
 
     def _tell(self, plan: Plan, state: RolloutState) -> None:
         """Say to whoever looks at another window how things are, whenever that has changed."""
         waits = ""
-        if self.watching.ended:
+        if self.follower.ended:
             words = ended_words(state)
         elif self._waiting:
             words = waits = f"{count(len(waiting_targets(plan, state)), 'target')} not ok"
@@ -281,7 +281,7 @@ class RolloutScreen(LogKeys):
             words = plan.waves[state.wave].name if state.stage == "waves" else state.stage
         if (words, waits) != self._told:
             self._told = words, waits
-            self.post_message(self.Told(f"{plan.fleet} {plan.release}: {words}", waits))
+            self.post_message(self.StatusChanged(f"{plan.fleet} {plan.release}: {words}", waits))
 
     def _follow_keys(self) -> None:
         """The key bar follows what is open and what is possible."""
@@ -292,7 +292,7 @@ class RolloutScreen(LogKeys):
             self.refresh_bindings()
 
     def _silent(self) -> bool:
-        return self.link is not None and (bool(self.link.gone) or self.watching.silent_for() > SILENT_AFTER)
+        return self.link is not None and (bool(self.link.gone) or self.follower.silent_for() > SILENT_AFTER)
 
     def _limit_panels(self) -> None:
         logs = _LOG_ROWS if self.size.height >= _ROOMY else _FEW_LOG_ROWS
@@ -360,10 +360,10 @@ class RolloutScreen(LogKeys):
 
     def action_stop_panel(self) -> None:
         """Start nothing new and ask what to stop; a second time, stop what runs."""
-        if not _can_stop(self) or self.watching.plan is None:
+        if not _can_stop(self) or self.follower.plan is None:
             return
         self.abort.close()
-        self.stopping.begin(self.watching)
+        self.stopping.begin(self.follower)
         self._show_panels()
 
     def action_ask_stop(self) -> None:
@@ -383,9 +383,9 @@ class RolloutScreen(LogKeys):
         self.gate.tick_next()
 
     def action_abort(self) -> None:
-        plan = self.watching.plan
+        plan = self.follower.plan
         if plan is not None:
-            self.abort.begin(plan, self.watching.state)
+            self.abort.begin(plan, self.follower.state)
             self._show_panels()
 
     def action_abort_failed(self) -> None:
@@ -431,7 +431,7 @@ class RolloutScreen(LogKeys):
 
     def action_shell(self) -> None:
         """The operator's own ssh to the target under the cursor; the rollout goes on meanwhile."""
-        plan, ssh = self.watching.plan, ssh_program()
+        plan, ssh = self.follower.plan, ssh_program()
         name = self.failures.under_cursor() or self.targets.cursor
         if plan is None or name not in plan.targets:
             return
@@ -444,7 +444,7 @@ class RolloutScreen(LogKeys):
 
     def _visit(self, target: PlannedTarget, ssh: str) -> str:
         try:
-            visit(self.app, target, ssh)
+            open_shell(self.app, target, ssh)
         except SuspendNotSupported:
             return "no shell: these screens are on no terminal of their own"
         self._rearm()
@@ -463,12 +463,12 @@ class RolloutScreen(LogKeys):
         """How it ended."""
         from canary_tui.tui.rollout.result_screen import ResultScreen
 
-        if self.watching.ended and not isinstance(self.app.screen, ResultScreen):
+        if self.follower.ended and not isinstance(self.app.screen, ResultScreen):
             self._kept_back = False
             self._news = True
             live, fleet_file = self.link is not None, self._fleet_file()
             self.app.push_screen(
-                ResultScreen(self.watching, self.ended, live=live, fleet_file=fleet_file, demo=self._demo())
+                ResultScreen(self.follower, self.ended, live=live, fleet_file=fleet_file, demo=self._demo())
             )
 
     def _fleet_file(self) -> str:
@@ -482,7 +482,7 @@ class RolloutScreen(LogKeys):
 
     async def action_back(self) -> None:
         """Leave: back to where this was opened from, or out of the program; a live rollout asks first."""
-        if self.link is not None and self.watching.ended:
+        if self.link is not None and self.follower.ended:
             self.action_result()
         elif self.link is None and len(self.app.screen_stack) > 2:
             self.app.pop_screen()
@@ -491,7 +491,7 @@ class RolloutScreen(LogKeys):
 
 
 def _way_open(treatment: str) -> Callable[[RolloutScreen], bool]:
-    way = next(way for way in WAYS_OUT if way.treatment == treatment)
+    way = next(way for way in TREATMENT_KEYS if way.treatment == treatment)
     return lambda screen: _answers(screen, screen.failures) and bool(screen.failures.open_to(way))
 
 
@@ -500,17 +500,17 @@ def _answers(screen: RolloutScreen, panel: Panel) -> bool:
 
 
 def _can_abort(screen: RolloutScreen, panel: Panel) -> bool:
-    return _answers(screen, panel) and screen.watching.state.stage in ("preflight", "waves")
+    return _answers(screen, panel) and screen.follower.state.stage in ("preflight", "waves")
 
 
 def _can_stop(screen: RolloutScreen) -> bool:
-    return screen.link is not None and not screen.link.gone and not screen.watching.ended
+    return screen.link is not None and not screen.link.gone and not screen.follower.ended
 
 
-def _can_visit(screen: RolloutScreen) -> bool:
+def _can_open_shell(screen: RolloutScreen) -> bool:
     """Of a rollout that is only told again the targets may be others by now."""
-    told_again = screen.link is None and screen.watching.state.verdict is not None
-    return screen.watching.plan is not None and not told_again
+    told_again = screen.link is None and screen.follower.state.verdict is not None
+    return screen.follower.plan is not None and not told_again
 
 
 def _some_panel(screen: RolloutScreen) -> bool:
@@ -530,11 +530,11 @@ _CONDITIONS: dict[str, Callable[[RolloutScreen], bool]] = {
     "abort_back": lambda screen: screen.abort.display and screen.abort.can_roll_back(),
     "abort_leave": lambda screen: screen.abort.display and screen.abort.can_leave(),
     "abort_cancel": lambda screen: screen.abort.display and not screen.abort.asking,
-    "shell": _can_visit,
+    "shell": _can_open_shell,
     "ask_stop": lambda screen: _can_stop(screen) and not _some_panel(screen),
     "scroll_up": _some_panel,
     "scroll_down": _some_panel,
-    "result": lambda screen: screen.watching.ended,
-    "folded": lambda screen: screen.watching.plan is not None,
+    "result": lambda screen: screen.follower.ended,
+    "grouped": lambda screen: screen.follower.plan is not None,
 }
 """Actions that are not always possible, and when they are."""

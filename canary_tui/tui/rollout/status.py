@@ -58,7 +58,7 @@ _WAITING_RANK = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Status:
     """How one target stands. `word` is never empty; `kind` names symbol and tone."""
 
     kind: Kind
@@ -69,7 +69,7 @@ class Standing:
         return SYMBOLS[self.kind]
 
 
-def standing(state: RolloutState, target: TargetState) -> Standing:
+def status_of(state: RolloutState, target: TargetState) -> Status:
     """What to call this target's state now."""
     if target.running is not None:
         return _running(target.running)
@@ -77,42 +77,42 @@ def standing(state: RolloutState, target: TargetState) -> Standing:
     if track.outcome is not None:
         return _ended(track, rolled_back=target.rollback is not None)
     if target.rollback is not None:
-        return Standing("pending", "to roll back")
+        return Status("pending", "to roll back")
     if target.probe == "running":
-        return Standing("running", "connecting")
+        return Status("running", "connecting")
     if target.probe == "failed":
-        return Standing("unreachable", "not reached")
+        return Status("unreachable", "not reached")
     return _waiting(state, target)
 
 
-def _running(running: Running) -> Standing:
+def _running(running: Running) -> Status:
     if running.lost:
-        return Standing("unreachable", "reconnecting")
+        return Status("unreachable", "reconnecting")
     if running.orphaned:
-        return Standing("unknown", "asking again")
+        return Status("unknown", "asking again")
     if running.cancelling:
-        return Standing("running", "stopping")
-    return Standing("running", _PHASE_WORDS[running.phase])
+        return Status("running", "stopping")
+    return Status("running", _PHASE_WORDS[running.phase])
 
 
-def _ended(track: Track, *, rolled_back: bool) -> Standing:
+def _ended(track: Track, *, rolled_back: bool) -> Status:
     assert track.outcome is not None
     kind, word = _OUTCOMES[track.outcome]
     if rolled_back and kind == "ok":
-        return Standing("undone", "rolled back")
-    return Standing(kind, f"rollback {word}" if rolled_back else word)
+        return Status("undone", "rolled back")
+    return Status(kind, f"rollback {word}" if rolled_back else word)
 
 
-def _waiting(state: RolloutState, target: TargetState) -> Standing:
+def _waiting(state: RolloutState, target: TargetState) -> Status:
     """Behind a gate or a stop a target is held; before its turn it is pending. One in the middle is neither."""
     begun = target.steps.position > 0 or target.steps.attempts > 0
     if state.verdict is not None:
-        return Standing("held", "half done") if begun else Standing("pending", "not started")
+        return Status("held", "half done") if begun else Status("pending", "not started")
     gate = state.gates.get(state.wave)
     behind_gate = gate is not None and gate.decision == "open" and target.wave > state.wave
     if behind_gate or state.stop != "none" or state.aborted != "none" or state.paused is not None:
-        return Standing("held", "half done" if begun else "held")
-    return Standing("pending", "half done" if begun else "pending")
+        return Status("held", "half done" if begun else "held")
+    return Status("pending", "half done" if begun else "pending")
 
 
 def step_name(step: Step) -> str:

@@ -15,10 +15,10 @@ from textual.strip import Strip
 
 from canary_tui.domain.rollout.state import TargetState
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.rollout.follower import Pace, Watching
-from canary_tui.tui.rollout.status import Standing, current_step, step_name
+from canary_tui.tui.rollout.follower import Follower, Pace
+from canary_tui.tui.rollout.status import Status, current_step, step_name
 from canary_tui.tui.shared.formats import short_size, short_time, tight_time
-from canary_tui.tui.shared.rows import Piece, Toned, fit
+from canary_tui.tui.shared.rows import RowWidget, TonedText, fit
 
 _LONGEST_NAME = 24
 _LEAST_NOW = 12
@@ -31,9 +31,9 @@ _QUIET = (*_WAITING, "ok", "undone", "skipped", "excluded")
 class Cell:
     """What the columns are made from, for one row."""
 
-    watching: Watching
+    follower: Follower
     target: TargetState
-    standing: Standing
+    status: Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +49,26 @@ class Column:
 
 def _doing(cell: Cell) -> str:
     """The step that runs, or the word for how it stands, with the step that it ended at."""
-    plan, target = cell.watching.plan, cell.target
+    plan, target = cell.follower.plan, cell.target
     step = current_step(plan, target) if plan is not None else None
     if target.unconfirmed:
         return "unconfirmed stop"
     if target.running is not None and not target.running.lost:
         return f"stopping {step_name(step)}" if target.running.cancelling and step else step_name(step) if step else ""
-    if cell.standing.kind in ("failed", "unknown") and step is not None and target.steps.attempts:
-        return f"{cell.standing.word}: {step_name(step)}"
-    return cell.standing.word
+    if cell.status.kind in ("failed", "unknown") and step is not None and target.steps.attempts:
+        return f"{cell.status.word}: {step_name(step)}"
+    return cell.status.word
 
 
 def _took(cell: Cell) -> str:
     if cell.target.running is not None and cell.target.running.lost:
-        return tight_time(cell.watching.lost_for(cell.target.name))
-    elapsed = cell.watching.elapsed(cell.target)
+        return tight_time(cell.follower.lost_for(cell.target.name))
+    elapsed = cell.follower.elapsed(cell.target)
     return tight_time(elapsed) if elapsed is not None else ""
 
 
 def _release(cell: Cell) -> str:
-    target, plan = cell.target, cell.watching.plan
+    target, plan = cell.target, cell.follower.plan
     if target.reported is not None:
         return target.reported
     if plan is not None and target.steps.outcome == "ok" and target.rollback is None:
@@ -78,7 +78,7 @@ def _release(cell: Cell) -> str:
 
 def _rate(cell: Cell) -> str:
     """How fast a running step prints, or how far an upload is and how long it still takes."""
-    pace = cell.watching.paces.get(cell.target.name)
+    pace = cell.follower.paces.get(cell.target.name)
     if pace is None or cell.target.running is None:
         return ""
     return upload_words(pace) if pace.total else f"{short_size(pace.rate)}/s"
@@ -91,7 +91,7 @@ def upload_words(pace: Pace) -> str:
 
 
 def _last_line(cell: Cell) -> str:
-    return cell.watching.last_line(cell.target.name) or cell.target.steps.detail
+    return cell.follower.last_line(cell.target.name) or cell.target.steps.detail
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -104,7 +104,7 @@ COLUMNS: tuple[Column, ...] = (
 )
 
 
-class TargetList(Toned, can_focus=True):
+class TargetList(RowWidget, can_focus=True):
     """Failed targets first. The cursor stays on its target, not on its row."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -120,14 +120,14 @@ class TargetList(Toned, can_focus=True):
             super().__init__()
             self.target = target
 
-    def __init__(self, watching: Watching) -> None:
+    def __init__(self, follower: Follower) -> None:
         super().__init__(id="targets")
-        self._watching = watching
+        self._follower = follower
         self._top = 0
         self._cursor = ""
         self._steered = False
         """A person has moved the cursor: from then on nothing else does."""
-        self._rows: list[tuple[list[Piece], bool]] = []
+        self._rows: list[tuple[list[TonedText], bool]] = []
 
     @property
     def cursor(self) -> str:
@@ -136,7 +136,7 @@ class TargetList(Toned, can_focus=True):
 
     def flush(self) -> None:
         """Look at the visible targets again; repaint the rows that read differently."""
-        roster = self._watching.roster
+        roster = self._follower.roster
         if len(roster) and not self._steered:
             self._drift()
         rows = [self._header(), *(self._row(roster.at(row)) for row in self._visible())]
@@ -155,8 +155,8 @@ class TargetList(Toned, can_focus=True):
 
     def choose(self, target: str) -> None:
         """Put the cursor on a target."""
-        if target in self._watching.state.targets:
-            self._go(self._watching.roster.row(target))
+        if target in self._follower.state.targets:
+            self._go(self._follower.roster.row(target))
 
     def action_up(self) -> None:
         self._go(self._position() - 1)
@@ -174,11 +174,11 @@ class TargetList(Toned, can_focus=True):
         self._go(0)
 
     def action_bottom(self) -> None:
-        self._go(len(self._watching.roster) - 1)
+        self._go(len(self._follower.roster) - 1)
 
     def action_next_failed(self) -> None:
         """The next target that is not ok, round and round; those stand at the top."""
-        roster = self._watching.roster
+        roster = self._follower.roster
         troubled = roster.counts["failed"] + roster.counts["unknown"] + roster.counts["unreachable"]
         if troubled:
             here = self._position()
@@ -199,7 +199,7 @@ class TargetList(Toned, can_focus=True):
             self._go(self._top + event.y - 1)
 
     def _go(self, row: int) -> None:
-        roster = self._watching.roster
+        roster = self._follower.roster
         if len(roster):
             self._steered = True
             self._choose(roster.at(max(0, min(row, len(roster) - 1))))
@@ -211,13 +211,13 @@ class TargetList(Toned, can_focus=True):
 
         Before anything has begun every target is looked at for a moment, and the canary may be done in less.
         """
-        roster = self._watching.roster
+        roster = self._follower.roster
         first = roster.at(0)
         if not self._cursor or self._interest(first) > self._interest(self._cursor):
             self._choose(first)
 
     def _interest(self, target: str) -> int:
-        kind = self._watching.roster.kind(target)
+        kind = self._follower.roster.kind(target)
         return 0 if kind in _WAITING else 1 if kind in _QUIET else 2
 
     def _choose(self, target: str) -> None:
@@ -226,7 +226,7 @@ class TargetList(Toned, can_focus=True):
             self.post_message(self.Chosen(target))
 
     def _position(self) -> int:
-        return self._watching.roster.row(self._cursor) if self._cursor else 0
+        return self._follower.roster.row(self._cursor) if self._cursor else 0
 
     def _keep_visible(self) -> None:
         height, position = max(1, self.size.height - 1), self._position()
@@ -236,22 +236,22 @@ class TargetList(Toned, can_focus=True):
             self._top = position - height + 1
 
     def _visible(self) -> range:
-        self._top = min(self._top, max(0, len(self._watching.roster) - max(1, self.size.height - 1)))
-        return range(self._top, min(self._top + max(0, self.size.height - 1), len(self._watching.roster)))
+        self._top = min(self._top, max(0, len(self._follower.roster) - max(1, self.size.height - 1)))
+        return range(self._top, min(self._top + max(0, self.size.height - 1), len(self._follower.roster)))
 
-    def _header(self) -> tuple[list[Piece], bool]:
-        titles: list[Piece] = [
+    def _header(self) -> tuple[list[TonedText], bool]:
+        titles: list[TonedText] = [
             (self._cell(column, column.title, width), "heading") for column, width in self._columns()
         ]
         return [("   ", "heading"), *titles], False
 
-    def _row(self, name: str) -> tuple[list[Piece], bool]:
-        target = self._watching.state.targets[name]
-        standing = self._watching.standing(target)
-        cell = Cell(self._watching, target, standing)
-        pieces: list[Piece] = [(f" {standing.symbol} ", standing.kind)]
+    def _row(self, name: str) -> tuple[list[TonedText], bool]:
+        target = self._follower.state.targets[name]
+        status = self._follower.status(target)
+        cell = Cell(self._follower, target, status)
+        pieces: list[TonedText] = [(f" {status.symbol} ", status.kind)]
         for column, width in self._columns():
-            tone = standing.kind if column.title == "NOW" else "plain"
+            tone = status.kind if column.title == "NOW" else "plain"
             pieces.append((self._cell(column, column.text(cell), width), tone))
         return pieces, name == self._cursor
 
@@ -261,7 +261,7 @@ class TargetList(Toned, can_focus=True):
         shown = [column for column in COLUMNS if column.from_width <= width]
         widths = {column.title: column.width for column in shown}
         room = width - 3 - sum(column.width for column in shown[2:]) - len(shown)
-        widths["TARGET"] = max(6, min(self._watching.roster.longest, _LONGEST_NAME, room - _LEAST_NOW))
+        widths["TARGET"] = max(6, min(self._follower.roster.longest, _LONGEST_NAME, room - _LEAST_NOW))
         widths["NOW"] = max(0, room - widths["TARGET"])
         if "LAST LINE" in widths and widths["NOW"] > _MOST_NOW:
             widths["LAST LINE"] += widths["NOW"] - _MOST_NOW

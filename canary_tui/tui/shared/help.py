@@ -17,7 +17,7 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from canary_tui.tui.actions import ACTIONS, TITLES, Action, bindings, find_action, key_sign
+from canary_tui.tui.actions import ACTIONS, TITLES, KeyAction, bindings, find_action, key_sign
 from canary_tui.tui.shared.footer import is_text
 from canary_tui.tui.themes import NAMES
 
@@ -27,10 +27,10 @@ _UNLISTED = {"app.palette", "app.interrupt"}
 
 
 @dataclass(frozen=True, slots=True)
-class Usable:
+class UsableKey:
     """An action that can be done where one is, by these keys."""
 
-    action: Action
+    action: KeyAction
     keys: tuple[str, ...]
     binding: ActiveBinding
 
@@ -40,7 +40,7 @@ class Usable:
         return "  ".join(map(key_sign, self.keys))
 
 
-def usable_on(screen: Screen[object]) -> list[Usable]:
+def usable_on(screen: Screen[object]) -> list[UsableKey]:
     """The actions that are bound on a screen with its focus as it is, in the registry's order."""
     keys: dict[str, list[str]] = {}
     active: dict[str, ActiveBinding] = {}
@@ -49,7 +49,7 @@ def usable_on(screen: Screen[object]) -> list[Usable]:
         if action is not None and not is_text(screen, key):
             keys.setdefault(action.id, []).append(key)
             active[action.id] = binding
-    return [Usable(action, tuple(keys[action.id]), active[action.id]) for action in ACTIONS if action.id in keys]
+    return [UsableKey(action, tuple(keys[action.id]), active[action.id]) for action in ACTIONS if action.id in keys]
 
 
 class HelpScreen(ModalScreen[None]):
@@ -78,12 +78,12 @@ class HelpScreen(ModalScreen[None]):
         self.dismiss()
 
 
-def help_text(usable: Iterable[Usable], width: int) -> Content:
+def help_text(usable: Iterable[UsableKey], width: int) -> Content:
     """The list, a part for each pane; what acts on targets is marked."""
     return Content.assemble(*_help_parts(usable, max(40, width)))
 
 
-def _help_parts(usable: Iterable[Usable], width: int) -> Iterator[tuple[str, str]]:
+def _help_parts(usable: Iterable[UsableKey], width: int) -> Iterator[tuple[str, str]]:
     pane = ""
     hanging = " " * _INDENT
     for one in sorted(usable, key=lambda one: one.action.pane in {"move", "app"}):

@@ -18,7 +18,7 @@ from textual.widgets import Input, Static
 
 from canary_tui.engine.messages import Command
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.shared.rows import Piece, Toned, fit, pieces_width
+from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 from canary_tui.tui.terminal import one_line
 
 GUARD = 0.8
@@ -115,7 +115,7 @@ class TypedField(Input):
         self.post_message(self.Left())
 
 
-class PanelTitle(Toned):
+class PanelTitle(RowWidget):
     """`== GATE canary -> half =========== waiting 02:11 ==`: text on both sides of a rule."""
 
     def __init__(self) -> None:
@@ -138,23 +138,23 @@ class PanelTitle(Toned):
         width = self.size.width
         scroll = "[ and ] scroll" if self._cut else ""
         right = "  ".join(part for part in (scroll, self._right) if part)
-        if pieces_width([(self._left + right, "")]) + 9 > width:
+        if texts_width([(self._left + right, "")]) + 9 > width:
             right = scroll  # what is asked comes before since when
         right = f" {right} ==" if right else "=="
         room = width - len(right) - 4
         left = f" {fit(self._left, room).rstrip()} " if room > 8 else " "
-        pieces: list[Piece] = [("==", "rule"), (left, "rule")]
-        pieces.append(("=" * max(0, width - pieces_width(pieces) - pieces_width([(right, "")])), "rule"))
+        pieces: list[TonedText] = [("==", "rule"), (left, "rule")]
+        pieces.append(("=" * max(0, width - texts_width(pieces) - texts_width([(right, "")])), "rule"))
         return self.strip([*pieces, (right, "rule")], width)
 
 
-def line(*pieces: Piece | str) -> Content:
+def line(*pieces: TonedText | str) -> Content:
     """A line of a panel; a plain string has no tone."""
     parts = [(one_line(piece), "") if isinstance(piece, str) else (one_line(piece[0]), piece[1]) for piece in pieces]
     return Content.assemble(*((text, _TONE_COLOURS.get(tone, "")) for text, tone in parts))
 
 
-def keyed(key: str, *rest: Piece | str) -> Content:
+def keyed(key: str, *rest: TonedText | str) -> Content:
     """A line that begins with the key to press."""
     return line(" ", (key, "key"), " ", *rest)
 

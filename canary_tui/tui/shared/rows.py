@@ -39,9 +39,9 @@ TONES = (
     "held",
 )
 
-Piece = tuple[str, str]
+TonedText = tuple[str, str]
 """A text and the tone it is drawn in."""
-Span = tuple[int, int, str]
+ToneSpan = tuple[int, int, str]
 """Characters `start` to `stop` of a text and the tone they are drawn in."""
 
 
@@ -54,7 +54,7 @@ def fit(text: str, width: int) -> str:
     return set_cell_size(text, width)
 
 
-def pieces_width(pieces: Iterable[Piece]) -> int:
+def texts_width(pieces: Iterable[TonedText]) -> int:
     return sum(cell_len(text) for text, _ in pieces)
 
 
@@ -68,7 +68,7 @@ class Tones(Widget):
     DEFAULT_CSS = "Tones { display: none; }"
 
 
-class Toned(Widget):
+class RowWidget(Widget):
     """A widget that draws itself row by row; subclasses say which pieces a row has. Its screen has `Tones`."""
 
     ALLOW_SELECT = False
@@ -109,7 +109,7 @@ class Toned(Widget):
             self._looks = {}
         return self._looks
 
-    def strip(self, pieces: Iterable[Piece], width: int, over: str = "") -> Strip:
+    def strip(self, pieces: Iterable[TonedText], width: int, over: str = "") -> Strip:
         """One row of exactly `width` cells; `over` is a tone laid over all of it."""
         base = self.rich_style
         top = self.tone(over) if over else None
