@@ -39,6 +39,15 @@ async def test_all_failing_targets_stand_in_one_list_with_what_each_way_out_does
         await until(lambda: app.screen.query_one(LogView).size.height >= 8)
 
 
+async def test_a_failure_without_an_exit_code_of_its_own_is_not_told_as_exit_0(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).start()
+    recorded.begin("web-1")
+    recorded.end("web-1", "failed", 0)
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "1 target not ok", "! web-1")
+        assert "exit 0" not in screen_text(app)
+
+
 async def test_retry_is_sent_at_once_for_all_listed(tmp_path):
     recorded = failed(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):

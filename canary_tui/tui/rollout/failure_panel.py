@@ -18,7 +18,7 @@ from canary_tui.domain.rollout.failures import blocked
 from canary_tui.domain.rollout.policy import pending_failures, settleable
 from canary_tui.domain.rollout.state import RolloutState, TargetState, can_roll_back, unknown_phase
 from canary_tui.engine.messages import Decide
-from canary_tui.tui.rollout.status import current_step, status_of, step_name
+from canary_tui.tui.rollout.status import current_step, status_of, step_name, why
 from canary_tui.tui.shared.formats import in_short
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, TypedField, keyed, line
 from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
@@ -324,12 +324,12 @@ def _row(plan: Plan, state: RolloutState, target: TargetState) -> list[TonedText
     if phase is not None:
         track = target.track(phase)
     where = step_name(step) if step is not None and track.attempts else "preflight" if target.probe == "failed" else ""
-    why = track.detail or (f"exit {track.exit_code}" if track.exit_code is not None else "")
+    reason = why(track)
     attempt = f" after {track.attempts} attempts" if track.attempts > 1 else ""
     return [
         (f"{status.symbol} ", status.kind),
         (fit(target.name, 16) + " ", "plain"),
         (fit(where, 14) + " ", "dim"),
         (status.word, status.kind),
-        (f"{attempt}: {why}" if why else attempt, "plain"),
+        (f"{attempt}: {reason}" if reason else attempt, "plain"),
     ]

@@ -13,7 +13,7 @@ from canary_tui.engine.messages import Ended
 from canary_tui.errors import ExitCode
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.rollout.follower import Follower
-from canary_tui.tui.rollout.status import current_step, status_of, step_name
+from canary_tui.tui.rollout.status import current_step, status_of, step_name, why
 from canary_tui.tui.shared.formats import clock, short_time
 from canary_tui.tui.shared.rows import TonedText, fit
 
@@ -51,7 +51,7 @@ def verdict_line(state: RolloutState, *, demo: bool = False) -> TonedText:
 
 
 def report(follower: Follower, fleet_file: str, *, demo: bool = False) -> list[Line]:
-    """The whole result, a line after the other; `fleet_file` is for the command that does it again."""
+    """The whole result, a line after the other; `fleet_file` is for the command of a similar rollout."""
     plan, state = follower.plan, follower.state
     if plan is None:
         return [[("the journal is empty", "dim")]]
@@ -119,11 +119,11 @@ def is_troubled(target: TargetState) -> bool:
 def _why(target: TargetState) -> str:
     phase = unknown_phase(target)
     track = target.track(phase) if phase is not None else target.rollback or target.steps
-    why = track.detail or target.steps.detail or (f"exit {track.exit_code}" if track.exit_code else "")
+    reason = track.detail or target.steps.detail or why(track)
     cleaned = target.finally_
     if cleaned is not None and cleaned.outcome not in (None, "ok"):
-        why = f"{why}; " * bool(why) + f"finally {cleaned.outcome}: {cleaned.detail}"
-    return f"{why}; the stop is unconfirmed" if target.unconfirmed else why
+        reason = f"{reason}; " * bool(reason) + f"finally {cleaned.outcome}: {cleaned.detail}"
+    return f"{reason}; the stop is unconfirmed" if target.unconfirmed else reason
 
 
 def _rest(state: RolloutState) -> Iterator[Line]:
@@ -196,11 +196,11 @@ def _left(follower: Follower, *, demo: bool) -> Iterator[Line]:
 
 def _places(plan: Plan, follower: Follower, fleet_file: str) -> Iterator[Line]:
     yield [("logs       ", "dim"), (f"{follower.logs}/", "plain")]
-    yield [("again      ", "dim"), (headless_command(plan, fleet_file), "plain")]
+    yield [("similar    ", "dim"), (similar_command(plan, fleet_file), "plain")]
 
 
-def headless_command(plan: Plan, fleet_file: str) -> str:
-    """The same rollout without a screen."""
+def similar_command(plan: Plan, fleet_file: str) -> str:
+    """A command for a rollout like this one, as far as the plan tells: it holds no `--var` and no `--only`."""
     words = ["canary-tui", "run", fleet_file, "--release", plan.release]
     if plan.environment:
         words += ["--env", plan.environment]
@@ -208,4 +208,6 @@ def headless_command(plan: Plan, fleet_file: str) -> str:
         words += ["--canary", compress_names(plan.waves[0].targets)]
     if plan.excluded:
         words += ["--exclude", compress_names([one.target for one in plan.excluded])]
+    if plan.redeploy:
+        words.append("--redeploy")
     return shlex.join([*words, "--headless"])

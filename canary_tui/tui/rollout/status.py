@@ -115,6 +115,11 @@ def _waiting(state: RolloutState, target: TargetState) -> Status:
     return Status("pending", "half done" if begun else "pending")
 
 
+def why(track: Track) -> str:
+    """The reason why a phase ended as it did: its detail, else an exit code that is not 0, else ""."""
+    return track.detail or (f"exit {track.exit_code}" if track.exit_code else "")
+
+
 def step_name(step: Step) -> str:
     """What a step is called."""
     return step.name or default_name(step)
