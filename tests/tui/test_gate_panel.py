@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from driving import nothing_is_read_yet, press, screen_text, shows, type_text, until
@@ -47,7 +48,7 @@ def approvals(wire: Wire) -> list[e.GateApproved]:
 
 async def test_the_gate_shows_what_an_approval_is_made_from(tmp_path):
     gate = Gate(
-        instructions="Look at https://graphs/d?release=$RELEASE",
+        instructions="Look at https://graphs/d?release=1.4.2",
         checklist=("Dashboards look right",),
         expires=Duration(7200),
     )
@@ -67,6 +68,33 @@ async def test_the_gate_shows_what_an_approval_is_made_from(tmp_path):
         )
 
 
+async def test_the_instructions_are_shown_as_the_plan_holds_them(tmp_path):
+    """The plan's hash covers them as they are: filling in variables again would show what nobody approves."""
+    gate = Gate(instructions="It costs $RELEASE in $WAVE")
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, gate)).at_gate()
+    async with waiting(recorded) as (app, _, _wire, _panel):
+        await shows(app, "It costs $RELEASE in $WAVE")
+
+
+async def test_only_the_first_wave_s_targets_are_called_canaries(tmp_path):
+    plan = make_plan(6, 2)
+    first, rest = plan.waves
+    waves = (
+        first,
+        replace(rest, name="half", targets=rest.targets[:2], gate=first.gate),
+        replace(rest, targets=rest.targets[2:]),
+    )
+    recorded = Recorded(tmp_path / "r", replace(plan, waves=waves)).at_gate()
+    async with waiting(recorded) as (app, _, _wire, _panel):
+        await shows(app, "GATE canary -> half", "canaries 2: + web-1 ok")
+        recorded.add(e.GateApproved(0, recorded.plan.hash, recorded.state.gate.evidence, BY))
+        recorded.add(e.WaveStarted(1))
+        recorded.deploy("web-3", "web-4")
+        recorded.open_gate()
+        await shows(app, "GATE half -> rest", "half 2: + web-3 ok")
+        assert "canaries" not in screen_text(app)
+
+
 async def test_the_typed_number_and_enter_approve_for_exactly_this_gate(tmp_path):
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
@@ -79,7 +107,7 @@ async def test_the_typed_number_and_enter_approve_for_exactly_this_gate(tmp_path
         gate = recorded.state.gate
         assert (wire.sent[0].rollout, approval.wave) == (recorded.state.rollout, 0)
         assert (approval.plan, approval.evidence) == (recorded.plan.hash, gate.evidence)
-        await shows(app, "approval sent")
+        await shows(app, "approval sent; waiting for the engine")
         recorded.add(e.GateApproved(0, approval.plan, approval.evidence, approval.by))
         recorded.add(e.WaveStarted(1))
         await until(lambda: not panel.display)

@@ -7,7 +7,7 @@ from textual.content import Content
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.rollout.events import GateApproved, ItemTicked, Operator
 from canary_tui.engine.messages import Decide
-from canary_tui.tui.rollout.gate_summary import GateSummary, Member, changes
+from canary_tui.tui.rollout.gate_summary import GateSummary, changes
 from canary_tui.tui.rollout.status import SYMBOLS
 from canary_tui.tui.shared.formats import ago, clock, in_short, short_time
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, keyed, line
@@ -152,7 +152,7 @@ class GatePanel(Panel):
         return f"{waiting}, expires in {short_time(max(0.0, summary.expires_at - now))}"
 
     def _details(self, summary: GateSummary, now: float) -> list[Content]:
-        lines = [_members(summary.members, now)]
+        lines = [_members(summary, now)]
         lines += [
             line("  ", (f"{SYMBOLS[one.kind]} {one.name} {one.word}: ", one.kind), one.detail)
             for one in summary.members
@@ -176,7 +176,7 @@ class GatePanel(Panel):
     def _lock_lines(self, summary: GateSummary) -> list[Content]:
         lines = [line((f" {self._note}", "unknown"))] if self._note else []
         if self._sent:
-            lines.append(line((" approval sent; the engine asks the canaries once more", "running")))
+            lines.append(line((" approval sent; waiting for the engine", "running")))
         elif summary.locks:
             ticking = len(summary.ticked) < len(summary.checklist) and not self._read_only
             hint = " (its number ticks it)" if ticking else ""
@@ -205,8 +205,9 @@ def _expected_hint(summary: GateSummary) -> str:
     return "" if summary.confirm == "count" else f": {summary.expected}"
 
 
-def _members(members: tuple[Member, ...], now: float) -> Content:
-    pieces: list[TonedText | str] = [(f" canaries {len(members)}: ", "dim")]
+def _members(summary: GateSummary, now: float) -> Content:
+    members = summary.members
+    pieces: list[TonedText | str] = [(f" {summary.called} {len(members)}: ", "dim")]
     for one in sorted(members, key=lambda one: one.kind in ("ok", "skipped"))[:_SHOWN_MEMBERS]:
         pieces += [(f"{SYMBOLS[one.kind]} ", one.kind), f"{one.name} ", (one.word, one.kind)]
         pieces.append((f" {ago(now - one.ended_at)}  " if one.ended_at else "  ", "dim"))

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.fleet.tables import Gate
-from canary_tui.domain.fleet.variables import UnknownVariable, fill
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.events import Operator
 from canary_tui.domain.rollout.policy import gate_locks, next_wave_targets
 from canary_tui.domain.rollout.state import GateState, RolloutState
-from canary_tui.tui.rollout.status import Kind, status_of
+from canary_tui.tui.rollout.status import Kind, status_of, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,11 @@ class GateSummary:
     ticked: frozenset[int]
     confirm: str
     locks: tuple[str, ...]
+
+    @property
+    def called(self) -> str:
+        """The word for the members: only those of the first wave are canaries."""
+        return "canaries" if self.wave == 0 else self.wave_name
 
     @property
     def expected(self) -> str:
@@ -103,7 +107,7 @@ def summarise(plan: Plan, state: RolloutState, engine_silent: bool) -> GateSumma
         opened_at=gate.opened_at,
         expires_at=_expiry(planned, gate),
         expired=gate.expired,
-        instructions=_instructions(plan, planned, state.wave),
+        instructions=planned.instructions.strip(),
         checklist=planned.checklist,
         ticked=gate.ticked,
         confirm=planned.confirm,
@@ -124,7 +128,7 @@ def changes(before: GateSummary, after: GateSummary) -> list[str]:
     said += [f"now locked: {lock}" for lock in after.locks if lock not in before.locks]
     said += [f"no longer locked: {lock}" for lock in before.locks if lock not in after.locks]
     if before.evidence != after.evidence and not said:
-        said.append("the canaries were looked at again and are not as before")
+        said.append(f"the results of wave {after.wave_name} have changed")
     if before.plan_hash != after.plan_hash or before.wave != after.wave:
         said.append("another gate is open")
     return said
@@ -133,32 +137,8 @@ def changes(before: GateSummary, after: GateSummary) -> list[str]:
 def _member(state: RolloutState, name: str) -> Member:
     target = state.targets[name]
     status = status_of(state, target)
-    detail = target.steps.detail
-    if not detail and target.steps.exit_code:
-        detail = f"exit {target.steps.exit_code}"
-    return Member(name, status.kind, status.word, detail, target.ended_at)
+    return Member(name, status.kind, status.word, why(target.steps), target.ended_at)
 
 
 def _expiry(planned: Gate, gate: GateState) -> float | None:
     return gate.opened_at + planned.expires if planned.expires is not None else None
-
-
-def _instructions(plan: Plan, planned: Gate, wave: int) -> str:
-    """The instructions with their variables; what nobody knows stays as it was written."""
-    variables = {
-        "RELEASE": plan.release,
-        "FLEET": plan.fleet,
-        "ENVIRONMENT": plan.environment,
-        "WAVE": plan.waves[wave].name,
-        "CANARIES": " ".join(plan.waves[0].targets),
-    }
-    first = plan.targets[plan.waves[wave].targets[0]].variables
-    shared = {
-        key: value
-        for key, value in first.items()
-        if all(plan.targets[name].variables.get(key) == value for name in plan.waves[wave].targets)
-    }
-    try:
-        return fill(planned.instructions, shared | variables).strip()
-    except UnknownVariable:
-        return planned.instructions.strip()
