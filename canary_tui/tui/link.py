@@ -8,17 +8,14 @@ import os
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
 from canary_tui.engine.messages import (
     Command,
     Ended,
-    Heartbeat,
     Notice,
     Opened,
-    Progress,
     Quit,
     Ready,
     read_notice,
@@ -53,10 +50,6 @@ class EngineLink:
         self.ready: Ready | None = None
         self.opened: Opened | None = None
         self.ended: Ended | None = None
-        self.heartbeat: Heartbeat | None = None
-        self.heartbeat_at = 0.0
-        """When the last heartbeat came, on the monotonic clock; 0 before the first."""
-        self.progress: dict[str, Progress] = {}
         self.gone = ""
         self.last_words = ""
 
@@ -151,10 +144,6 @@ class EngineLink:
                 self.ready = notice
             case Opened():
                 self.opened, self.ended = notice, None
-            case Heartbeat():
-                self.heartbeat, self.heartbeat_at = notice, time.monotonic()
-            case Progress():
-                self.progress[notice.target] = notice
             case Ended():
                 self.ended = notice
             case _:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from canary_tui.store.logs.grouped import GroupedReader
 from canary_tui.store.logs.grouping import MOST_LINES
-from canary_tui.store.logs.search import search
+from canary_tui.store.logs.search import Direction, Search
 from canary_tui.store.logs.writer import LogSet
 
 NAMES = tuple(f"web-{number}" for number in range(1, 41))
@@ -38,7 +38,16 @@ def poll_until(reader: GroupedReader, condition: Callable[[], object]) -> None:
 
 
 def rows(reader: GroupedReader) -> list[str]:
-    return reader.texts(0, reader.lines)
+    return [line.text for line in reader.read(0, reader.lines)]
+
+
+def first_found(reader: GroupedReader, pattern: str, start: int = 0, direction: Direction = 1) -> int | None:
+    """The row that a search comes to first."""
+    looking = Search(reader, pattern, start, direction)
+    while not looking.done:
+        if found := looking.step(0.0):
+            return found[0]
+    return None
 
 
 def test_equal_output_stands_there_once_and_what_differs_is_open_from_shortly_before_its_first_other_line(tmp_path):
@@ -111,11 +120,11 @@ def test_a_search_goes_through_headings_and_lines_both_ways(tmp_path):
         poll_until(reader, lambda: reader.lines)
         found = rows(reader)
         first, last = [at for at, row in enumerate(found) if "needle" in row]
-        assert search(reader, "needle") == first
-        assert search(reader, "needle", first + 1) == last
-        assert search(reader, "needle", last - 1, -1) == first
-        assert search(reader, "differs", last, -1) == 1
-        assert search(reader, "nothing such") is None
+        assert first_found(reader, "needle") == first
+        assert first_found(reader, "needle", first + 1) == last
+        assert first_found(reader, "needle", last - 1, -1) == first
+        assert first_found(reader, "differs", last, -1) == 1
+        assert first_found(reader, "nothing such") is None
         reader.close()
 
 

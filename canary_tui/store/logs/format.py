@@ -153,24 +153,22 @@ class Formatter:
             self._width = stop - last - 1 if last >= 0 else self._width + stop - start
         return stop
 
-    def ours(self, text: str, at: float) -> str:
-        """What to append for a line of our own; it interrupts a line that has begun."""
-        line = f"{stamp(at)} {self.step} {OURS}| {' '.join(text.splitlines())}\n"
-        return (self._break() if self.open is not None else "") + line
-
     def begin(self, step: str, execution: str, at: float) -> str:
         """What to append where an execution begins."""
         before = self._break() if self.open is not None else ""
         self.step = step_word(step)
         self.broken.clear()
-        return before + self.ours(begin_mark(execution), at)
+        return before + self._ours(begin_mark(execution), at)
 
     def end(self, execution: str, text: str, at: float) -> str:
         """What to append where an execution has ended; it says so when the last line had no end."""
         before = self._break() if self.open is not None else ""
         words = [end_mark(execution), text, "(no newline at the end)" if self.broken else ""]
         self.broken.clear()
-        return before + self.ours(" ".join(word for word in words if word), at)
+        return before + self._ours(" ".join(word for word in words if word), at)
+
+    def _ours(self, text: str, at: float) -> str:
+        return f"{stamp(at)} {self.step} {OURS}| {' '.join(text.splitlines())}\n"
 
     def _begin(self, stream: str, mark: str, at: float) -> str:
         self.open, self._width = stream, 0

@@ -62,10 +62,6 @@ class Lines(Protocol):
         """One line; IndexError where there is none."""
         return self.read(number, number + 1, whole=whole)[0]
 
-    def texts(self, start: int, stop: int) -> list[str]:
-        """Only the texts of `read`."""
-        return [line.text for line in self.read(start, stop)]
-
 
 class Pieces(OrderedDict[int, Piece]):
     """The pieces that were read last."""

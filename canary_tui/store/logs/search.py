@@ -53,16 +53,6 @@ class Search:
         return [piece.first + number for number in hits if contains(lines[number][text_start(lines[number]) :])]
 
 
-def search(lines: Lines, pattern: str, start: int = 0, direction: Direction = 1, limit: float = 1.0) -> int | None:
-    """The next line with a text, None where there is none or `limit` seconds were not enough."""
-    looking = Search(lines, pattern, start, direction)
-    deadline = time.monotonic() + limit
-    while not looking.done and time.monotonic() < deadline:
-        if found := looking.step(0.0):
-            return found[0]
-    return None
-
-
 def _matcher(pattern: str) -> Callable[[bytes], bool]:
     needle = pattern.encode("utf-8", "replace")
     if pattern != pattern.lower():

@@ -17,7 +17,7 @@ from canary_tui.store.logs.resume import held
 _PORTION = 1 << 16
 """Characters that are put together for one write: with larger ones, page faults cost more than all the rest."""
 
-_Kind = Literal["text", "note", "begin", "resume", "end"]
+_Kind = Literal["text", "begin", "resume", "end"]
 _Item = tuple[_Kind, float, str, str]
 """What is queued: kind, time, the stream's or step's name, and the text or execution."""
 
@@ -85,10 +85,6 @@ class TargetLog:
         if text:
             self.unsynced = True
             self._add("text", stream, text)
-
-    def note(self, text: str) -> None:
-        """A line of our own."""
-        self._add("note", "", text)
 
     def end(self, execution: str, text: str = "") -> None:
         """The execution's output is complete; `text` says how it ended."""
@@ -161,8 +157,6 @@ class TargetLog:
             case "text":
                 self._volatile = True
                 return self._format.text(self._unseen(text, word), word, at)
-            case "note":
-                return self._format.ours(text, at)
             case "begin":
                 return self._begin(word, text, at)
             case "resume":

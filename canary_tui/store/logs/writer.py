@@ -72,8 +72,8 @@ class LogSet:
         for log in list(self._logs.values()):
             log.drain()
 
-    async def sync(self, target: str | None = None) -> None:
-        """Make durable what a target (or every execution that ended since the last call) has printed.
+    async def sync(self) -> None:
+        """Make durable what every execution that ended since the last call has printed.
 
         Await this before the journal says that a step has ended.
 
@@ -82,8 +82,6 @@ class LogSet:
 
         """
         ended, self._ended = self._ended, set()
-        if target is not None:
-            ended = {self.target(target)}
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(loop.run_in_executor(self._syncing, log.sync) for log in ended if log.unsynced))
         self.check()
