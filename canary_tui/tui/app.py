@@ -186,7 +186,7 @@ class CanaryApp(App[ExitCode]):
     def _fatal_error(self) -> None:
         """Keep the traceback, without the locals, for when the terminal is given back: secrets are locals."""
         self.crash = traceback.format_exc()
-        self._close_messages_no_wait()
+        self.panic()
 
     async def action_quit(self) -> None:
         """Leave; while a rollout is live, say first what that means for it."""

@@ -70,7 +70,7 @@ class QueryField(Input):
         super().__init__(compact=True, select_on_focus=True)
         self.cursor_blink = False
 
-    async def _on_key(self, event: events.Key) -> None:
+    async def on_key(self, event: events.Key) -> None:
         """Enter at once: as a binding it would be overtaken by the characters that are typed after it."""
         if event.key == "enter":
             event.stop()

@@ -83,7 +83,7 @@ class TypedField(Input):
         """An enter that comes too fast after a character ends nothing: this decides something by itself."""
         self._last_key = float("-inf")
 
-    async def _on_key(self, event: events.Key) -> None:
+    async def on_key(self, event: events.Key) -> None:
         """An enter right behind a character was pasted, where the terminal does not mark pastes as such."""
         typed = event.time - self._last_key > _PASTED
         self._last_key = event.time
@@ -102,7 +102,7 @@ class TypedField(Input):
         """What enter does in an input."""
         await self.action_submit()
 
-    def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
         """A decision is typed, never pasted."""
         event.prevent_default()
         event.stop()

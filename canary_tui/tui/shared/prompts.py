@@ -40,7 +40,7 @@ class SecretField(Field):
         super().__init__(password=password)
         self._pastes = pastes
 
-    def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
         if not self._pastes:
             event.prevent_default()
             event.stop()
