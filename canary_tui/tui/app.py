@@ -1,4 +1,4 @@
-"""The application of the screens: what starts when, what ends it, and what every screen shares."""
+"""The application of the screens: its start, its end, its engine, and all that the screens share."""
 
 from __future__ import annotations
 
@@ -51,29 +51,29 @@ if TYPE_CHECKING:
 
 _STRIP_CONTROLS = StripControls()
 _GOES_ON = (ExitCode.INTERRUPTED, ExitCode.WAITING, ExitCode.UNKNOWN)
-"""Ends of the engine after which a rollout has not ended."""
+"""Exit codes of the engine after which a rollout can be resumed."""
 
 
 class TooSmall(Screen[None]):
-    """All that fits into a terminal that is too small."""
+    """The only screen that fits into a terminal below the smallest size."""
 
     def compose(self) -> Iterable[Static]:
-        """The one line."""
+        """Show one line."""
         yield Static(id="too-small")
 
     def on_resize(self, event: events.Resize) -> None:
-        """Say how small it is."""
+        """Say how small the terminal is."""
         size, need = event.size, "x".join(map(str, SMALLEST))
         text = f"terminal too small ({size.width}x{size.height}, need {need})"
         self.query_one("#too-small", Static).update(Content(text))
 
     def on_screen_resume(self) -> None:
-        """A prompt above was answered; the terminal may have grown meanwhile."""
+        """Look at the size again: the terminal may have grown while a prompt was above this screen."""
         self.app.call_later(self.app.fit)  # type: ignore[attr-defined]  # only CanaryApp shows this screen
 
 
 class CanaryApp(App[ExitCode]):
-    """The screens. Nothing is read and no engine is started before the first frame is out."""
+    """The app. It reads nothing and starts no engine before the first frame is out."""
 
     CSS_PATH = "canary.tcss"
     TITLE = "canary-tui"
@@ -91,9 +91,9 @@ class CanaryApp(App[ExitCode]):
         self.options = options
         self.settings = settings or Settings()
         self.crash = ""
-        """The traceback of a bug that ended the app; printed when the terminal is given back."""
+        """The traceback of a bug that ended the app; it is printed when the terminal is restored."""
         self.titled = False
-        """The terminal has a title of ours, and keeps its own for the end."""
+        """The terminal shows a title of ours, and keeps its own for the end."""
         self._waited = ""
         self._told_clashes: set[str] = set()
         self._engine_started = False
@@ -102,7 +102,7 @@ class CanaryApp(App[ExitCode]):
 
     @cached_property
     def link(self) -> EngineLink:
-        """The engine; all that is said to it and by it is loaded with it, and the first screen needs none of that."""
+        """The way to the engine, made late: its module loads every message, and the first screen needs none."""
         from canary_tui.tui.link import EngineLink
 
         link = EngineLink(self.options.engine, on_gone=self._engine_gone)
@@ -116,17 +116,17 @@ class CanaryApp(App[ExitCode]):
         self.theme = chosen if self.options.colour else "terminal"
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's filters, and last the net that no control character passes."""
+        """Add to Textual's filters a last one that no control character passes."""
         return [*super().get_line_filters(), _STRIP_CONTROLS]
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:  # noqa: ARG002  Textual's signature
-        """None: all commands are actions of ours."""
+        """Offer none of Textual's commands: the palette lists the actions of the registry."""
         return ()
 
     # -- beginning
 
     def on_mount(self) -> None:
-        """Show the first screen; what takes time comes after its first frame."""
+        """Show the first screen; slow work comes after its first frame."""
         self._listen_to_signals()
         self.push_screen(self._first_screen())
         self.call_after_refresh(self._first_frame_is_out)
@@ -154,20 +154,20 @@ class CanaryApp(App[ExitCode]):
             await self.start_engine()
 
     async def start_engine(self) -> None:
-        """Start it, once; not before the picker shows its targets, which would come later by what the engine loads."""
+        """Start the engine once, after the picker shows its targets: loading the engine would delay them."""
         if not self._engine_started:
             self._engine_started = True
             await self.link.start()
 
     def _listen_to_signals(self) -> None:
-        """Signals end the app like a key would, with the terminal given back; Textual alone leaves it broken."""
+        """End the app on a signal as a key would, with the terminal restored; Textual alone leaves it broken."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._bug_in_a_task)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             loop.add_signal_handler(number, self.exit, ExitCode.INTERRUPTED)
 
     def on_unmount(self) -> None:
-        """Give the signals back."""
+        """Remove the signal handlers."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -175,7 +175,7 @@ class CanaryApp(App[ExitCode]):
     # -- ending
 
     def _bug_in_a_task(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A task that nobody waits for died: silent in Textual, shown here; the screens go on."""
+        """Show the death of a task that nobody waits for, which is silent in Textual; the screens go on."""
         error = context.get("exception")
         if error is None:
             loop.default_exception_handler(context)
@@ -184,12 +184,12 @@ class CanaryApp(App[ExitCode]):
         self.notify(one_line(f"{type(error).__name__}: {error}"), title="A bug", severity="error", markup=False)
 
     def _fatal_error(self) -> None:
-        """Keep the traceback, without the locals, for when the terminal is given back: secrets are locals."""
+        """Keep the traceback for the restored terminal, without the locals: secrets are locals."""
         self.crash = traceback.format_exc()
         self.panic()
 
     async def action_quit(self) -> None:
-        """Leave; while a rollout is live, say first what that means for it."""
+        """Leave; while a rollout is live, say first what happens to it."""
         if not self.link.live:
             ended = self.link.ended
             cut = ExitCode.INTERRUPTED if self.link.opened is not None else ExitCode.SUCCEEDED
@@ -215,7 +215,7 @@ class CanaryApp(App[ExitCode]):
     # -- the terminal's own frame
 
     def on_rollout_screen_status_changed(self, event: RolloutScreen.StatusChanged) -> None:
-        """The terminal's title, and its bell where the operator wants to hear what newly waits."""
+        """Set the terminal's title, and ring when the operator is newly needed, if the settings say so."""
         if self.is_headless or self._driver is None:
             return
         self._driver.write(("" if self.titled else KEEP_TITLE) + title(event.words))
@@ -227,16 +227,16 @@ class CanaryApp(App[ExitCode]):
     # -- what every screen shares
 
     def action_help(self) -> None:
-        """The keys of where one is."""
+        """Show the keys of the current pane."""
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
     def action_next_pane(self) -> None:
-        """The focus goes on."""
+        """Move the focus to the next pane."""
         self.screen.focus_next()
 
     def action_theme(self) -> None:
-        """The next theme, remembered for the next start."""
+        """Switch to the next theme, also for the next start."""
         self.action_use_theme(next_theme(self.theme))
 
     def action_use_theme(self, name: str) -> None:
@@ -246,18 +246,18 @@ class CanaryApp(App[ExitCode]):
         self.notify(f"Theme: {name}", timeout=2, markup=False)
 
     def get_key_display(self, binding: Binding) -> str:
-        """Keys are written alike everywhere."""
+        """Write keys as everywhere else."""
         return key_sign(binding.key)
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:  # noqa: ARG002  Textual's
-        """Tell once that two actions share a key."""
+        """Report once that two actions share a key."""
         names = " and ".join(sorted(binding.id or binding.action for binding in clashed_bindings))
         if names not in self._told_clashes:
             self._told_clashes.add(names)
             self.notify(f"One key for {names}", title="Settings", severity="warning", markup=False)
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002  Textual's signature
-        """Too small is said, and taken back."""
+        """Cover or uncover the screens."""
         self.call_later(self.fit)
 
     def fit(self) -> None:
@@ -282,7 +282,7 @@ class CanaryApp(App[ExitCode]):
         self.link.send(Answered(asked.question, answer))
 
     def _engine_gone(self) -> None:
-        """Say so over every screen, with what goes on from here."""
+        """Put a banner over every screen, with the command that takes the rollout over."""
         text = self.link.gone
         if isinstance(self.screen, QuestionScreen):
             self.screen.dismiss(None)
@@ -294,7 +294,7 @@ class CanaryApp(App[ExitCode]):
 
 
 def run_app(options: AppOptions) -> ExitCode:
-    """Show the screens until they end. The terminal must have been looked at: `terminal.refusal`."""
+    """Show the screens until they end. The caller has checked the terminal with `terminal.refusal`."""
     if colourless(os.environ):
         options = replace(options, colour=False)
     else:
@@ -317,7 +317,7 @@ async def _run(app: CanaryApp) -> ExitCode | None:
 
 
 def _print_last_words(app: CanaryApp) -> None:
-    """Why the screens or the engine died, once the terminal is given back."""
+    """Print to the restored terminal the reason why the screens or the engine died."""
     if app.crash:
         sys.stderr.write(printable(app.crash))
         sys.stderr.write("canary-tui: a bug, see above. A live rollout is held; `canary-tui resume` goes on.\n")

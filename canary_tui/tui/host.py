@@ -1,4 +1,4 @@
-"""The small part of the app that its screens use: so they need not import the app, which imports them."""
+"""The part of the app that its screens use: with it they need not import the app, which imports them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:  # the picker imports this module before its first paint, and 
 
 
 class Link(Protocol):
-    """The way to the engine. `gone` is "" while the engine lives, and one sentence once it died."""
+    """The way to the engine. `gone` is "" while the engine lives, and one sentence after its death."""
 
     gone: str
 
     def send(self, command: Command) -> None:
-        """Pass a command down."""
+        """Send a command to the engine."""
 
     def listen(self, listener: Callable[[Notice], None]) -> Callable[[], None]:
-        """Have `listener` called with every notice from now on; the returned function ends that."""
+        """Call `listener` with every notice from now on; the returned function ends that."""
         ...
 
 
 class Host(Protocol):
-    """The app, as the picker, the plan and the history see it."""
+    """The app as the picker, the plan and the history see it."""
 
     @property
     def options(self) -> AppOptions:

@@ -36,14 +36,12 @@ async def test_the_help_tells_the_keys_of_the_pane_one_is_in(tmp_path):
     async with opened(tmp_path, size=(100, 60)) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "question_mark")
-        await shows(
-            app, "Keys here", "Marks the target under the cursor", "Every action by name", "Turns the order around"
-        )
-        assert "Starts the rollout" not in screen_text(app)
+        await shows(app, "Keys here", "Mark the selected target", "Find every action by name", "Reverse the order")
+        assert "Start the rollout" not in screen_text(app)
         await press(pilot, "escape", "enter")
         await shows(app, "Nothing was connected to yet")
         await press(pilot, "question_mark")
-        await shows(app, "Starts the rollout, after one more enter")
+        await shows(app, "Start the rollout; enter confirms")
 
 
 async def test_the_palette_finds_every_action_with_its_key_and_does_it(tmp_path):

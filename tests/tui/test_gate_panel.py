@@ -198,7 +198,7 @@ async def test_a_change_while_deciding_empties_the_field_and_is_named(tmp_path):
         await press(pilot, "A", "3")
         await until(lambda: panel.field.value == "3")
         recorded.add(e.ItemTicked(0, 0, False, BY))
-        await shows(app, "changed while you decided: item 1 was opened again")
+        await shows(app, "changed while you were deciding: item 1 was unticked")
         assert panel.field.value == ""
         assert not panel.asking
         await press(pilot, "enter")
@@ -324,7 +324,7 @@ async def test_abort_asks_for_a_note_names_what_will_run_and_then_offers_both_wa
         await press(pilot, "X")
         await shows(app, "ABORT shop 1.4.2", "Why?", "finally (tidy) on 1 target: web-1", "web-[2-4]")
         await press(pilot, "enter")
-        await shows(app, "a few words are needed")
+        await shows(app, "please give a reason")
         await type_text(pilot, "500s on web-1")
         await press(pilot, "enter")
         await shows(app, "B Roll back: 1 target goes back: web-1 to 1.4.1", "L Leave: 1 target stays")
@@ -362,7 +362,7 @@ async def test_a_changed_target_without_a_former_release_is_named_not_guessed(tm
     recorded.open_gate()
     async with waiting(recorded) as (app, pilot, _, _panel):
         await press(pilot, "X")
-        await shows(app, "no former release, never rolled back: web-2")
+        await shows(app, "previous release unknown, cannot be rolled back: web-2")
         await type_text(pilot, "bad")
         await press(pilot, "enter")
         await shows(app, "1 target goes back: web-1 to 1.4.1")

@@ -29,6 +29,13 @@ def test_only_capitals_act_on_targets():
             assert all(len(key) == 1 and key.isupper() for key in action.keys.split(",")), action.id
 
 
+def test_an_action_is_told_as_an_order_of_at_most_twelve_words():
+    for action in ACTIONS:
+        first = action.help.split()[0]
+        assert len(action.help.split()) <= 12, action.id
+        assert not first.endswith("s") and first not in {"What", "Who", "Which", "How", "Where", "The", "To"}, action.id
+
+
 def test_no_action_has_priority_over_a_text_field():
     assert not any(binding.priority for binding in bindings(*TITLES))
 

@@ -114,7 +114,7 @@ async def test_a_rolled_back_rollout_names_what_could_not_be_undone(tmp_path):
     recorded.add(e.RolloutFinished("aborted", "aborted by maria (bad); 0 of 1 changed target rolled back", 3))
     async with waiting(recorded, (100, 30)) as (app, _, _wire, _gate):
         await shows(app, "gate never approved")
-        await shows(app, "ABORTED: aborted by maria (bad)", "by hand", "no former release known: web-1", "exit code 3")
+        await shows(app, "ABORTED: aborted by maria (bad)", "by hand", "previous release unknown: web-1", "exit code 3")
 
 
 async def test_a_rollout_that_had_ended_before_opens_on_its_logs(tmp_path):

@@ -1,4 +1,4 @@
-"""How the logs of all targets are read as one, in the order in which their lines came."""
+"""The logs of all targets read as one, in order of arrival."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_OPEN = 32
 
 
 class MergedReader(Lines):
-    """Whole lines of all targets. Piece k is what record k of the order says; nothing is kept in memory for it."""
+    """Whole lines of all targets. Piece k is described by record k of the order; no index is kept in memory."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -102,7 +102,7 @@ class MergedReader(Lines):
         return self._files[target]
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for fd in [*self._files.values(), *([self._fd] if self._fd >= 0 else [])]:
             os.close(fd)
         self._files.clear()

@@ -1,4 +1,4 @@
-"""In which order the lines of all targets came: fixed-size records that make one merged log of many files.
+"""The order in which the lines of all targets came: fixed-size records that make one merged log of many files.
 
 A record says: `lines` whole lines of target number `target`, at `offset`, `length` bytes long, were written at `at_ms`,
 after `before` lines of any target. `targets` names the targets, one a line, number 0 first.
@@ -19,12 +19,12 @@ from canary_tui.store.logs.format import log_path
 _FORM = struct.Struct("<IIQQQQ")
 SIZE = _FORM.size
 PIECE = 1 << 16
-"""Bytes that one record covers, unless a single line is longer: what must be read to see one line."""
+"""Bytes that one record covers, unless a single line is longer: so much is read to see one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderRecord:
-    """One record, as above. `before` and `before + lines` are numbers of lines of the merged log."""
+    """One record as described above. `before` and `before + lines` are line numbers of the merged log."""
 
     target: int
     lines: int
@@ -38,7 +38,7 @@ class OrderRecord:
 
 
 def unpack(data: bytes) -> list[OrderRecord]:
-    """The records of bytes that are a whole number of them."""
+    """Unpack whole records."""
     return [OrderRecord(*fields) for fields in _FORM.iter_unpack(data)]
 
 
@@ -51,7 +51,7 @@ def targets_path(folder: Path) -> Path:
 
 
 def read_names(folder: Path) -> list[str]:
-    """The targets' names by number; a torn last line is none."""
+    """Read the targets' names by number; a torn last line is ignored."""
     try:
         data = targets_path(folder).read_bytes()
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def read_names(folder: Path) -> list[str]:
 
 
 class Order:
-    """The one writer of `order` and `targets`. Opening it mends what a crash left, from the logs themselves."""
+    """The one writer of `order` and `targets`. Opening it repairs them after a crash, from the logs themselves."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -73,7 +73,7 @@ class Order:
         self._mend()
 
     def number(self, target: str) -> int:
-        """A target's number; its name is in the file before the number is used."""
+        """Return a target's number; its name is in the file before the number is used."""
         with self._lock:
             if target not in self._numbers:
                 fd = open_file(targets_path(self._folder), create=True)
@@ -85,7 +85,7 @@ class Order:
             return self._numbers[target]
 
     def add(self, target: int, offset: int, data: bytes, at_ms: int) -> None:
-        """Whole lines, `data`, were written at `offset` of a target's log."""
+        """Record that whole lines, `data`, were written at `offset` of a target's log."""
         with self._lock:
             packed: list[bytes] = []
             start = 0
@@ -106,7 +106,7 @@ class Order:
         return read_names(self._folder)
 
     def _mend(self) -> None:
-        """Cut the order where it stops agreeing with the logs, and add what the logs hold beyond it."""
+        """Cut the order at its first record that disagrees with the logs, and add records for the rest of the logs."""
         ends = {number: whole_lines(log_path(self._folder, name)) for number, name in enumerate(self._names)}
         covered = dict.fromkeys(ends, 0)
         good = 0
@@ -143,7 +143,7 @@ class Order:
 
 
 def whole_lines(path: Path) -> int:
-    """Where the last whole line of a file ends."""
+    """Return the offset at which the last whole line of a file ends."""
     try:
         fd = read_only(path)
     except FileNotFoundError:

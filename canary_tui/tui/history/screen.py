@@ -1,4 +1,4 @@
-"""The rollouts of one fleet: look at one again, or go on with one that has not ended."""
+"""The rollouts of one fleet, to open one read only or to resume one that has not ended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from canary_tui.tui.shared.header import TitleBar
 from canary_tui.tui.terminal import one_line
 
 _MOST = 200
-"""Rollouts that are listed: the youngest."""
+"""Rollouts that are listed, the youngest first."""
 _HEAD = "  WHEN               RELEASE        RESULT            TARGETS   BY        TOOK"
 
 
@@ -42,21 +42,21 @@ def summary_pieces(summary: RolloutSummary) -> Iterator[tuple[str, str]]:
 
 
 class Rollouts(OptionList):
-    """The list; its enter is an action of ours, so that the footer and the help know it."""
+    """The list. Its enter is an action of the registry, so that the footer and the help know it."""
 
     BINDINGS = bindings("history.open")
 
     def action_open(self) -> None:
-        """The one under the cursor."""
+        """Open the selected rollout."""
         self.action_select()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:  # noqa: ARG002  Textual's signature
-        """Where there is none, none can be opened."""
+        """Offer enter only while there is a rollout."""
         return action != "open" or self.option_count > 0
 
 
 class HistoryScreen(Screen[None]):
-    """The list, the youngest first."""
+    """The list of rollouts."""
 
     BINDINGS = bindings("history", "move")
     AUTO_FOCUS = "Rollouts"
@@ -67,7 +67,7 @@ class HistoryScreen(Screen[None]):
         self._found: list[RolloutSummary] = []
 
     def compose(self) -> ComposeResult:
-        """Title, list, what is going on, keys."""
+        """Lay out title, list, message and keys."""
         yield TitleBar(f"HISTORY  {self._fleet}")
         yield Static(Content(_HEAD), classes="list-head")
         yield Rollouts(markup=False, id="rollouts")
@@ -75,12 +75,12 @@ class HistoryScreen(Screen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Read, and listen to what becomes of a resume."""
+        """Read the rollouts, and listen for the answer to a resume."""
         self._forget = self._host.link.listen(self._noticed)
         self.run_worker(self._read())
 
     def on_unmount(self) -> None:
-        """No more."""
+        """Stop listening."""
         self._forget()
 
     async def _read(self) -> None:
@@ -103,18 +103,18 @@ class HistoryScreen(Screen[None]):
         return None if place is None else self._found[place]
 
     def on_option_list_option_selected(self) -> None:
-        """Enter."""
+        """Open the rollout on enter."""
         self.action_open()
 
     def action_open(self) -> None:
-        """The same screens, read only."""
+        """Open the rollout read only."""
         if chosen := self._chosen():
             from canary_tui.tui.rollout.screen import RolloutScreen
 
             self.app.push_screen(RolloutScreen(chosen.path, None, self._host.options))
 
     def action_resume(self) -> None:
-        """Have the engine take the rollout over."""
+        """Ask the engine to take the rollout over."""
         chosen = self._chosen()
         if chosen is None:
             return
@@ -139,35 +139,35 @@ class HistoryScreen(Screen[None]):
                 pass
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:  # noqa: ARG002  Textual's signature
-        """Nor gone on with; the list's enter is a key of the screen, too."""
+        """Offer open and resume only while there is a rollout."""
         return action not in ("open", "resume") or bool(self._found)
 
     # -- moving
 
     def action_up(self) -> None:
-        """One up."""
+        """Move up one row."""
         self.query_one(OptionList).action_cursor_up()
 
     def action_down(self) -> None:
-        """One down."""
+        """Move down one row."""
         self.query_one(OptionList).action_cursor_down()
 
     def action_page_up(self) -> None:
-        """A screen up."""
+        """Move up one screen."""
         self.query_one(OptionList).action_page_up()  # type: ignore[no-untyped-call]  # untyped in Textual
 
     def action_page_down(self) -> None:
-        """A screen down."""
+        """Move down one screen."""
         self.query_one(OptionList).action_page_down()  # type: ignore[no-untyped-call]  # untyped in Textual
 
     def action_top(self) -> None:
-        """The youngest."""
+        """Move to the youngest."""
         self.query_one(OptionList).action_first()
 
     def action_bottom(self) -> None:
-        """The oldest."""
+        """Move to the oldest."""
         self.query_one(OptionList).action_last()
 
     def action_back(self) -> None:
-        """Away."""
+        """Return to the picker."""
         self.dismiss()

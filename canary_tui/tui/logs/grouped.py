@@ -1,4 +1,4 @@
-"""How grouped logs read on the screen: what is the same in one heading, what differs opened and marked."""
+"""The grouped logs on the screen: identical output under one heading, differing output open and marked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SAME, _OTHER, _FIRST = "== ", "!= ", "!> "
 
 
 class GroupedLog(ShownLog):
-    """The logs of all targets that have begun, as the log view wants them."""
+    """The logs of all targets that have begun, as a source for the log view."""
 
     def __init__(self, reader: GroupedReader) -> None:
         super().__init__(reader, named=False)
@@ -29,7 +29,7 @@ class GroupedLog(ShownLog):
         return self.grouped.moved(line)
 
     def words(self) -> list[TonedText]:
-        """What the comparing has found so far, in the words of the title."""
+        """Tell the title what the comparison has found so far."""
         tally, progress = self.grouped.tally, self.grouped.progress
         if progress < 1.0:
             return [(f"comparing {progress:.0%}", "dim")]
@@ -55,6 +55,6 @@ class GroupedLog(ShownLog):
 
 
 def grouped_log(plan: Plan, folder: Path) -> GroupedLog:
-    """The grouped logs of a rollout; with more than one wave, its first is what the others are compared with."""
+    """Group the logs of a rollout; with more than one wave, the first is the reference for the others."""
     first, called = (plan.waves[0].targets, plan.waves[0].name) if len(plan.waves) > 1 else ((), "")
     return GroupedLog(GroupedReader(folder, own_words(plan), first, called))

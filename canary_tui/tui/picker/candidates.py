@@ -1,4 +1,4 @@
-"""What the picker offers for one environment: its targets with what is known of them, and the marks to begin with."""
+"""The picker's offer for one environment: its targets with their last outcome, and the first marks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """`why_not` says why nobody is picked here; `origin` where the first marks come from."""
+    """The targets of one environment. `why_not` tells why none can be picked, `origin` the source of the first marks."""
 
     picker: Picker = field(default_factory=lambda: Picker(()))
     facts: tuple[TargetFacts, ...] = ()
@@ -26,12 +26,12 @@ class Candidates:
     origin: str = ""
 
     def test_of(self, selection: Selection) -> RowTest:
-        """The selection as a test of the picker's rows."""
+        """Turn a selection into a test of the picker's rows."""
         matches, facts = selection.matches, self.facts
         return lambda index: matches(facts[index])
 
     def sentence(self, origin: str) -> str:
-        """The line below the table: who would go first, and how many after."""
+        """Tell the line below the table the canaries and the number of targets after them."""
         if self.why_not:
             return f"Enter shows the plan. {self.why_not}"
         picker = self.picker
@@ -54,7 +54,7 @@ class Candidates:
         return f" in {count(len(values), tags[0])}" if values else ""
 
     def remarks(self) -> Iterator[str]:
-        """What is worth a warning about the marked targets, and the plan cannot know."""
+        """Warn about marked targets, where the plan cannot know of it."""
         rows = (self.picker.rows[index] for index in self.picker.marked)
         bad = sum(1 for row in rows if row.outcome not in {None, "ok", "skipped", "not-started"})
         if bad:
@@ -62,10 +62,10 @@ class Candidates:
 
 
 def candidates_of(fleet: Fleet, choices: Choices) -> Candidates:
-    """The targets that take part.
+    """List the targets that take part.
 
     Raises:
-        PlanError: nobody takes part, or the environment is none of the file's.
+        PlanError: no target takes part, or the file has no such environment.
 
     """
     offered = picking(fleet, choices)
@@ -79,7 +79,7 @@ def candidates_of(fleet: Fleet, choices: Choices) -> Candidates:
 
 
 def learn(candidates: Candidates, known: Mapping[str, LastKnown], release: str, now: float) -> Candidates:
-    """The same with what earlier rollouts left known; marks, filter and order stay."""
+    """Add the outcomes of earlier rollouts; marks, filter and order stay."""
     rows = [_learned(row, known.get(row.name), now) for row in candidates.picker.rows]
     candidates.picker.rows = rows
     return replace(candidates, facts=tuple(_facts(row, release) for row in rows))
@@ -128,7 +128,7 @@ def _facts(row: TargetRow, release: str) -> TargetFacts:
 
 
 def _whence(picker: Picker, origin: str) -> str:
-    """Where the marks come from, and what the operator did to them."""
+    """Tell the origin of the marks, and the operator's changes."""
     if not picker.preselected or not picker.changed:
         return origin if picker.preselected else ""
     more = len(picker.marked - picker.preselected)

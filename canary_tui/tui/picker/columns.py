@@ -1,4 +1,4 @@
-"""The columns of the table of targets, as data: title, cell, order, and which of them fit."""
+"""The columns of the picker's table as data: title, cell, order, width; and the choice of those that fit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from canary_tui.tui.shared.formats import ago
 GAP = 2
 """Blanks between two columns."""
 _LEAST = 8
-"""Columns of the terminal that a cell keeps however narrow it is."""
+"""Cells that a column keeps in the narrowest terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its title, what stands in a row's cell, at most how wide, and what orders it.
+    """One column: its title, the text of a row's cell, its greatest width and its sort key.
 
     `rank` 0 is always there; columns of higher ranks come as the terminal gets wider, the lowest first.
     """
@@ -32,7 +32,7 @@ class Column:
 
     @property
     def sort_key(self) -> SortKey:
-        """What orders the rows by this column."""
+        """The key that sorts the rows by this column."""
         return self.key or (lambda row: natural(self.cell(row)))
 
 
@@ -48,7 +48,7 @@ def _last(row: TargetRow) -> str:
 
 
 def _last_key(row: TargetRow) -> tuple[tuple[int, str], ...]:
-    """What failed first, then the youngest."""
+    """Sort failed targets first, then the youngest."""
     rank = 2 if not row.seen else int(row.outcome == "ok")
     return ((rank, ""), (int(row.age), ""))
 
@@ -62,7 +62,7 @@ def _tag(name: str) -> Callable[[TargetRow], str]:
 
 
 def columns_for(tags: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of a fleet that uses these tags."""
+    """Make the columns for a fleet that uses these tags."""
     first = tuple(Column(tag.upper(), _tag(tag), 12) for tag in tags[:1])
     more = tuple(Column(tag.upper(), _tag(tag), 16, rank=2 + place) for place, tag in enumerate(tags[1:5]))
     return (
@@ -79,14 +79,14 @@ def columns_for(tags: Sequence[str]) -> tuple[Column, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PlacedColumn:
-    """A column with the width that it got."""
+    """A column with its width."""
 
     column: Column
     width: int
 
 
 def lay_out(columns: Sequence[Column], rows: Sequence[TargetRow], room: int) -> tuple[PlacedColumn, ...]:
-    """The columns that fit into `room`, as wide as their widest cells; the widest give way."""
+    """Choose the columns that fit into `room`, each as wide as its widest cell; the widest give way."""
     widths = {column: _width(column, rows) for column in columns}
     chosen = [column for column in columns if column.rank == 0]
     for column in sorted((one for one in columns if one.rank), key=lambda one: one.rank):
@@ -100,7 +100,7 @@ def lay_out(columns: Sequence[Column], rows: Sequence[TargetRow], room: int) -> 
 
 
 def _tells_apart(column: Column, rows: Sequence[TargetRow]) -> bool:
-    """A column that is the same everywhere helps nobody to pick."""
+    """Whether the column has two values: one that is the same everywhere helps nobody to pick."""
     first = column.cell(rows[0]) if rows else ""
     return any(column.cell(row) != first for row in rows)
 

@@ -1,4 +1,4 @@
-"""The first screen: which targets are the canaries, of which release, in which environment."""
+"""The first screen: the choice of canaries, release and environment."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _HERE = (
 
 
 class PickerScreen(Screen[None]):
-    """The picker. It shows itself before the fleet file is read, and reads it in a thread."""
+    """The picker. It is shown before the fleet file is read, in a thread."""
 
     BINDINGS = bindings(*(f"picker.{name}" for name in _HERE))
     AUTO_FOCUS = "TargetTable"
@@ -58,7 +58,7 @@ class PickerScreen(Screen[None]):
         self._dice = random.Random()  # noqa: S311  nobody gains by guessing a canary
 
     def compose(self) -> ComposeResult:
-        """From the top: title, filter, table, question, summary, keys."""
+        """Lay out title, filter, table, question, summary and keys."""
         yield TitleBar(f"canary-tui  {self._options.fleet}")
         yield LineBar("Filter:", "@role  key=value  name*  !not, or plain words", id="filter")
         head = TableHead()
@@ -70,12 +70,12 @@ class PickerScreen(Screen[None]):
 
     @property
     def table(self) -> TargetTable:
-        """The targets."""
+        """The table of targets."""
         return self.query_one(TargetTable)
 
     @property
     def _leaving(self) -> bool:
-        """The screen is being taken down, while a thread still read for it."""
+        """Whether the screen was taken down while a thread read for it."""
         return not self.query(TargetTable)
 
     @property
@@ -86,7 +86,7 @@ class PickerScreen(Screen[None]):
     # -- reading the fleet file
 
     def on_mount(self) -> None:
-        """The file is read once the first frame is out."""
+        """Read the file once the first frame is out."""
         self._summarise()
         self.call_after_refresh(self.action_reload)
 
@@ -115,7 +115,7 @@ class PickerScreen(Screen[None]):
             self.app.exit(ExitCode.USAGE)
 
     async def _settle(self, environment: str) -> None:
-        """Show the targets of an environment; where several could be meant, ask."""
+        """Show the targets of an environment; ask if several are possible."""
         assert self._loaded is not None
         environments = tuple(self._loaded.fleet.environments)
         if environment not in environments:
@@ -144,7 +144,7 @@ class PickerScreen(Screen[None]):
         await self._host.start_engine()
 
     async def _learn(self) -> None:
-        """Old journals may be long: what they tell comes when it comes."""
+        """Add the last outcomes when they are read: old journals may be long."""
         assert self._loaded is not None
         known = await asyncio.to_thread(self._last_known, self._loaded.fleet.name)
         if known and not self._leaving:
@@ -166,7 +166,7 @@ class PickerScreen(Screen[None]):
     # -- what the two lines say
 
     def on_target_table_changed(self) -> None:
-        """Marks, filter or order are others now."""
+        """Tell the new marks, filter or order."""
         self._warning = ""
         self._summarise()
 
@@ -194,16 +194,16 @@ class PickerScreen(Screen[None]):
     # -- the filter
 
     def action_filter(self) -> None:
-        """Type a filter."""
+        """Move the focus to the filter."""
         self.filter.field.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter at every key."""
+        """Apply the filter at every key."""
         if event.input is self.filter.field:
             self._filter_again()
 
     def _filter_again(self) -> None:
-        """A filter that is not whole keeps the last good one, and says what is wrong."""
+        """Apply the filter; an incomplete one changes nothing and says what is wrong."""
         text = self.filter.field.value.strip()
         try:
             test = self._here.test_of(parse_filter(text)) if text else None
@@ -215,12 +215,12 @@ class PickerScreen(Screen[None]):
         self.table.show_again(to_top=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter in the filter goes to the list."""
+        """Move from the filter to the list on enter."""
         event.stop()
         self.table.focus()
 
     def on_field_left(self, event: Field.Left) -> None:
-        """Escape clears the filter, then leaves it; down goes into the list."""
+        """Clear the filter on escape, then leave it; on down, move to the list."""
         field = self.filter.field
         if not event.down and field.value:
             field.value = ""
@@ -228,7 +228,7 @@ class PickerScreen(Screen[None]):
             self.table.focus()
 
     def action_clear(self) -> None:
-        """Escape in the list: forget the range, else the filter."""
+        """Cancel the range, else clear the filter."""
         if self.table.range_start is not None:
             self.table.action_span()
         elif self._here.picker.only_marked:
@@ -237,28 +237,28 @@ class PickerScreen(Screen[None]):
             self.filter.field.value = ""
 
     def action_only_marked(self) -> None:
-        """Only the marked ones, or all."""
+        """List only the marked targets, or all."""
         self._here.picker.toggle_only_marked()
         self.table.show_again(to_top=True)
 
     # -- marks
 
     def action_suggest(self) -> None:
-        """Mark what is fitting."""
+        """Mark suitable canaries."""
         if self._can_pick():
             self._origin = self._here.picker.suggest()
             self._here.picker.preselected = frozenset(self._here.picker.marked)
             self.table.marks_changed()
 
     def action_undo(self) -> None:
-        """One change of marks back."""
+        """Undo the last change of marks."""
         if self._here.picker.undo():
             self.table.marks_changed()
         else:
             self._warn("Nothing to take back")
 
     def action_random(self) -> None:
-        """Ask how many."""
+        """Ask for the number of targets to mark at random."""
         if self._can_pick():
             most = len(self._here.picker.shown)
             self.query_one(AskBar).ask("How many at random:", "", self._random, side=f"of {most:,} shown")
@@ -272,7 +272,7 @@ class PickerScreen(Screen[None]):
         return ""
 
     def action_one_each(self) -> None:
-        """One of each value of a tag; ask which, if there are several."""
+        """Mark one target for each value of a tag; ask for the tag if there are several."""
         tags = self._here.picker.tag_names()
         if not self._can_pick():
             return
@@ -335,13 +335,13 @@ class PickerScreen(Screen[None]):
         return ""
 
     def on_ask_bar_closed(self) -> None:
-        """Back into the list."""
+        """Return to the list."""
         self.table.focus()
 
     # -- further
 
     def action_plan(self) -> None:
-        """Go on to the plan, or say what is missing."""
+        """Show the plan, or say what is missing."""
         if missing := self._missing():
             self._warn(missing)
             return
@@ -379,20 +379,20 @@ class PickerScreen(Screen[None]):
         return build_plan(self._loaded.fleet, choices, self._loaded.scripts)
 
     def _remarks(self) -> Iterable[str]:
-        """What only the picker knows and the plan should warn of."""
+        """Warnings for the plan that only the picker can give."""
         if hidden := len(self._here.picker.hidden):
             are = "is" if hidden == 1 else "are"
             yield f"{count(hidden, 'marked target')} {are} hidden by the filter"
         yield from self._here.remarks()
 
     def action_history(self) -> None:
-        """The rollouts of this fleet."""
+        """List the rollouts of this fleet."""
         if self._loaded is not None:
             from canary_tui.tui.history.screen import HistoryScreen
 
             self.app.push_screen(HistoryScreen(self._host, self._loaded.fleet.name))
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:  # noqa: ARG002  Textual's signature
-        """Back from the plan."""
+        """Return from the plan to the list."""
         if self._loaded is not None and not self.query_one(AskBar).open:
             self.table.focus()

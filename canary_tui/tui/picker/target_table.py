@@ -1,4 +1,4 @@
-"""The table of targets: one widget however many rows, painted line by line from the picker."""
+"""The picker's table: one widget for any number of rows, painted line by line."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TableHead(Widget):
         self._text = ""
 
     def show(self, laid: Sequence[PlacedColumn], ordered_by: Column | None, *, reverse: bool) -> None:
-        """Change the titles; the one that orders the rows bears a sign."""
+        """Change the titles; a sign marks the one that sorts the rows."""
         sign = "↓" if reverse else "↑"
         titles = [one.column.title + (sign if one.column is ordered_by else "") for one in laid]
         cells = (set_cell_size(title, one.width + GAP) for title, one in zip(titles, laid, strict=True))
@@ -45,7 +45,7 @@ class TableHead(Widget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
-        """The only line."""
+        """Paint the only line."""
         text = set_cell_size(self._text, self.size.width)
         return Strip([Segment(text, self.rich_style)], self.size.width)
 
@@ -72,14 +72,14 @@ class TargetTable(ScrollView, can_focus=True):
     cursor = reactive(0, repaint=False)
 
     class Changed(Message):
-        """Marks, order or range are others now."""
+        """The marks, the order or the range have changed."""
 
     def __init__(self, head: TableHead) -> None:
         super().__init__()
         self.head = head
         self.picker = Picker(())
         self.range_start: int | None = None
-        """Where a range being drawn began."""
+        """The start of a range that is being drawn."""
         self.ordered_by: Column | None = None
         self.reverse = False
         self._columns: tuple[Column, ...] = columns_for(())
@@ -94,12 +94,12 @@ class TargetTable(ScrollView, can_focus=True):
         self.show_again(to_top=True)
 
     def learn(self) -> None:
-        """The rows know more now."""
+        """Show what the rows have learned."""
         self._lay_out()
         self.refresh()
 
     def show_again(self, *, to_top: bool = False) -> None:
-        """The picker shows other rows now."""
+        """Show the picker's rows anew."""
         self.range_start = None
         self.virtual_size = Size(0, len(self.picker.shown))
         self.cursor = 0 if to_top else self.validate_cursor(self.cursor)
@@ -109,7 +109,7 @@ class TargetTable(ScrollView, can_focus=True):
         self.post_message(self.Changed())
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002  Textual's signature
-        """More columns, or fewer."""
+        """Choose the columns anew."""
         self._lay_out()
         self.call_after_refresh(self._keep_in_sight)
 
@@ -121,11 +121,11 @@ class TargetTable(ScrollView, can_focus=True):
     # -- the cursor
 
     def validate_cursor(self, cursor: int) -> int:
-        """Keep it on a row."""
+        """Keep the cursor on a row."""
         return max(0, min(cursor, len(self.picker.shown) - 1))
 
     def watch_cursor(self, old: int, new: int) -> None:
-        """Repaint what changed, and keep the cursor in sight."""
+        """Repaint the changed rows, and keep the cursor in sight."""
         if self.range_start is not None:
             self.refresh()
         else:
@@ -145,33 +145,33 @@ class TargetTable(ScrollView, can_focus=True):
         self.scroll_to(y=row, animate=False, force=True)
 
     def action_up(self) -> None:
-        """One row up."""
+        """Move up one row."""
         self.cursor -= 1
 
     def action_down(self) -> None:
-        """One row down."""
+        """Move down one row."""
         self.cursor += 1
 
     def action_page_up(self) -> None:
-        """A screen up."""
+        """Move up one screen."""
         self.cursor -= self.scrollable_content_region.height
 
     def action_page_down(self) -> None:
-        """A screen down."""
+        """Move down one screen."""
         self.cursor += self.scrollable_content_region.height
 
     def action_top(self) -> None:
-        """To the first row."""
+        """Move to the first row."""
         self.cursor = 0
 
     def action_bottom(self) -> None:
-        """To the last row."""
+        """Move to the last row."""
         self.cursor = len(self.picker.shown) - 1
 
     # -- marks
 
     def action_mark(self) -> None:
-        """Mark the range that is being drawn, or turn the mark under the cursor around and move on."""
+        """Mark the range that is being drawn, or toggle the selected row and move on."""
         if self.range_start is not None:
             self.picker.mark_span(self.range_start, self.cursor)
             self.range_start = None
@@ -181,17 +181,17 @@ class TargetTable(ScrollView, can_focus=True):
         self.marks_changed()
 
     def action_span(self) -> None:
-        """Begin a range here, or forget it."""
+        """Start a range here, or cancel it."""
         self.range_start = self.cursor if self.range_start is None and self.picker.shown else None
         self.marks_changed()
 
     def action_all(self) -> None:
-        """Mark or unmark all that are shown."""
+        """Mark or unmark all shown rows."""
         self.picker.toggle_all_shown()
         self.marks_changed()
 
     def action_invert(self) -> None:
-        """Turn around the marks of all that are shown."""
+        """Invert the marks of all shown rows."""
         self.picker.invert_shown()
         self.marks_changed()
 
@@ -209,21 +209,21 @@ class TargetTable(ScrollView, can_focus=True):
         self.marks_changed()
 
     def marks_changed(self) -> None:
-        """Repaint the marks, and tell."""
+        """Repaint the marks, and tell the screen."""
         self.refresh()
         self.post_message(self.Changed())
 
     # -- order
 
     def action_sort(self) -> None:
-        """Order by the next column; after the last, as in the file."""
+        """Sort by the next column; after the last, as in the file."""
         order: list[Column | None] = [None, *(one.column for one in self._placed)]
         place = order.index(self.ordered_by) if self.ordered_by in order else 0
         self.ordered_by = order[(place + 1) % len(order)]
         self._sort()
 
     def action_reverse(self) -> None:
-        """Turn the order around."""
+        """Reverse the order."""
         self.reverse = not self.reverse
         self._sort()
 
@@ -240,7 +240,7 @@ class TargetTable(ScrollView, can_focus=True):
     # -- painting
 
     def render_line(self, y: int) -> Strip:
-        """One row, as the terminal's line `y`."""
+        """Paint the row at the terminal's line `y`."""
         position = y + self.scroll_offset.y
         width = self.scrollable_content_region.width
         if position >= len(self.picker.shown):

@@ -1,4 +1,4 @@
-"""The plan as a person reads it: warnings, waves by name, steps, limits, and who is left alone."""
+"""The plan as text with styles: warnings, waves, steps, limits, excluded targets; and the results of preflight."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from canary_tui.tui.shared.formats import short_size, short_time
 from canary_tui.tui.terminal import one_line
 
 StyledText = tuple[str, str]
-"""A text and its style; a text ends its line with a newline."""
+"""A text and its style; a newline in the text ends the line."""
 
 _HEAD = "bold $accent"
 _DIM = "$foreground 65%"
 _NAME_LINES = 4
-"""Lines of names before the rest is only counted."""
+"""Lines of names before the rest is counted."""
 _SINGLE_ROWS = 200
-"""Targets up to which a good preflight has a row of its own."""
+"""Most targets whose good preflight has a row of its own."""
 _GROWING_ROWS = 30
-"""The same while others are still looked at: painting 200 rows ten times a second keeps a key waiting for 100 ms."""
+"""The same while preflight goes on: painting 200 rows ten times a second keeps a key waiting for 100 ms."""
 _CLOCK_OFF = 5.0
-"""Seconds that a target's clock may differ before it is told in colour."""
+"""Seconds that a target's clock may differ before it is shown in colour."""
 
 _CONFIRM = {
     "count": "typing how many targets come next",
@@ -39,13 +39,13 @@ _CONFIRM = {
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the plan is to be told: for how wide a screen, and whether with every name."""
+    """The width of the text, and whether every name is shown."""
 
     width: int
     all_names: bool = False
 
     def names(self, names: Iterable[str], indent: int) -> Iterator[StyledText]:
-        """Names over as many lines as are allowed, indented."""
+        """Write names over as many lines as are allowed, indented."""
         words = " ".join(names) if self.all_names else compress_names(names)
         pad = " " * indent
         room = max(20, self.width - indent)
@@ -58,7 +58,7 @@ class Layout:
 
 
 def plan_pieces(plan: Plan, remarks: Sequence[str], layout: Layout) -> Iterator[StyledText]:
-    """The whole plan, warnings first."""
+    """Write the whole plan, warnings first."""
     warnings = (*remarks, *plan.warnings)
     for warning in warnings:
         yield ("! ", "bold $warning")
@@ -80,7 +80,7 @@ def _hanging(text: str, width: int, indent: int) -> str:
 
 
 def _beside(text: str, used: int, width: int, indent: int) -> str:
-    """The text after two blanks where the line has room for it, else on lines of its own."""
+    """Put the text after two blanks if the line has room, else on lines of its own."""
     if not text or used + 2 + len(text) <= width:
         return f"  {text}" if text else ""
     return f"\n{' ' * indent}{_hanging(text, width, indent)}"
@@ -132,7 +132,7 @@ def _steps(title: str, plan: Plan, steps: Sequence[Step], layout: Layout, none: 
 
 
 def what(step: Step) -> str:
-    """What a step does, in one line."""
+    """Describe a step in one line."""
     match step:
         case RunStep():
             return _first_line(step.run)
@@ -197,7 +197,7 @@ def _left_alone(plan: Plan, layout: Layout) -> Iterator[StyledText]:
 
 
 def preflight_pieces(total: int, looked: Sequence[Preflighted], layout: Layout) -> Iterator[StyledText]:
-    """What preflight found so far: failures first, a row for each target while they are few."""
+    """Write the results of preflight so far: failures first, a row for each target while they are few."""
     bad = [one for one in looked if one.outcome != "ok"]
     good = [one for one in looked if one.outcome == "ok"]
     yield (f"Preflight  {len(looked):,}/{total:,}\n", _HEAD)

@@ -1,4 +1,4 @@
-"""What one rollout's screens know: the fold of its journal so far, the tails of its logs, and the engine's pulse."""
+"""The state behind one rollout's screens: its journal applied so far, the tails of its logs, the engine's pulse."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SILENT_AFTER = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The engine's last heartbeat, when it came (monotonic) and what it says about speed (lines a second)."""
+    """The engine's last heartbeat, its time (monotonic), and the speed of the output in lines a second."""
 
     at: float
     lines_per_second: float
@@ -33,7 +33,7 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a running step prints or uploads: bytes so far, of `total` if it is an upload, bytes a second."""
+    """The speed of a running step: bytes so far, of `total` for an upload, and bytes a second."""
 
     at: float
     size: int
@@ -42,7 +42,7 @@ class Pace:
 
 
 class Follower:
-    """Follows a rollout's directory. `poll` costs as much as there is new; everything else is a look-up."""
+    """Follows a rollout's directory. `poll` costs as much as is new; everything else is a look-up."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -50,16 +50,16 @@ class Follower:
         self.state = RolloutState()
         self.roster = Roster(())
         self.stops: dict[str, CancelFinished | CancelStarted] = {}
-        """The latest about stopping each target's step: asked, or answered."""
+        """The latest event about stopping each target's step: asked, or answered."""
         self.pulse: Pulse | None = None
         self.paces: dict[str, Pace] = {}
         self.version = 0
-        """Counts the records applied: what depends on nothing else is made anew only when it moves."""
+        """The number of applied records. What depends on the state alone is computed anew only when it changes."""
         self.broken = ""
-        """Why the journal cannot be followed any further, once it cannot."""
+        """The reason why the journal cannot be followed any further, or ""."""
         self._last_lines: dict[str, tuple[float, str]] = {}
         self.troubled: set[str] = set()
-        """Targets that failed, or of which something is unknown: nobody else is ever asked about."""
+        """Targets that failed or have an unknown outcome: a person is asked about no other ones."""
         self._heard_at = time.monotonic()
         self._at_work: set[str] = set()
         self._lost_since: dict[str, float] = {}
@@ -71,11 +71,11 @@ class Follower:
 
     @property
     def ended(self) -> bool:
-        """Nothing will happen any more unless somebody resumes."""
+        """Whether nothing will happen unless somebody resumes."""
         return self.state.verdict is not None or self.state.paused is not None
 
     def poll(self) -> list[Record]:
-        """Apply what the journal has more than at the last call."""
+        """Apply the records that are new in the journal."""
         if self.broken:
             return []
         before, touched = self.version, set[str]()
@@ -94,15 +94,15 @@ class Follower:
         return records[: self.version - before]
 
     def close(self) -> None:
-        """Let go of the journal."""
+        """Close the journal."""
         self._reader.close()
 
     def now(self) -> float:
-        """Seconds since 1970; stands still once the rollout or its engine has ended."""
+        """The time in seconds since 1970; it stops when the rollout or its engine has ended."""
         return self.state.at if self.ended else max(self.state.at, time.time())
 
     def take(self, notice: Notice) -> None:
-        """Note what the engine says beside the journal."""
+        """Take in a notice of the engine."""
         match notice:
             case Heartbeat():
                 self.pulse = self._pulse(notice)
@@ -112,14 +112,14 @@ class Follower:
                 pass
 
     def silent_for(self) -> float:
-        """Seconds since the last heartbeat."""
+        """Return the seconds since the last heartbeat."""
         return time.monotonic() - self.pulse.at if self.pulse is not None else 0.0
 
     def status(self, target: TargetState) -> Status:
         return status_of(self.state, target)
 
     def elapsed(self, target: TargetState) -> float | None:
-        """Seconds that the running step, or the whole target, has taken; None before it began."""
+        """Return the seconds of the running step, or of the whole target; None before it began."""
         if target.running is not None:
             return max(0.0, self.now() - target.running.since)
         if target.started_at and target.ended_at:
@@ -127,7 +127,7 @@ class Follower:
         return None
 
     def last_line(self, target: str) -> str:
-        """The newest line that a target printed; looked up once a second at most."""
+        """Return the newest line that a target printed, read at most once a second."""
         now = time.monotonic()
         at, line = self._last_lines.get(target, (0.0, ""))
         if now - at >= 1.0:
@@ -136,24 +136,24 @@ class Follower:
         return line
 
     def running(self) -> list[TargetState]:
-        """The targets on which a step runs."""
+        """List the targets on which a step runs."""
         return [self.state.targets[name] for name in sorted(self._at_work, key=self.roster.place_in_plan)]
 
     @property
     def at_work(self) -> bool:
-        """A step runs on some target."""
+        """Whether a step runs on some target."""
         return bool(self._at_work)
 
     def quiet_for(self) -> float:
-        """Seconds since the journal said something."""
+        """Return the seconds since the last record."""
         return time.monotonic() - self._heard_at
 
     def lost_for(self, target: str) -> float:
-        """Seconds since the connection to a target was lost."""
+        """Return the seconds since the connection to a target was lost."""
         return max(0.0, self.now() - self._lost_since.get(target, self.now()))
 
     def _note(self, record: Record) -> str:
-        """Keep what the state does not; the one target that the event is about, "" if it may be about any."""
+        """Note what the state does not keep; return the event's target, "" if it may concern any."""
         event = record.event
         match event:
             case ConnectionLost():

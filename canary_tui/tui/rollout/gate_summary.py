@@ -1,4 +1,4 @@
-"""What an open gate puts before a person: the summary that an approval is made from, and how two of them differ."""
+"""The summary of an open gate that an approval is based on, and the differences between two of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class GateSummary:
-    """All that an approval is made from. Equal summaries: nothing has changed for the person who reads."""
+    """Everything that an approval is based on. Equal summaries mean that nothing has changed for the reader."""
 
     rollout: str
     wave: int
@@ -56,7 +56,7 @@ class GateSummary:
 
     @property
     def expected(self) -> str:
-        """What must be typed to approve."""
+        """The text that approves."""
         match self.confirm:
             case "release":
                 return self.release
@@ -67,7 +67,7 @@ class GateSummary:
 
     @property
     def question(self) -> str:
-        """What the field is for."""
+        """The order above the field."""
         match self.confirm:
             case "release":
                 return "type the release that goes out"
@@ -78,7 +78,7 @@ class GateSummary:
 
 
 def summarise(plan: Plan, state: RolloutState, engine_silent: bool) -> GateSummary | None:
-    """The gate that waits now; None where none does."""
+    """Summarise the gate that waits now; None if none does."""
     gate = state.gate
     if gate is None or gate.decision != "open" or state.aborted != "none" or state.stage != "waves":
         return None
@@ -116,7 +116,7 @@ def summarise(plan: Plan, state: RolloutState, engine_silent: bool) -> GateSumma
 
 
 def changes(before: GateSummary, after: GateSummary) -> list[str]:
-    """What is different for somebody who read the first one, in words."""
+    """List in words the changes from one summary to the next."""
     said = [
         f"{new.name} is {new.word} now" for old, new in zip(before.members, after.members, strict=False) if old != new
     ]
@@ -124,7 +124,7 @@ def changes(before: GateSummary, after: GateSummary) -> list[str]:
         said.append(f"{count(len(after.next_targets), 'target')} come next now, not {len(before.next_targets)}")
     if before.ticked != after.ticked:
         items = sorted(before.ticked ^ after.ticked)
-        said += [f"item {item + 1} was {'ticked' if item in after.ticked else 'opened again'}" for item in items]
+        said += [f"item {item + 1} was {'ticked' if item in after.ticked else 'unticked'}" for item in items]
     said += [f"now locked: {lock}" for lock in after.locks if lock not in before.locks]
     said += [f"no longer locked: {lock}" for lock in before.locks if lock not in after.locks]
     if before.evidence != after.evidence and not said:

@@ -1,4 +1,4 @@
-"""What the keys do to the log that is shown: these work from every pane of the screen, not only from the log's own."""
+"""The actions of the log keys, which work from every pane of the rollout's screen."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from canary_tui.tui.shell import lend_terminal
 
 
 class LogKeys(Screen[None]):
-    """The actions of the registry's `log` pane, for a screen that has one."""
+    """The part of the rollout's screen with the actions of the registry's `log` pane."""
 
     logs: LogPane
     follower: Follower
@@ -29,7 +29,7 @@ class LogKeys(Screen[None]):
 
     def action_filter(self) -> None:
         if self.logs.shown == "grouped":
-            self.notify("no filter here: it would hide which lines differ; / searches", markup=False)
+            self.notify("no filter here: it would hide differing lines; / searches", markup=False)
         else:
             self.logs.ask_filter()
 
@@ -47,7 +47,7 @@ class LogKeys(Screen[None]):
         self.logs.toggle_time()
 
     def action_copy(self) -> None:
-        """The line under the cursor: to the terminal's clipboard, and to a file, which also works where that fails."""
+        """Copy the selected line to the terminal's clipboard, and to a file for terminals without one."""
         line = self.logs.view.current_line()
         if not line:
             return

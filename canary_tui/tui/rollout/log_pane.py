@@ -1,4 +1,4 @@
-"""The log's half of the rollout screen: whose log, a title that says where one is in it, and the line to search in."""
+"""The log's half of the rollout screen: the choice of log, its title, and the field for searches."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from canary_tui.tui.shared.formats import short_size, short_time
 from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
 Shown = Literal["one", "merged", "grouped"]
-"""One target's log, or those of all in the order of their lines, or with what is equal once."""
+"""One target's log, or the output of all in order of arrival, or identical output grouped."""
 
 
 class LogTitle(RowWidget):
-    """Left: whose log and how that target stands. Right: what is searched, and following or paused."""
+    """The title. On the left: the target and its status. On the right: search, and following or paused."""
 
     def __init__(self) -> None:
         super().__init__(id="log-title")
@@ -37,7 +37,7 @@ class LogTitle(RowWidget):
         self._whole = 1
 
     def show(self, left: list[TonedText], rights: list[list[TonedText]], whole: int) -> None:
-        """`rights` are ways to say the same, the longest first: one that leaves `whole` pieces whole is taken."""
+        """Take the longest of `rights`, which say the same, that leaves `whole` texts of the left uncut."""
         if (left, rights, whole) != (self._left, self._rights, self._whole):
             self._left, self._rights, self._whole = left, rights, whole
             self.refresh()
@@ -62,7 +62,7 @@ class LogTitle(RowWidget):
 
 
 class QueryField(Input):
-    """Where a search is typed; it changes nothing but what is shown, so it may be pasted."""
+    """The field for a search. It may be pasted, because it changes nothing but the view."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("field.done", "field.leave")
 
@@ -71,14 +71,14 @@ class QueryField(Input):
         self.cursor_blink = False
 
     async def on_key(self, event: events.Key) -> None:
-        """Enter at once: as a binding it would be overtaken by the characters that are typed after it."""
+        """Submit enter at once: as a binding it would be overtaken by the characters typed after it."""
         if event.key == "enter":
             event.stop()
             event.prevent_default()
             await self.action_submit()
 
     async def action_done(self) -> None:
-        """What enter does in an input."""
+        """Submit the text, as enter does in any input."""
         await self.action_submit()
 
     def action_leave(self) -> None:
@@ -86,13 +86,13 @@ class QueryField(Input):
 
 
 class LogPane(Vertical):
-    """One log at a time: the target's under the cursor, or all of them, merged or grouped."""
+    """One log at a time: the selected target's, or those of all targets, merged or grouped."""
 
     def __init__(self, follower: Follower) -> None:
         super().__init__(id="log-pane")
         self._follower = follower
         self.target = ""
-        """Whose log is shown, or will be when those of all targets are left."""
+        """The target whose log is shown, or comes back after the merged or grouped logs."""
         self.shown: Shown = "one"
         self._logs = ShownLogs(follower.logs)
         self._clocked = True
@@ -101,7 +101,7 @@ class LogPane(Vertical):
         self._before: Widget | None = None
         self._grouped: GroupedLog | None = None
         self._opening = False
-        """What differs is to be shown as soon as something does, unless somebody has gone elsewhere before."""
+        """Whether to show the first difference as soon as there is one, unless a person scrolls before."""
 
     def compose(self) -> ComposeResult:
         yield LogTitle()
@@ -120,17 +120,17 @@ class LogPane(Vertical):
         return self.query_one(LogView)
 
     def show_target(self, target: str) -> None:
-        """The log of one target; it need not exist yet."""
+        """Show the log of one target; it need not exist yet."""
         self.target, self.shown = target, "one"
         self._show()
 
     def toggle_merged(self) -> None:
-        """All targets' lines with their names, or back to one."""
+        """Show all targets' lines with their names, or one target again."""
         self.shown = "one" if self.shown == "merged" else "merged"
         self._show()
 
     def toggle_grouped(self) -> None:
-        """All targets' output, what is equal once, or back to one."""
+        """Show all targets' output with identical output grouped, or one target again."""
         self.shown = "one" if self.shown == "grouped" else "grouped"
         self._opening = self.shown == "grouped"
         self._show()
@@ -147,7 +147,7 @@ class LogPane(Vertical):
         if self.shown == "grouped":
             self.view.filter("")
         self.view.show(source)
-        self.view.flush()  # now, not a frame later: whoever moves down the list reads along
+        self.view.flush()  # now, not a frame later: a person who moves down the list reads along
         self.restate()
 
     def _source(self) -> ShownLog | None:
@@ -161,7 +161,7 @@ class LogPane(Vertical):
         return self._logs.target(self.target) if self.target else None
 
     def flush(self) -> None:
-        """Take in what was written since."""
+        """Take in new lines."""
         self.view.flush()
         if self.shown == "grouped" and self._grouped is not None:
             self._open(self._grouped)
@@ -170,16 +170,16 @@ class LogPane(Vertical):
 
     @property
     def busy(self) -> bool:
-        """There is more to look at than fits into one frame."""
+        """Whether there is more to look at than fits into one frame."""
         return self.shown == "grouped" or self.view.busy
 
     def follow(self) -> None:
-        """Stay with the newest line."""
+        """Follow the newest line."""
         self._opening = False
         self.view.follow()
 
     def _open(self, grouped: GroupedLog) -> None:
-        """Go to the top, where what differs stands."""
+        """Go to the top, where the differences are."""
         self._opening = self._opening and self.view.window.follow
         if self._opening and grouped.grouped.progress == 1.0 and grouped.grouped.tally.differ:
             self._opening = False
@@ -189,13 +189,13 @@ class LogPane(Vertical):
         self.title()
 
     def restate(self) -> None:
-        """Say again how the target stands; as often as the list does, so that both tell the same seconds."""
+        """Update the target's status, as often as the list does, so that both show the same seconds."""
         self._stands = self._whose()
         self.title()
 
     def title(self) -> None:
-        """Say whose log this is and where one is in it."""
-        # How a target stands can be read in the list, too; what is grouped is told only here.
+        """Update the title."""
+        # The list shows a target's status, too; the counts of grouped output stand only here.
         whole = len(self._stands) if self.shown == "grouped" else 1
         self.query_one(LogTitle).show(self._stands, [self._where(keys=True), self._where(keys=False)], whole)
 
@@ -224,7 +224,7 @@ class LogPane(Vertical):
         return [*pieces, (f"{status.symbol} {status.word}{after}{detail}", status.kind)]
 
     def _upload(self, name: str) -> str:
-        """How an upload gets on; "" for every other step."""
+        """Tell an upload's progress; "" for every other step."""
         pace = self._follower.paces.get(name)
         if pace is None or not pace.total:
             return ""
@@ -233,15 +233,19 @@ class LogPane(Vertical):
     # searching and filtering
 
     def ask_search(self) -> None:
-        """Type what to look for."""
-        self._ask(" /", self.view.searching.query if self.view.searching else "", "text to find; then n and N go on")
+        """Ask for the text to search."""
+        self._ask(
+            " /",
+            self.view.searching.query if self.view.searching else "",
+            "text to find; then n and N move between matches",
+        )
 
     def ask_filter(self) -> None:
-        """Type what the shown lines must contain."""
-        self._ask(" &", self.view.filter_query, "only lines with this text; empty: all again")
+        """Ask for the text that shown lines must contain."""
+        self._ask(" &", self.view.filter_query, "only lines with this text; empty shows all")
 
     def stop_asking(self) -> None:
-        """Close the field; the focus goes to the log, where `n` goes on."""
+        """Close the field, and focus the log, where `n` continues."""
         if self.has_class("-asking"):
             self.remove_class("-asking")
             (self._before or self.view).focus()

@@ -1,4 +1,4 @@
-"""The rollout screen's panels: which of them is open, and which keys reach it."""
+"""The rollout screen's panels: the choice of the open one, and the keys that reach it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class RolloutPanels(LogKeys):
         self._follow_keys()
 
     def _look(self, plan: Plan, state: RolloutState) -> None:
-        """Work out what waits for a person, if anything has happened: it costs a look at every target."""
+        """Find out what waits for a person, but only after a change: it costs a look at every target."""
         silent = self._silent()
         if self._looked_at != (self.follower.version, silent):
             self._looked_at = (self.follower.version, silent)
@@ -80,7 +80,7 @@ class RolloutPanels(LogKeys):
             self.summary = summarise(plan, state, engine_silent=silent)
 
     def _follow_keys(self) -> None:
-        """The key bar follows what is open and what is possible."""
+        """Update the key bar when other keys become possible."""
         usable = tuple(name for name, condition in _CONDITIONS.items() if condition(self))
         usable += ("approve",) if self.gate.display and self.gate.can_approve else ()
         if usable != self._usable:
@@ -98,7 +98,7 @@ class RolloutPanels(LogKeys):
         self.show_panels()
 
     def on_key(self, event: events.Key) -> None:
-        """Note every key before its action: some depend on when it was pressed. Digits tick the checklist."""
+        """Note every key before its action, because some depend on its time. Digits tick the checklist."""
         self._guard.saw(event)
         bound = self.active_bindings.get(event.key)
         if bound is not None and bound.binding.id == "gate.approve" and not bound.enabled:
@@ -119,7 +119,7 @@ class RolloutPanels(LogKeys):
     # which keys do something now
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's
-        """Hide what is not possible; grey out an approval that is locked."""
+        """Hide impossible actions; grey out an approval that is locked."""
         if action == "approve":
             if not self.gate.display or self.link is None:
                 return False
@@ -130,11 +130,11 @@ class RolloutPanels(LogKeys):
     # keys
 
     async def action_stop(self) -> None:
-        """Ctrl-C: hold and ask; the second time, stop what runs."""
+        """Ask what to stop on Ctrl-C; the second time, stop running steps."""
         self.action_stop_panel()
 
     def action_stop_panel(self) -> None:
-        """Start nothing new and ask what to stop; a second time, stop what runs."""
+        """Start nothing new and ask what to stop; a second time, stop running steps."""
         if not _can_stop(self) or self.follower.plan is None:
             return
         self.abort.close()
@@ -154,7 +154,7 @@ class RolloutPanels(LogKeys):
         self.show_panels()
 
     def action_tick(self) -> None:
-        """From the command palette, where no digit says which: the first open item."""
+        """Tick the first open item: the command palette has no digit."""
         self.gate.tick_next()
 
     def action_abort(self) -> None:
@@ -205,7 +205,7 @@ class RolloutPanels(LogKeys):
         self.targets.action_next_failed()
 
     def action_shell(self) -> None:
-        """The operator's own ssh to the target under the cursor; the rollout goes on meanwhile."""
+        """Open the operator's ssh to the selected target; the rollout goes on meanwhile."""
         plan, ssh = self.follower.plan, ssh_program()
         name = self.failures.under_cursor() or self.targets.cursor
         if plan is None or name not in plan.targets:
@@ -230,7 +230,7 @@ class RolloutPanels(LogKeys):
         self._rearm()
 
     def _rearm(self) -> None:
-        """What a panel asks may be something else by now."""
+        """Have every panel be read again: its question may have changed."""
         for panel in self.panels:
             panel.rearm()
 
@@ -253,7 +253,7 @@ def _can_stop(screen: RolloutPanels) -> bool:
 
 
 def _can_open_shell(screen: RolloutPanels) -> bool:
-    """Of a rollout that is only told again the targets may be others by now."""
+    """Whether the plan's targets are still the same machines; those of an ended rollout may be others by now."""
     told_again = screen.link is None and screen.follower.state.verdict is not None
     return screen.follower.plan is not None and not told_again
 
@@ -282,4 +282,4 @@ _CONDITIONS: dict[str, Callable[[RolloutPanels], bool]] = {
     "result": lambda screen: screen.follower.ended,
     "grouped": lambda screen: screen.follower.plan is not None,
 }
-"""Actions that are not always possible, and when they are."""
+"""The conditions of actions that are not always possible."""

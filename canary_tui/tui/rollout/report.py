@@ -1,4 +1,4 @@
-"""How a rollout ended, in sentences: verdict, who is not on the release and why, times, and what is left to do."""
+"""The report at the end of a rollout: verdict, targets that are not ok and why, times, and open work."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MOST_TOLD = 200
 
 
 def exit_code(state: RolloutState, ended: Ended | None) -> ExitCode:
-    """What the shell is told: what the engine said, or what the journal says."""
+    """Return the exit code of the program: the engine's, or the journal's."""
     if ended is not None:
         return ExitCode(ended.exit_code)
     if state.exit_code is not None:
@@ -40,7 +40,7 @@ def exit_code(state: RolloutState, ended: Ended | None) -> ExitCode:
 
 
 def verdict_line(state: RolloutState, *, demo: bool = False) -> TonedText:
-    """The first line; of a `demo` nothing is left to go on with."""
+    """Write the first line; a `demo` cannot be resumed."""
     if state.verdict is not None:
         good = state.verdict == "succeeded" and state.exit_code == ExitCode.SUCCEEDED
         return f"{state.verdict.upper().replace('-', ' ')}: {state.reason}", "ok" if good else "failed"
@@ -51,7 +51,7 @@ def verdict_line(state: RolloutState, *, demo: bool = False) -> TonedText:
 
 
 def report(follower: Follower, fleet_file: str, *, demo: bool = False) -> list[Line]:
-    """The whole result, a line after the other; `fleet_file` is for the command of a similar rollout."""
+    """Write the whole report in lines; `fleet_file` is for the command of a similar rollout."""
     plan, state = follower.plan, follower.state
     if plan is None:
         return [[("the journal is empty", "dim")]]
@@ -98,7 +98,7 @@ def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:
 
 
 def _stops(follower: Follower) -> Iterator[Line]:
-    """What each target showed of having been stopped."""
+    """Tell for each stopped target whether the stop was confirmed."""
     gone = [e for e in follower.stops.values() if isinstance(e, CancelFinished) and e.confirmed]
     unproven = [e for e in follower.stops.values() if not (isinstance(e, CancelFinished) and e.confirmed)]
     for event in unproven:
@@ -106,11 +106,11 @@ def _stops(follower: Follower) -> Iterator[Line]:
         yield [(" ? ", "unknown"), (f"stop of {event.target} unconfirmed: {detail}", "plain")]
     if gone:
         names = compress_names([event.target for event in gone])
-        yield [(" + ", "ok"), (f"stopped, and its processes seen gone on the target: {names}", "plain")]
+        yield [(" + ", "ok"), (f"stopped, the end of the step confirmed: {names}", "plain")]
 
 
 def is_troubled(target: TargetState) -> bool:
-    """Something about it needs a person's eye."""
+    """Whether something about a target needs a person's eye."""
     tracks = (target.steps, target.rollback, target.finally_)
     bad = any(track is not None and track.outcome not in (None, "ok", "skipped", "not-started") for track in tracks)
     return bad or target.unconfirmed or target.running is not None
@@ -122,12 +122,15 @@ def _why(target: TargetState) -> str:
     reason = track.detail or target.steps.detail or why(track)
     cleaned = target.finally_
     if cleaned is not None and cleaned.outcome not in (None, "ok"):
-        reason = f"{reason}; " * bool(reason) + f"finally {cleaned.outcome}: {cleaned.detail}"
-    return f"{reason}; the stop is unconfirmed" if target.unconfirmed else reason
+        finally_ = f"finally {cleaned.outcome}: {cleaned.detail}"
+    else:
+        finally_ = ""
+    unconfirmed = "the stop is unconfirmed" if target.unconfirmed else ""
+    return "; ".join(filter(None, (reason, finally_, unconfirmed)))
 
 
 def _rest(state: RolloutState) -> Iterator[Line]:
-    """Everybody else, by how they stand."""
+    """List the other targets by status."""
     words: dict[tuple[str, str], list[str]] = {}
     for target in state.targets.values():
         if not is_troubled(target):
@@ -181,7 +184,7 @@ def _waves(plan: Plan, state: RolloutState) -> Iterator[Line]:
 
 
 def _left(follower: Follower, *, demo: bool) -> Iterator[Line]:
-    """What a person still has to do."""
+    """List the work that is left to a person."""
     state = follower.state
     rollout = shlex.quote(state.rollout or follower.directory.name)
     if state.verdict is None and not demo:
@@ -191,7 +194,7 @@ def _left(follower: Follower, *, demo: bool) -> Iterator[Line]:
     if state.verdict in ("failed", "aborted", "expired") and mixed and other:
         yield [("mixed      ", "unknown"), (f"{count(len(mixed), 'target')} changed: {compress_names(mixed)}", "plain")]
     if stuck := state.unnamed:
-        yield [("by hand    ", "unknown"), (f"no former release known: {compress_names(stuck)}", "plain")]
+        yield [("by hand    ", "unknown"), (f"previous release unknown: {compress_names(stuck)}", "plain")]
 
 
 def _places(plan: Plan, follower: Follower, fleet_file: str) -> Iterator[Line]:
@@ -200,7 +203,7 @@ def _places(plan: Plan, follower: Follower, fleet_file: str) -> Iterator[Line]:
 
 
 def similar_command(plan: Plan, fleet_file: str) -> str:
-    """A command for a rollout like this one, as far as the plan tells: it holds no `--var` and no `--only`."""
+    """Write a command for a rollout like this one, as far as the plan tells: it holds no `--var` and no `--only`."""
     words = ["canary-tui", "run", fleet_file, "--release", plan.release]
     if plan.environment:
         words += ["--env", plan.environment]

@@ -1,4 +1,4 @@
-"""The end of a rollout: the whole report on one screen, and the way out with its exit code."""
+"""The screen at the end of a rollout: the whole report, and the exit with its code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from canary_tui.tui.shared.panel import KeyGuard, line
 
 
 class ResultScreen(Screen[None]):
-    """`esc` looks at the logs again, `q` leaves."""
+    """The report. `esc` returns to the logs, `q` leaves."""
 
     CSS_PATH = "../rollout.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("result")
@@ -60,7 +60,7 @@ class ResultScreen(Screen[None]):
         self._guard.saw(event)
 
     async def action_leave(self) -> None:
-        """Out of the program, or back to where a finished rollout was opened from."""
+        """Leave the program, or return to the screen that opened an ended rollout."""
         if not self._guard.deliberate(self._painted_at):
             return
         if self._live:

@@ -1,4 +1,4 @@
-"""The rollout as it happens: what is shown where, and which key reaches which part of it."""
+"""The rollout's screen: it follows the journal, paints in frames, and shows the result."""
 
 from __future__ import annotations
 
@@ -39,22 +39,23 @@ from canary_tui.tui.terminal import one_line
 
 _FRAMES = 15
 _NEWS_EVERY, _TEXT_EVERY, _CLOCKS_EVERY = 3, 7, 15
-"""Frames between two looks at what events and keys change, at what running steps change, and at what only clocks do:
-nobody reads it faster.
+"""Frames between two paints after an event or a key, while steps run, and while only clocks move.
+
+Nobody reads faster.
 """
 _RESTING = 2
-"""Frames in one while nothing runs: what begins is still shown within 200 ms of its being on disk."""
+"""Frames in one while nothing runs: a beginning step is still shown within 200 ms of its record."""
 _LAST_RECORDS = 1.0
-"""Seconds after which no record follows an engine's last words: one that gave up without ending its journal."""
+"""Seconds after an engine's last words without a record: it gave up without ending its journal."""
 _LOG_ROWS = 9
 """Rows that panels leave to the logs: a title and eight lines."""
 _FEW_LOG_ROWS, _ROOMY = 5, 22
-"""What they leave where the terminal has fewer rows: a question that cannot be read is not answered well."""
+"""Rows that panels leave in a terminal of fewer rows: a question must be readable to be answered well."""
 _PANES = ("rollout", "log", "gate", "failures", "abort")
 
 
 class RolloutScreen(RolloutPanels):
-    """One rollout, from its directory. Without a link it is read only: nothing is ever sent."""
+    """One rollout, from its directory. Without a link it is read only and sends nothing."""
 
     CSS_PATH = "../rollout.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings(*_PANES)
@@ -67,7 +68,7 @@ class RolloutScreen(RolloutPanels):
     ]
 
     class StatusChanged(Message):
-        """How the rollout stands, in few words, and what is waited for by a person, "" for nothing."""
+        """The rollout's status in few words, and in `waits` the reason why a person is needed, or ""."""
 
         def __init__(self, words: str, waits: str) -> None:
             super().__init__()
@@ -79,13 +80,13 @@ class RolloutScreen(RolloutPanels):
         self.ended: Ended | None = None
         """The engine's last words."""
         self._unseen = 0
-        """Frames since all was shown."""
+        """Frames since the last paint of everything."""
         self._told_result = False
         self._kept_back = False
-        """It has ended, and the result waits for its key."""
+        """The rollout has ended, and the result waits for its key."""
         self._banner_text = ""
         self._news = False
-        """Something has happened since it was shown last."""
+        """Something has happened since the last paint."""
         self._unlisten: Callable[[], None] = lambda: None
         self._announced = ("", "")
         self.status = StatusBar(self.follower, link)
@@ -113,8 +114,8 @@ class RolloutScreen(RolloutPanels):
 
     def _first_look(self) -> None:
         self.follower.poll()
-        # Watching something that had ended before is for reading its logs; the result is one key away. What only
-        # paused, and an engine goes on with, has none yet: that of the pause would stand before its gate.
+        # A rollout that had ended before is opened to read its logs, and the result is one key away. A paused one that
+        # an engine resumes has no result yet: the result of the pause would cover its gate.
         self._told_result = self.follower.ended and (self.link is None or self.follower.state.verdict is None)
         self._show_all()
         gc.collect()
@@ -129,7 +130,7 @@ class RolloutScreen(RolloutPanels):
     # what happens
 
     def on_notice(self, notice: Notice) -> None:
-        """Something that the engine says beside the journal."""
+        """Take a notice of the engine."""
         self.follower.take(notice)
         match notice:
             case Refused():
@@ -150,7 +151,7 @@ class RolloutScreen(RolloutPanels):
         records = self.follower.poll()
         self._unseen += frames
         self._news = self._news or bool(records)
-        reading = self._reading()  # what is shown next may close the field
+        reading = self._reading()  # before _show_all, which may close the field
         if self.is_current:
             usual = _TEXT_EVERY if self.follower.at_work else _CLOCKS_EVERY
             if self._unseen >= (_NEWS_EVERY if self._news else usual):
@@ -166,11 +167,11 @@ class RolloutScreen(RolloutPanels):
         (self._slow_frames.resume if rests else self._slow_frames.pause)()
 
     def _reading(self) -> bool:
-        """Somebody types, or reads a log away from its end: the next key is not meant for another screen."""
+        """Whether a person types, or reads a log away from its end: the next key is not meant for another screen."""
         return isinstance(self.app.focused, Input) or not self.logs.view.window.follow
 
     def _tell_result(self, *, reading: bool) -> None:
-        """Show how it ended; who is `reading` is told in a line, and shows it by its key."""
+        """Show the result; a person who is `reading` gets one line with the key that shows it."""
         self._kept_back = reading
         if reading:
             self._show_all()
@@ -196,14 +197,14 @@ class RolloutScreen(RolloutPanels):
             self.banner.update(Content(text))
 
     def _result_line(self) -> str:
-        """How it ended, cut to one line with the key that shows all of it; "" once that was shown."""
+        """Write the result in one line with the key that shows all of it; "" once it was shown."""
         if not (self._kept_back and self.follower.ended):
             return ""
         key = "  v shows the result"
         return fit(verdict_line(self.follower.state, demo=self._demo())[0], self.size.width - 2 - len(key)) + key
 
     def _gone(self) -> str:
-        """What to do without an engine; "" while there is one, or where the app says it over every screen."""
+        """Say what to do without an engine; "" while there is one, or if the app's banner says it."""
         if self.link is None or self.follower.ended:
             return ""
         rollout = self.follower.state.rollout or self.follower.directory.name
@@ -214,14 +215,14 @@ class RolloutScreen(RolloutPanels):
         return f"{self.link.gone}. What runs on the targets goes on; `{resume_command(rollout)}` takes over."
 
     def show_panels(self) -> None:
-        """Bring the panels up to date, within the rows that the logs leave them."""
+        """Update the panels, within the rows that the logs leave them."""
         super().show_panels()
         self._limit_panels()
         if self.follower.plan is not None:
             self._announce(self.follower.plan, self.follower.state)
 
     def _announce(self, plan: Plan, state: RolloutState) -> None:
-        """Say to whoever looks at another window how things are, whenever that has changed."""
+        """Tell the terminal's title a changed status, for a person who looks at another window."""
         waits = ""
         if self.follower.ended:
             words = ended_words(state)
@@ -260,7 +261,7 @@ class RolloutScreen(RolloutPanels):
         self.targets.choose(event.target)
 
     def action_result(self) -> None:
-        """How it ended."""
+        """Show the result."""
         if self.follower.ended and not isinstance(self.app.screen, ResultScreen):
             self._kept_back = False
             self._news = True
@@ -270,16 +271,16 @@ class RolloutScreen(RolloutPanels):
             )
 
     def _fleet_file(self) -> str:
-        """The fleet file that the app was started with; a rollout that is only watched does not know its own."""
+        """The fleet file of the app's options; a rollout that is only watched does not know its own."""
         fleet = self._options.fleet if self._options is not None else None
         return str(fleet or "FLEET.toml")
 
     def _demo(self) -> bool:
-        """The servers and the rollout's folder end with the program."""
+        """Whether the servers and the rollout's folder end with the program."""
         return self._options is not None and self._options.demo
 
     async def action_back(self) -> None:
-        """Leave: back to where this was opened from, or out of the program; a live rollout asks first."""
+        """Return to the screen that opened this one, or leave the program; a live rollout asks first."""
         if self.link is not None and self.follower.ended:
             self.action_result()
         elif self.link is None and len(self.app.screen_stack) > 2:

@@ -1,4 +1,4 @@
-"""What a target's state is called on every screen: one symbol, one word, one tone, and who stands first."""
+"""The status of a target on every screen: one symbol, one word, one tone; and the order of all targets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SYMBOLS: dict[Kind, str] = {
     "held": "#",
 }
 COUNTED: tuple[Kind, ...] = ("failed", "unknown", "unreachable", "running", "ok", "undone", "skipped", "excluded")
-"""The order in which counts are told: what needs a person first. Pending is the rest."""
+"""The order of the counts: first those that need a person. Pending is the rest."""
 
 _OUTCOMES: dict[Outcome, tuple[Kind, str]] = {
     "ok": ("ok", "ok"),
@@ -59,7 +59,7 @@ _WAITING_RANK = 7
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How one target stands. `word` is never empty; `kind` names symbol and tone."""
+    """The status of one target. `word` is never empty; `kind` names symbol and tone."""
 
     kind: Kind
     word: str
@@ -70,7 +70,7 @@ class Status:
 
 
 def status_of(state: RolloutState, target: TargetState) -> Status:
-    """What to call this target's state now."""
+    """Name a target's state now."""
     if target.running is not None:
         return _running(target.running)
     track = target.rollback or target.steps
@@ -104,7 +104,7 @@ def _ended(track: Track, *, rolled_back: bool) -> Status:
 
 
 def _waiting(state: RolloutState, target: TargetState) -> Status:
-    """Behind a gate or a stop a target is held; before its turn it is pending. One in the middle is neither."""
+    """Call a target held behind a gate or a stop, pending before its turn, and half done in the middle."""
     begun = target.steps.position > 0 or target.steps.attempts > 0
     if state.verdict is not None:
         return Status("held", "half done") if begun else Status("pending", "not started")
@@ -116,17 +116,17 @@ def _waiting(state: RolloutState, target: TargetState) -> Status:
 
 
 def why(track: Track) -> str:
-    """The reason why a phase ended as it did: its detail, else an exit code that is not 0, else ""."""
+    """Give the reason for a phase's outcome: its detail, else an exit code other than 0, else ""."""
     return track.detail or (f"exit {track.exit_code}" if track.exit_code else "")
 
 
 def step_name(step: Step) -> str:
-    """What a step is called."""
+    """Name a step."""
     return step.name or default_name(step)
 
 
 def current_step(plan: Plan, target: TargetState) -> Step | None:
-    """The step that is running on a target, or that it ended at; None where it has not begun."""
+    """Return the step that runs on a target, or the one that it ended at; None before its first."""
     if target.running is not None:
         steps = plan.phase_steps(target.running.phase)
         return steps[target.running.step] if target.running.step < len(steps) else None
@@ -159,10 +159,10 @@ class Roster:
         return len(self.names)
 
     def place(self, name: str, kind: Kind, *, later: bool, begun: bool = False) -> None:
-        """Note how a target stands.
+        """Note a target's status.
 
-        `later`: its wave has not come yet, so it goes to the end. `begun`: between two of its steps it stays where
-        it is while one runs.
+        `later`: its wave has not come yet, so it goes to the end. `begun`: between two steps it keeps the place that
+        it has while one runs.
         """
         index = self._index[name]
         rank = _RANKS[kind]
@@ -186,7 +186,7 @@ class Roster:
         return self._kinds[self._index[name]] or "pending"
 
     def at(self, row: int) -> str:
-        """The name in a row; IndexError past the last."""
+        """Return the name in a row; IndexError past the last."""
         for bucket in self._buckets:
             if row < len(bucket):
                 return self.names[bucket[row]]
@@ -194,7 +194,7 @@ class Roster:
         raise IndexError(row)
 
     def row(self, name: str) -> int:
-        """Where a target stands."""
+        """Return a target's row."""
         index = self._index[name]
         rank = self._ranks[index]
         before = sum(len(bucket) for bucket in self._buckets[:rank])

@@ -1,4 +1,4 @@
-"""The two rows above everything: where the rollout is, how it goes, what is waited for and how long still."""
+"""The two rows at the top of the rollout's screen: wave, counts, progress, the slowest step, the engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STAGES = {"preflight": "preflight", "rolling-back": "rolling back", "finishing"
 
 
 class StatusBar(RowWidget):
-    """Drawn anew only when one of its characters changed."""
+    """The two rows, painted again only when a character has changed."""
 
     def __init__(self, follower: Follower, link: Link | None) -> None:
         super().__init__(id="status")
@@ -29,7 +29,7 @@ class StatusBar(RowWidget):
         self._rows: tuple[list[TonedText], list[TonedText]] = ([], [])
 
     def flush(self) -> None:
-        """Look again; repaint if there is anything to see."""
+        """Compose the rows again; repaint if they differ."""
         rows = self._compose_rows()
         if rows != self._rows:
             self._rows = rows
@@ -89,7 +89,7 @@ class StatusBar(RowWidget):
 
 
 def headline(plan: Plan, state: RolloutState) -> str:
-    """`shop 1.4.2 · production · wave 1 of 3 canary`."""
+    """Write fleet, release and place: `shop 1.4.2 · production · wave 1 of 3 canary`."""
     parts = [f"{plan.fleet} {plan.release}", plan.environment]
     if state.stage == "waves":
         wave = plan.waves[state.wave]
@@ -104,7 +104,7 @@ def headline(plan: Plan, state: RolloutState) -> str:
 
 
 def counts(follower: Follower, *, words: bool = True) -> list[TonedText]:
-    """How many targets stand how: `2 + ok  1 > running`; nothing about those whose turn has not come."""
+    """Count the targets by status: `2 + ok  1 > running`; pending ones are left out."""
     pieces: list[TonedText] = []
     for kind in COUNTED:
         if count := follower.roster.counts[kind]:
@@ -114,7 +114,7 @@ def counts(follower: Follower, *, words: bool = True) -> list[TonedText]:
 
 
 def progress(plan: Plan, state: RolloutState) -> tuple[int, int]:
-    """Of the targets that the current stage is about, how many are through with it."""
+    """Count the targets of the current stage, and those that are through with it."""
     if state.stage == "preflight":
         targets = list(state.targets.values())
         return sum(target.probe in ("ok", "failed") for target in targets), len(targets)
@@ -131,7 +131,7 @@ def progress(plan: Plan, state: RolloutState) -> tuple[int, int]:
 
 
 def waiting_for(follower: Follower) -> str:
-    """The running step that has taken most of its limit: `web-5: switch 8 s of 2 m`."""
+    """Name the running step that has used most of its limit: `web-5: switch 8 s of 2 m`."""
     longest = max(
         ((target, _share(follower, target)) for target in follower.running()), key=lambda one: one[1], default=None
     )
@@ -139,7 +139,7 @@ def waiting_for(follower: Follower) -> str:
 
 
 def waiting_words(follower: Follower, target: TargetState) -> str:
-    """What one target is waited for, its time and its limit."""
+    """Name a target's running step with its time and its limit."""
     running, plan = target.running, follower.plan
     if running is None or plan is None:
         return ""
@@ -160,7 +160,7 @@ def _share(follower: Follower, target: TargetState) -> float:
 
 
 def ended_words(state: RolloutState) -> str:
-    """How it ended, in two or three words."""
+    """Tell the end in two or three words."""
     if state.verdict is not None:
         return state.verdict
     return f"paused: {state.paused}" if state.paused else ""

@@ -1,4 +1,4 @@
-"""Ctrl-C: what can be stopped, what is held back while that is asked, and what each target showed of having stopped."""
+"""The panel of Ctrl-C: it starts nothing new while it asks what to stop, then shows each target's answer."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from canary_tui.tui.shared.rows import RowWidget
 StopChoice = Literal["keep", "starting", "running", "abort"]
 
 _LABELS: dict[StopChoice, str] = {
-    "keep": "Keep going       what is held back is started, and nothing is stopped",
-    "starting": "Stop starting    what runs ends, nothing new begins; resume goes on later",
-    "running": "Stop what runs   its processes are ended on the targets, and that is verified",
-    "abort": "Abort ...        no more targets for good; then roll back or leave",
+    "keep": "Continue         start new steps again; nothing is stopped",
+    "starting": "Stop starting    let running steps finish, start nothing new; resume later",
+    "running": "Stop what runs   end the running processes on the targets, and verify it",
+    "abort": "Abort ...        no further targets; then roll back or leave",
 }
 
-_GO_ON = "Keep going       takes the stop back: what comes next is started again"
+_GO_ON = "Continue         withdraw the stop: new steps start again"
 
 
 class StopChoices(RowWidget, can_focus=True):
-    """A few rows, one of them chosen; `enter` takes it."""
+    """The choices in rows, one of them selected; `enter` takes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k,left", "move(-1)", "Up", show=False),
@@ -42,7 +42,7 @@ class StopChoices(RowWidget, can_focus=True):
     ]
 
     class Taken(Message):
-        """`enter` on a choice; "" for `esc`."""
+        """A choice was taken; None for `esc`."""
 
         def __init__(self, choice: StopChoice | None) -> None:
             super().__init__()
@@ -54,7 +54,7 @@ class StopChoices(RowWidget, can_focus=True):
         self._at = 0
 
     def offer(self, choices: tuple[StopChoice, ...]) -> None:
-        """Show these; the first one is chosen, unless nothing has changed."""
+        """Show choices; new ones start at the first."""
         if choices != self.choices:
             self.choices, self._at = choices, 0
             self.styles.height = len(choices)
@@ -90,20 +90,20 @@ class StopChoices(RowWidget, can_focus=True):
 
 
 class StopPanel(Panel):
-    """Holds the rollout as soon as it opens, with Keep going chosen: nothing new is started while a person thinks.
+    """Starts nothing new as soon as it opens, with Continue selected, while a person thinks.
 
-    Once something is stopped, it says what each target showed.
+    Once something is stopped, it shows each target's answer.
     """
 
     class AbortWanted(Message):
-        """The person would rather abort."""
+        """The person wants to abort instead."""
 
     def __init__(self, guard: KeyGuard, by: Operator) -> None:
         super().__init__(guard, id="stop")
         self._by = by
         self._follower: Follower | None = None
         self._holding = False
-        """We asked for the hold, and it was neither withdrawn nor made a stop since."""
+        """This panel asked to start nothing new, and that was neither withdrawn nor made a stop since."""
 
     def compose_choice(self) -> ComposeResult:
         yield StopChoices()
@@ -112,7 +112,7 @@ class StopPanel(Panel):
         return len(self.query_one(StopChoices).choices)
 
     def begin(self, follower: Follower) -> None:
-        """Come up and hold; the second time, once it can have been read, stop what runs."""
+        """Open the panel and start nothing new; the second time, once it can have been read, stop running steps."""
         self._follower = follower
         if self.display:
             if self.readable():
@@ -129,7 +129,7 @@ class StopPanel(Panel):
         choices.focus()
 
     def draw(self) -> None:
-        """Say how far stopping has come."""
+        """Show the progress of the stop."""
         if self._follower is None or not self.display:
             return
         state = self._follower.state
@@ -164,7 +164,7 @@ class StopPanel(Panel):
                 self.post_message(self.AbortWanted())
 
     def release(self) -> None:
-        """What is held back for the question's sake goes on."""
+        """Let new steps start again, if only this question kept them back."""
         if self._holding:
             self._holding = False
             self._decide(StopWithdrawn(self._by))
@@ -185,7 +185,7 @@ class StopPanel(Panel):
         if len(running) > _MOST:
             lines.append(line((f"   and {len(running) - _MOST} more", "dim")))
         lines += [_stopped(event) for event in follower.stops.values() if isinstance(event, CancelFinished)]
-        return lines or [line((" nothing runs on any target", "dim"))]
+        return lines or [line((" no step runs on any target", "dim"))]
 
 
 _MOST = 20
@@ -206,9 +206,9 @@ def _choices(state: RolloutState) -> tuple[StopChoice, ...]:
 def _keys(state: RolloutState) -> str:
     match state.stop:
         case "none" | "hold":
-            return " ↑ ↓ enter choose, esc keeps going; ctrl+c once more stops what runs"
+            return " ↑ ↓ enter choose, esc continues; ctrl+c again stops running steps"
         case "starting":
-            return " esc closes this, and the stop stays; ctrl+c once more stops what runs"
+            return " esc closes this, and the stop stays; ctrl+c again stops running steps"
         case "running":
             return " esc closes this; what is stopped stays stopped"
 
@@ -217,13 +217,13 @@ def _title(state: RolloutState, running: int) -> tuple[str, str]:
     steps = count(running, "step")
     match state.stop:
         case "none":
-            return "STOP? the engine is told to start nothing new", f"{steps} running"
+            return "STOP? telling the engine to start nothing new", f"{steps} running"
         case "hold":
-            return "STOP? nothing new is started while this asks", f"{steps} running"
+            return "STOP? nothing new starts until you choose", f"{steps} running"
         case "starting":
-            return "STOPPING: nothing new is started", f"{steps} running"
+            return "STOPPING: nothing new starts", f"{steps} running"
         case "running":
-            return "STOPPING what runs", f"{steps} still running" if running else "all ended"
+            return "STOPPING running steps", f"{steps} still running" if running else "all ended"
 
 
 def _stopping(follower: Follower, target: TargetState) -> Content:
@@ -235,7 +235,7 @@ def _stopping(follower: Follower, target: TargetState) -> Content:
 
 def _stopped(event: CancelFinished) -> Content:
     if event.confirmed:
-        return line((" + ", "ok"), f"{event.target} stopped: its processes are gone, the target says")
+        return line((" + ", "ok"), f"{event.target} stopped; the end of its step is confirmed")
     return line(
-        (" ? ", "unknown"), f"{event.target} unconfirmed: {event.detail or 'the target did not show them gone'}"
+        (" ? ", "unknown"), f"{event.target} unconfirmed: {event.detail or 'the end of its step is not proven'}"
     )

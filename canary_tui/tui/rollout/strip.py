@@ -1,4 +1,4 @@
-"""One cell for each target of a big rollout: the whole wave at a glance, in the plan's order."""
+"""The strip of cells above the list: one cell for each target of a big rollout, in the plan's order."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from canary_tui.tui.rollout.status import SYMBOLS, Kind
 from canary_tui.tui.shared.rows import RowWidget, TonedText
 
 FROM_TARGETS = 41
-"""Fewer are told by the list alone."""
+"""The least number of targets with a strip; the list alone shows fewer."""
 _MOST_ROWS = 4
 
 
 class HeatStrip(RowWidget):
-    """As wide as the screen, at most four rows; of more targets, a cell stands for the worst of several."""
+    """The strip, at most four rows high; with too many targets, a cell shows the worst of several."""
 
     class Picked(Message):
         """A cell was clicked."""
@@ -34,7 +34,7 @@ class HeatStrip(RowWidget):
         self._seen: tuple[int, int] = (-1, -1)
 
     def flush(self) -> None:
-        """Count again after something happened; take no room while there are few targets."""
+        """Compute the cells again after a change; hide the strip while there are few targets."""
         seen = (self._follower.version, self.size.width)
         if seen == self._seen:
             return

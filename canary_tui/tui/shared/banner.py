@@ -1,4 +1,4 @@
-"""The full-width line over a screen that tells of trouble with the engine."""
+"""The full-width line over a screen that reports trouble with the engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from textual.widgets import Static
 
 
 class Banner(Static):
-    """A full-width line over a screen: something is wrong that concerns everything below it."""
+    """A line over a screen about trouble that concerns everything below it."""
 
     DEFAULT_CSS = """
     Banner { dock: top; width: 100%; height: auto; max-height: 4; padding: 0 1;
