@@ -133,7 +133,7 @@ class CanaryApp(App[ExitCode]):
 
     def _first_screen(self) -> Screen[Any]:
         if self.options.rollout is not None:
-            from canary_tui.tui.rollout.screen import RolloutScreen
+            from canary_tui.tui.rollout.screen import RolloutScreen  # only the first screen delays the first paint
 
             link = self.link if self.options.resume else None
             return RolloutScreen(self.options.rollout, link, self.options)
@@ -147,7 +147,7 @@ class CanaryApp(App[ExitCode]):
         for complaint in self.settings.complaints:
             self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
         if self.options.rollout is not None and self.options.resume:
-            from canary_tui.engine.identity import operator
+            from canary_tui.engine.identity import operator  # late, as the messages are: not before the first paint
             from canary_tui.engine.messages import Resume
 
             self.link.send(Resume(str(self.options.rollout), operator(), self.options.breaks))
@@ -271,13 +271,13 @@ class CanaryApp(App[ExitCode]):
     # -- the engine
 
     def _noticed(self, notice: Notice) -> None:
-        from canary_tui.engine.messages import Asked
+        from canary_tui.engine.messages import Asked  # loaded with the link by now
 
         if isinstance(notice, Asked):
             self.push_screen(QuestionScreen(notice.about), lambda answer: self._answer(notice, answer))
 
     def _answer(self, asked: Asked, answer: str | None) -> None:
-        from canary_tui.engine.messages import Answered
+        from canary_tui.engine.messages import Answered  # loaded with the link by now
 
         self.link.send(Answered(asked.question, answer))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from textual.app import ComposeResult
@@ -26,19 +27,58 @@ from canary_tui.tui.terminal import one_line
 
 _MOST = 200
 """Rollouts that are listed, the youngest first."""
-_HEAD = "  WHEN               RELEASE        RESULT            TARGETS   BY        TOOK"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the list: its title, its width with the blanks after it, and a rollout's text and style."""
+
+    title: str
+    width: int
+    gap: int
+    text: Callable[[RolloutSummary], str]
+    style: Callable[[RolloutSummary], str] = lambda _summary: ""
+    right: bool = False
+
+    def fitted(self, text: str) -> str:
+        """Fit a text into the column."""
+        room = self.width - self.gap
+        text = one_line(text)[:room]
+        return (text.rjust(room) if self.right else text.ljust(room)) + " " * self.gap
+
+
+def _result(summary: RolloutSummary) -> str:
+    return summary.verdict or (f"open, {summary.reason}" if summary.reason else "open")
+
+
+def _result_style(summary: RolloutSummary) -> str:
+    if summary.verdict == "succeeded":
+        return "$success"
+    return "bold $error" if summary.verdict else "bold $warning"
+
+
+def _took(summary: RolloutSummary) -> str:
+    ended = summary.ended_at
+    return "" if ended is None else tight_time(max(0.0, ended - summary.started_at))
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("WHEN", 19, 3, lambda one: time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started_at))),
+    Column("RELEASE", 15, 1, lambda one: one.release),
+    Column("RESULT", 18, 0, _result, _result_style),
+    Column("TARGETS", 10, 3, lambda one: f"{one.targets:,}", right=True),
+    Column("BY", 10, 1, lambda one: one.by.user),
+    Column("TOOK", 6, 0, _took, lambda _one: "$foreground 65%"),
+)
+_INDENT = "  "
+_HEAD = _INDENT + "".join(column.fitted(column.title) for column in COLUMNS)
 
 
 def summary_pieces(summary: RolloutSummary) -> Iterator[tuple[str, str]]:
-    """A row: when, which release, how it ended, for how many, by whom, how long it took."""
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.started_at))
-    verdict = summary.verdict or (f"open, {summary.reason}" if summary.reason else "open")
-    style = "bold $error" if summary.verdict else "bold $warning"
-    yield (f"  {when}   {one_line(summary.release):14.14} ", "")
-    yield (f"{one_line(verdict):18.18}", "$success" if summary.verdict == "succeeded" else style)
-    yield (f"{summary.targets:>7,}   {one_line(summary.by.user):9.9} ", "")
-    if summary.ended_at is not None:
-        yield (tight_time(max(0.0, summary.ended_at - summary.started_at)), "$foreground 65%")
+    """Write a row of the list as texts with styles."""
+    yield (_INDENT, "")
+    for column in COLUMNS:
+        yield (column.fitted(column.text(summary)), column.style(summary))
 
 
 class Rollouts(OptionList):
@@ -109,7 +149,7 @@ class HistoryScreen(Screen[None]):
     def action_open(self) -> None:
         """Open the rollout read only."""
         if chosen := self._chosen():
-            from canary_tui.tui.rollout.screen import RolloutScreen
+            from canary_tui.tui.rollout.screen import RolloutScreen  # 85 ms that the list need not wait for
 
             self.app.push_screen(RolloutScreen(chosen.path, None, self._host.options))
 
@@ -129,7 +169,7 @@ class HistoryScreen(Screen[None]):
     def _noticed(self, notice: Notice) -> None:
         match notice:
             case Opened() if self.is_current:
-                from canary_tui.tui.rollout.screen import RolloutScreen
+                from canary_tui.tui.rollout.screen import RolloutScreen  # as above
 
                 screen = RolloutScreen(Path(notice.directory), self._host.link, self._host.options)
                 self.app.switch_screen(screen)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The targets of one environment. `why_not` tells why none can be picked, `origin` the source of the first marks."""
+    """The targets of one environment. `why_not` tells why none can be picked, `origin` explains the first marks."""
 
     picker: Picker = field(default_factory=lambda: Picker(()))
     facts: tuple[TargetFacts, ...] = ()

@@ -370,7 +370,7 @@ class PickerScreen(Screen[None]):
         except CanaryError as error:
             self._warn(str(error))
             return
-        from canary_tui.tui.plan.screen import PlanScreen
+        from canary_tui.tui.plan.screen import PlanScreen  # with the engine's messages: not before the first paint
 
         self.app.push_screen(PlanScreen(self._host, plan, tuple(self._remarks())))
 
@@ -388,7 +388,7 @@ class PickerScreen(Screen[None]):
     def action_history(self) -> None:
         """List the rollouts of this fleet."""
         if self._loaded is not None:
-            from canary_tui.tui.history.screen import HistoryScreen
+            from canary_tui.tui.history.screen import HistoryScreen  # with the journals: not before the first paint
 
             self.app.push_screen(HistoryScreen(self._host, self._loaded.fleet.name))
 

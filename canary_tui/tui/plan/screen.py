@@ -203,7 +203,7 @@ class PlanScreen(Screen[None]):
                 pass
 
     def _open(self, directory: Path) -> None:
-        from canary_tui.tui.rollout.screen import RolloutScreen
+        from canary_tui.tui.rollout.screen import RolloutScreen  # loaded by on_mount's thread meanwhile
 
         self._starting = False
         self.app.switch_screen(RolloutScreen(directory, self._link, self._host.options))

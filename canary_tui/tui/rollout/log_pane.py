@@ -17,9 +17,9 @@ from canary_tui.tui.actions import bindings
 from canary_tui.tui.logs.grouped import GroupedLog, grouped_log
 from canary_tui.tui.logs.log_view import LogView
 from canary_tui.tui.logs.shown import ShownLog, ShownLogs
+from canary_tui.tui.rollout.columns import upload_words
 from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.rollout.status_bar import waiting_words
-from canary_tui.tui.rollout.target_list import upload_words
 from canary_tui.tui.shared.formats import short_size, short_time
 from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 

@@ -120,13 +120,13 @@ def _why(target: TargetState) -> str:
     phase = unknown_phase(target)
     track = target.track(phase) if phase is not None else target.rollback or target.steps
     reason = track.detail or target.steps.detail or why(track)
+    reasons = [reason] if reason else []
     cleaned = target.finally_
     if cleaned is not None and cleaned.outcome not in (None, "ok"):
-        finally_ = f"finally {cleaned.outcome}: {cleaned.detail}"
-    else:
-        finally_ = ""
-    unconfirmed = "the stop is unconfirmed" if target.unconfirmed else ""
-    return "; ".join(filter(None, (reason, finally_, unconfirmed)))
+        reasons.append(f"finally {cleaned.outcome}: {cleaned.detail}")
+    if target.unconfirmed:
+        reasons.append("the stop is unconfirmed")
+    return "; ".join(reasons)
 
 
 def _rest(state: RolloutState) -> Iterator[Line]:
