@@ -103,7 +103,8 @@ def _show(
         raise UsageError(reason)
     pause_collector()
     from canary_tui.domain.planning.choices import Choices
-    from canary_tui.tui.app import AppOptions, run_app
+    from canary_tui.tui.app import run_app
+    from canary_tui.tui.options import AppOptions
 
     options = AppOptions(
         state=state_folder(), fleet=fleet, rollout=rollout, resume=resume, choices=choices or Choices(""),

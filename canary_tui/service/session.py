@@ -127,10 +127,10 @@ def open_new(state_dir: Path, plan: Plan, by: Operator, *, attended: bool, break
         CanaryError: the disk takes nothing.
     """
     with _locking(state_dir) as locks:
-        locks.append(hold(fleet_lock(state_dir, plan.fleet), _who(by)))
+        locks.append(hold(fleet_lock(state_dir, plan.fleet), str(by)))
         artifacts = list(read_artifacts(plan))
         directory = new_rollout(state_dir, plan.fleet, time.time())
-        locks.append(hold(directory.lock, _who(by)))
+        locks.append(hold(directory.lock, str(by)))
         session = Session(state_dir, directory, JournalWriter.create(directory.journal), locks)
         session.record(e.RolloutStarted(directory.id, plan, by, attended, __version__, breaks=breaks))
         for artifact in artifacts:
@@ -149,13 +149,13 @@ def open_again(
         CanaryError: the disk takes nothing.
     """
     with _locking(state_dir) as locks:
-        locks.append(hold(directory.lock, _who(by)))
+        locks.append(hold(directory.lock, str(by)))
         state = _told_by(directory)
         if state.plan is None:
             raise UsageError(f"{directory.id}: nothing was started; begin a new rollout")
         if state.verdict is not None:
             raise UsageError(f"{directory.id}: has ended ({state.verdict}: {state.reason}); begin a new rollout")
-        locks.append(hold(fleet_lock(state_dir, state.plan.fleet), _who(by)))
+        locks.append(hold(fleet_lock(state_dir, state.plan.fleet), str(by)))
         session = Session(state_dir, directory, JournalWriter.reopen(directory.journal), locks)
         session.record(e.EngineResumed(by, attended, breaks, __version__))
         return session
@@ -181,10 +181,6 @@ def _locking(state_dir: Path) -> Iterator[list[Lock]]:
         if isinstance(error, OSError):
             raise CanaryError(f"{error.filename or state_dir}: {error.strerror}; nothing was started") from None
         raise
-
-
-def _who(by: Operator) -> str:
-    return f"{by.user}@{by.host}"
 
 
 def _release(locks: list[Lock]) -> None:

@@ -118,7 +118,7 @@ def write_summary(directory: RolloutDirectory, state: RolloutState) -> None:
         "reason": state.reason,
         "started": when(state.started_at),
         "ended": when(state.ended_at or state.at),
-        "by": "" if state.started_by is None else f"{state.started_by.user}@{state.started_by.host}",
+        "by": str(state.started_by or ""),
         "outcomes": dict(Counter(one.steps.outcome or "not-started" for one in state.targets.values())),
         "targets": [_target(state, one) for one in state.targets.values()],
     }

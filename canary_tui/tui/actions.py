@@ -1,4 +1,4 @@
-"""Every action a key can do: its id, its keys, its words. Bindings, help, palette and footer are made from this."""
+"""The registry of keys: each action's id, keys and words. Bindings, help, palette and footer are made from it."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ TITLES: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class KeyAction:
     """One thing to do. `method` is the pane's `action_...`; `footer` orders the footer, 0 keeps it out.
 
-    A dangerous action changes targets or what will become of them: its keys are capitals.
+    A dangerous action changes targets or decides about them: its keys are capitals.
     """
 
     id: str
@@ -47,160 +47,184 @@ class Action:
 
     @property
     def pane(self) -> str:
-        """The part of the id before the dot: where the keys work."""
+        """The part of the id before the dot: the pane in which the keys work."""
         return self.id.partition(".")[0]
 
     @property
     def action(self) -> str:
-        """What Textual calls the action."""
+        """Textual's name for the action."""
         return self.method or self.id.partition(".")[2].replace("-", "_")
 
 
-ACTIONS: tuple[Action, ...] = (
-    Action("app.help", "question_mark,f1", "Help", "The keys of the pane you are in.", footer=99),
-    Action("app.palette", "colon,ctrl+p", "Commands", "Every action by name, with its key.", "command_palette"),
-    Action(
-        "app.theme", "ctrl+t", "Theme", "The next theme: dark, light, the terminal's own colours, colour-blind safe."
-    ),
-    Action("app.next-pane", "tab", "Next pane", "Moves to the next pane.", "next_pane"),
-    Action("app.quit", "ctrl+q", "Quit", "Leaves; asks first while a rollout is live.", "quit"),
-    Action(
+ACTIONS: tuple[KeyAction, ...] = (
+    KeyAction("app.help", "question_mark,f1", "Help", "Show the keys of the pane you are in.", footer=99),
+    KeyAction("app.palette", "colon,ctrl+p", "Commands", "Find every action by name, with its key.", "command_palette"),
+    KeyAction("app.theme", "ctrl+t", "Theme", "Switch the theme: dark, light, the terminal's colours, colour-blind."),
+    KeyAction("app.next-pane", "tab", "Next pane", "Move to the next pane.", "next_pane"),
+    KeyAction("app.quit", "ctrl+q", "Quit", "Leave; ask first while a rollout is live.", "quit"),
+    KeyAction(
         "app.interrupt",
         "ctrl+c",
         "Stop",
-        "Leaves; while a rollout is live it starts nothing new and asks what to stop.",
+        "Ask what to stop in a live rollout; otherwise leave.",
     ),
     # -- lists
-    Action("move.up", "up,k", "Up", "One line up."),
-    Action("move.down", "down,j", "Down", "One line down."),
-    Action("move.page-up", "pageup,ctrl+u", "Page up", "A screen up."),
-    Action("move.page-down", "pagedown,ctrl+f", "Page down", "A screen down."),
-    Action("move.top", "home,g", "Top", "To the first line."),
-    Action("move.bottom", "end,G", "Bottom", "To the last line."),
+    KeyAction("move.up", "up,k", "Up", "Move up one line."),
+    KeyAction("move.down", "down,j", "Down", "Move down one line."),
+    KeyAction("move.page-up", "pageup,ctrl+u", "Page up", "Move up one screen."),
+    KeyAction("move.page-down", "pagedown,ctrl+f", "Page down", "Move down one screen."),
+    KeyAction("move.top", "home,g", "Top", "Move to the first line."),
+    KeyAction("move.bottom", "end,G", "Bottom", "Move to the last line."),
     # -- text fields
-    Action("field.done", "enter", "Done", "Takes what was typed.", footer=1),
-    Action("field.leave", "escape", "Leave", "Leaves the field; in the filter: clears it first.", footer=2),
-    Action("field.down", "down", "Down", "From the filter into the list."),
+    KeyAction("field.done", "enter", "Done", "Accept the text.", footer=1),
+    KeyAction("field.leave", "escape", "Leave", "Leave the field; a filter is cleared first.", footer=2),
+    KeyAction("field.down", "down", "Down", "Move from the filter to the list."),
     # -- targets
-    Action("picker.mark", "space,insert", "Mark", "Marks the target under the cursor and moves on.", footer=1),
-    Action("picker.range", "v", "Range", "Starts a range; move, then space marks it.", "span", footer=2),
-    Action("picker.all", "a", "All shown", "Marks all that are shown; again: takes their marks away.", footer=3),
-    Action(
-        "picker.suggest", "s", "Suggest", "Marks fitting canaries: a role, one of each tag value, or 5 %.", footer=4
-    ),
-    Action(
+    KeyAction("picker.mark", "space,insert", "Mark", "Mark the selected target and move to the next.", footer=1),
+    KeyAction("picker.range", "v", "Range", "Start a range; space marks all up to the cursor.", "span", footer=2),
+    KeyAction("picker.all", "a", "All shown", "Mark all listed targets, or unmark them.", footer=3),
+    KeyAction("picker.suggest", "s", "Suggest", "Mark suitable canaries: a role, one per tag value, or 5 %.", footer=4),
+    KeyAction(
         "picker.filter",
         "slash",
         "Filter",
-        "Shows only what fits: @role key=value name* !not, or plain words.",
+        "List only matching targets: @role key=value name* !not, or words.",
         footer=5,
     ),
-    Action("picker.plan", "enter", "Plan", "Goes on to the plan with what is marked.", footer=6),
-    Action("picker.invert", "i", "Invert", "Turns the marks of all that are shown around."),
-    Action("picker.only-marked", "m", "Only marked", "Shows only the marked targets; again: all."),
-    Action("picker.undo", "u", "Undo", "Takes back the last change of marks."),
-    Action("picker.random", "r", "At random", "Marks so many of the shown targets, picked at random."),
-    Action("picker.one-each", "1", "One of each", "Marks one shown target for each value of a tag."),
-    Action("picker.extend-down", "shift+down", "Mark down", "Marks while moving down."),
-    Action("picker.extend-up", "shift+up", "Mark up", "Marks while moving up."),
-    Action("picker.sort", "o", "Sort", "Sorts by the next column."),
-    Action("picker.reverse", "O", "Reverse", "Turns the order around."),
-    Action("picker.environment", "e", "Environment", "Chooses the environment to roll out to."),
-    Action("picker.release", "c", "Release", "Changes the release to roll out."),
-    Action("picker.history", "h", "History", "The rollouts of this fleet."),
-    Action("picker.reload", "ctrl+r", "Reload", "Reads the fleet file again."),
-    Action("picker.clear", "escape", "Clear", "Leaves a range, then the filter; the marks stay."),
-    Action("picker.quit", "q", "Quit", "Leaves.", "app.quit"),
+    KeyAction("picker.plan", "enter", "Plan", "Show the plan for the marked targets.", footer=6),
+    KeyAction("picker.invert", "i", "Invert", "Invert the marks of all listed targets."),
+    KeyAction("picker.only-marked", "m", "Only marked", "List only the marked targets, or all again."),
+    KeyAction("picker.undo", "u", "Undo", "Undo the last change of marks."),
+    KeyAction("picker.random", "r", "At random", "Mark N of the listed targets at random."),
+    KeyAction("picker.one-each", "1", "One of each", "Mark one listed target for each value of a tag."),
+    KeyAction("picker.extend-down", "shift+down", "Mark down", "Mark while moving down."),
+    KeyAction("picker.extend-up", "shift+up", "Mark up", "Mark while moving up."),
+    KeyAction("picker.sort", "o", "Sort", "Sort by the next column."),
+    KeyAction("picker.reverse", "O", "Reverse", "Reverse the order."),
+    KeyAction("picker.environment", "e", "Environment", "Choose the environment to roll out to."),
+    KeyAction("picker.release", "c", "Release", "Change the release to roll out."),
+    KeyAction("picker.history", "h", "History", "List the rollouts of this fleet."),
+    KeyAction("picker.reload", "ctrl+r", "Reload", "Read the fleet file again."),
+    KeyAction("picker.clear", "escape", "Clear", "Cancel a range, then clear the filter; marks stay."),
+    KeyAction("picker.quit", "q", "Quit", "Leave.", "app.quit"),
     # -- a refused fleet file
-    Action("problems.again", "r,enter", "Read again", "Reads the fleet file again.", footer=1),
-    Action("problems.leave", "q,escape", "Leave", "Leaves.", footer=2),
+    KeyAction("problems.again", "r,enter", "Read again", "Read the fleet file again.", footer=1),
+    KeyAction("problems.leave", "q,escape", "Leave", "Leave.", footer=2),
     # -- dialogs
-    Action("help.close", "escape,q,question_mark,f1", "Close", "Closes the help."),
-    Action("question.refuse", "escape", "Refuse", "Refuses this target; the others go on."),
-    Action("leave.leave", "L", "Leave", "Leaves; the rollout can be resumed.", footer=1, dangerous=True),
-    Action("leave.stay", "escape,q", "Stay", "Goes back to the rollout.", footer=2),
-    Action("choose.up", "k", "Up", "One line up."),
-    Action("choose.down", "j", "Down", "One line down."),
-    Action("choose.leave", "escape,q", "Leave", "Chooses nothing."),
+    KeyAction("help.close", "escape,q,question_mark,f1", "Close", "Close the help."),
+    KeyAction("question.refuse", "escape", "Refuse", "Refuse this target; the others continue."),
+    KeyAction("leave.leave", "L", "Leave", "Leave; the rollout can be resumed.", footer=1, dangerous=True),
+    KeyAction("leave.stay", "escape,q", "Stay", "Return to the rollout.", footer=2),
+    KeyAction("choose.up", "k", "Up", "Move up one line."),
+    KeyAction("choose.down", "j", "Down", "Move down one line."),
+    KeyAction("choose.leave", "escape,q", "Leave", "Close without a choice."),
     # -- plan
-    Action("plan.start", "S", "Start", "Starts the rollout, after one more enter.", footer=2, dangerous=True),
-    Action(
+    KeyAction("plan.start", "S", "Start", "Start the rollout; enter confirms.", footer=2, dangerous=True),
+    KeyAction(
         "plan.preflight",
         "P",
         "Preflight",
-        "Connects to every target and looks; changes nothing.",
+        "Connect to every target and check it; changes nothing.",
         footer=2,
         dangerous=True,
     ),
-    Action("plan.confirm", "enter", "Start now", "Starts, once S was pressed.", footer=1),
-    Action("plan.names", "n", "All names", "Shows every target's name, or as few lines as say it.", footer=3),
-    Action("plan.back", "escape,q", "Back", "Goes back; nothing was started.", footer=5),
+    KeyAction("plan.confirm", "enter", "Start now", "Confirm the start after S.", footer=1),
+    KeyAction("plan.names", "n", "All names", "Show every target's name, or names in short.", footer=3),
+    KeyAction("plan.back", "escape,q", "Back", "Return to the targets; nothing was started.", footer=5),
     # -- rollout
-    Action(
-        "rollout.stop", "X", "Stop", "Starts nothing new while it asks what to stop.", "ask_stop", 8, dangerous=True
-    ),
-    Action(
+    KeyAction("rollout.stop", "X", "Stop", "Start nothing new and ask what to stop.", "ask_stop", 8, dangerous=True),
+    KeyAction(
         "rollout.shell",
         "T",
         "Shell",
-        "Opens a shell on the target under the cursor, by your own ssh; its end goes back.",
+        "Open your ssh on the selected target; exit to return.",
         footer=9,
         dangerous=True,
     ),
-    Action("rollout.next-failed", "n", "Next failed", "Goes to the next target that is not ok."),
-    Action("rollout.result", "v", "Result", "How it ended, once it has.", footer=1),
-    Action("rollout.back", "q", "Back", "Leaves this screen; asks while the rollout is live."),
+    KeyAction("rollout.next-failed", "n", "Next failed", "Move to the next target that is not ok."),
+    KeyAction("rollout.result", "v", "Result", "Show the result once the rollout has ended.", footer=1),
+    KeyAction("rollout.back", "q", "Back", "Leave this screen; ask first while the rollout is live."),
     # -- log
-    Action("log.follow", "f,G", "Follow", "Shows the newest line, and stays with it.", footer=10),
-    Action("log.search", "slash", "Search", "Finds text; n and N go on.", footer=11),
-    Action("log.filter", "ampersand", "Filter", "Shows only the lines with a text; empty: all again.", footer=12),
-    Action("log.merged", "l", "Merged", "The output of all targets in one, with their names.", footer=13),
-    Action(
-        "log.folded",
+    KeyAction("log.follow", "f,G", "Follow", "Show the newest line and follow the output.", footer=10),
+    KeyAction("log.search", "slash", "Search", "Search for text; n and N move between matches.", footer=11),
+    KeyAction("log.filter", "ampersand", "Filter", "Show only lines that contain a text; empty shows all.", footer=12),
+    KeyAction("log.merged", "l", "Merged", "Show the output of all targets merged, with their names.", footer=13),
+    KeyAction(
+        "log.grouped",
         "d",
-        "Folded",
-        "All output, what is equal once; what differs open, its first line marked.",
+        "Grouped",
+        "Group identical output; mark the first line that differs.",
         footer=14,
     ),
-    Action("log.wrap", "w", "Wrap", "Breaks long lines, or cuts them.", footer=15),
-    Action("log.copy", "y", "Copy", "Copies the line under the cursor, and writes it to a file.", footer=17),
-    Action("log.export", "e", "Pager", "Opens the whole log in $PAGER.", footer=18),
-    Action("log.time", "t", "Time", "Shows or hides the time of each line.", footer=16),
-    Action("lines.next-match", "n", "Next match", "Goes to the next line with the searched text."),
-    Action("lines.previous-match", "N", "Previous match", "Goes to the one before."),
-    Action("lines.left", "left", "Left", "Scrolls long lines back."),
-    Action("lines.right", "right", "Right", "Scrolls long lines."),
+    KeyAction("log.wrap", "w", "Wrap", "Wrap long lines, or cut them.", footer=15),
+    KeyAction("log.copy", "y", "Copy", "Copy the selected line, also to a file.", footer=17),
+    KeyAction("log.export", "e", "Pager", "Open the whole log in $PAGER.", footer=18),
+    KeyAction("log.time", "t", "Time", "Show or hide the time of each line.", footer=16),
+    KeyAction("lines.next-match", "n", "Next match", "Move to the next match."),
+    KeyAction("lines.previous-match", "N", "Previous match", "Move to the previous match."),
+    KeyAction("lines.left", "left", "Left", "Scroll long lines to the left."),
+    KeyAction("lines.right", "right", "Right", "Scroll long lines to the right."),
     # -- gate
-    Action(
-        "gate.approve", "A", "Approve", "Lets the next wave go, after its number was typed.", footer=1, dangerous=True
+    KeyAction(
+        "gate.approve",
+        "A",
+        "Approve",
+        "Approve the next wave; asks for its number of targets.",
+        footer=1,
+        dangerous=True,
     ),
-    Action("gate.hold", "H", "Hold", "Leaves the gate as it is.", footer=2, dangerous=True),
-    Action(
-        "gate.abort", "X", "Abort", "No more targets; then roll back, or leave as it is.", "abort", 3, dangerous=True
+    KeyAction("gate.hold", "H", "Hold", "Keep the gate closed.", footer=2, dangerous=True),
+    KeyAction(
+        "gate.abort", "X", "Abort", "Abort: no further targets; then roll back or leave.", "abort", 3, dangerous=True
     ),
-    Action("gate.tick", "1,2,3,4,5,6,7,8,9", "Tick", "Ticks an item of the checklist, or opens it again."),
-    Action("gate.scroll-up", "left_square_bracket", "Scroll up", "Scrolls what the panel says."),
-    Action("gate.scroll-down", "right_square_bracket", "Scroll down", "Scrolls what the panel says."),
+    KeyAction("gate.tick", "1,2,3,4,5,6,7,8,9", "Tick", "Tick an item of the checklist, or untick it."),
+    KeyAction("gate.scroll-up", "left_square_bracket", "Scroll up", "Scroll the panel up."),
+    KeyAction("gate.scroll-down", "right_square_bracket", "Scroll down", "Scroll the panel down."),
     # -- failed targets
-    Action("failures.retry", "R", "Retry", "Runs the failed step again, only there.", footer=1, dangerous=True),
-    Action("failures.skip", "K", "Skip step", "Goes on as if the step had ended ok.", footer=2, dangerous=True),
-    Action("failures.exclude", "E", "Exclude", "Does nothing more on these targets.", footer=3, dangerous=True),
-    Action("failures.rollback", "B", "Roll back", "Their former release again.", "roll_back", 4, dangerous=True),
-    Action("failures.settle", "U", "Settle", "Says what became of an unknown outcome.", footer=5, dangerous=True),
-    Action(
-        "failures.abort", "X", "Abort", "No more targets; then roll back, or leave.", "abort_failed", 6, dangerous=True
+    KeyAction("failures.retry", "R", "Retry", "Run the failed step again, only there.", footer=1, dangerous=True),
+    KeyAction("failures.skip", "K", "Skip step", "Skip the failed step and treat it as ok.", footer=2, dangerous=True),
+    KeyAction(
+        "failures.exclude",
+        "E",
+        "Exclude",
+        "Exclude these targets from the rest of the rollout.",
+        footer=3,
+        dangerous=True,
+    ),
+    KeyAction(
+        "failures.rollback",
+        "B",
+        "Roll back",
+        "Roll these targets back to their previous release.",
+        "roll_back",
+        4,
+        dangerous=True,
+    ),
+    KeyAction(
+        "failures.settle", "U", "Settle", "Settle an unknown outcome: done, failed or retry.", footer=5, dangerous=True
+    ),
+    KeyAction(
+        "failures.abort",
+        "X",
+        "Abort",
+        "Abort: no further targets; then roll back or leave.",
+        "abort_failed",
+        6,
+        dangerous=True,
     ),
     # -- abort
-    Action("abort.rollback", "B", "Roll back", "Aborts; what was changed goes back.", "abort_back", 1, dangerous=True),
-    Action("abort.leave", "L", "Leave", "Aborts; what was changed stays.", "abort_leave", 2, dangerous=True),
-    Action("abort.back", "escape", "Back", "Nothing is aborted.", "abort_cancel", footer=3),
+    KeyAction(
+        "abort.rollback", "B", "Roll back", "Abort and roll back the changed targets.", "abort_back", 1, dangerous=True
+    ),
+    KeyAction("abort.leave", "L", "Leave", "Abort and keep what was deployed.", "abort_leave", 2, dangerous=True),
+    KeyAction("abort.back", "escape", "Back", "Return without aborting.", "abort_cancel", footer=3),
     # -- result
-    Action("result.leave", "q", "Leave", "Leaves, with the exit code that is shown.", footer=1),
-    Action("result.logs", "escape", "Logs", "Looks at the logs again.", footer=2),
+    KeyAction("result.leave", "q", "Leave", "Leave with the exit code that is shown.", footer=1),
+    KeyAction("result.logs", "escape", "Logs", "Return to the logs.", footer=2),
     # -- history
-    Action("history.open", "enter", "Open", "Shows the rollout again, read only.", footer=1),
-    Action("history.resume", "R", "Resume", "Goes on with a rollout that has not ended.", footer=2, dangerous=True),
-    Action("history.back", "escape,q", "Back", "Goes back.", footer=3),
+    KeyAction("history.open", "enter", "Open", "Open the rollout read only.", footer=1),
+    KeyAction("history.resume", "R", "Resume", "Resume a rollout that has not ended.", footer=2, dangerous=True),
+    KeyAction("history.back", "escape,q", "Back", "Return to the targets.", footer=3),
 )
 
 _BY_ID = {action.id: action for action in ACTIONS}
@@ -220,13 +244,13 @@ _SIGNS = {
 }
 
 
-def find_action(action_id: str | None) -> Action | None:
-    """The action of an id."""
+def find_action(action_id: str | None) -> KeyAction | None:
+    """Find an action by its id."""
     return _BY_ID.get(action_id or "")
 
 
 def bindings(*names: str) -> list[BindingType]:
-    """Textual's bindings for whole panes or single ids; none has priority, so a text field keeps its keys."""
+    """Make Textual's bindings for whole panes or single ids; none has priority, so a text field keeps its keys."""
     return [
         Binding(action.keys, action.action, action.label, show=action.footer > 0, id=action.id)
         for action in ACTIONS
@@ -235,21 +259,21 @@ def bindings(*names: str) -> list[BindingType]:
 
 
 def key_sign(key: str) -> str:
-    """How a key is written on the screens: `?`, `esc`, `ctrl+q`."""
+    """Write a key as the screens do: `?`, `esc`, `ctrl+q`."""
     return "+".join(_SIGNS.get(part, part) for part in key.split("+"))
 
 
 def key_signs(keys: str) -> str:
-    """The same for the several keys of one action."""
+    """Write the several keys of one action."""
     return " ".join(key_sign(key.strip()) for key in keys.split(",") if key.strip())
 
 
 def key_table(keymap: dict[str, str] | None = None) -> str:
-    """Every action with its keys, as `canary-tui keys` prints it; `keymap` holds the keys that were changed."""
+    """List every action with its keys, as `canary-tui keys` prints it; `keymap` holds the changed keys."""
     return "\n".join(_table_rows(ACTIONS, keymap or {})) + "\n"
 
 
-def _table_rows(actions: Iterable[Action], keymap: dict[str, str]) -> Iterable[str]:
+def _table_rows(actions: Iterable[KeyAction], keymap: dict[str, str]) -> Iterable[str]:
     pane = ""
     for action in actions:
         if action.pane != pane:

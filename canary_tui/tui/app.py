@@ -1,4 +1,4 @@
-"""The application of the screens: what starts when, what ends it, and what every screen shares."""
+"""The application of the screens: its start, its end, its engine, and all that the screens share."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -22,12 +21,13 @@ from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widgets import Static
 
-from canary_tui.domain.planning.build import Choices
 from canary_tui.errors import ExitCode
 from canary_tui.startup import start_collector
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keys import Settings, load_settings
+from canary_tui.tui.options import AppOptions
+from canary_tui.tui.shared.banner import Banner
 from canary_tui.tui.shared.help import ActionCommands, HelpScreen
 from canary_tui.tui.shared.prompts import LeaveScreen, QuestionScreen
 from canary_tui.tui.terminal import (
@@ -41,7 +41,7 @@ from canary_tui.tui.terminal import (
     speak_utf8,
     title,
 )
-from canary_tui.tui.textual_fixes import mend
+from canary_tui.tui.textual_fixes import apply_fixes
 from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered_theme
 
 if TYPE_CHECKING:
@@ -52,59 +52,26 @@ if TYPE_CHECKING:
 _STRIP_CONTROLS = StripControls()
 
 
-@dataclass(frozen=True, slots=True)
-class AppOptions:
-    """What the command line asked for: a fleet file to plan a rollout of, or the folder of one to look at.
-
-    `resume` goes on with the rollout in `rollout`; else it is shown read only. `choices` is where the picker starts.
-    `breaks` are rollouts that may lose their targets' locks to this one.
-    """
-
-    state: Path
-    fleet: Path | None = None
-    rollout: Path | None = None
-    resume: bool = False
-    demo: bool = False
-    """Its servers end with the app: what has not ended by then never will."""
-    choices: Choices = Choices("")
-    breaks: tuple[str, ...] = ()
-    theme: str = ""
-    mouse: bool = False
-    colour: bool = True
-    engine: tuple[str, ...] = (sys.executable, "-m", "canary_tui", "_serve")
-
-
-class Banner(Static):
-    """A full-width line over a screen: something is wrong that concerns everything below it."""
-
-    DEFAULT_CSS = """
-    Banner { dock: top; width: 100%; height: auto; max-height: 4; padding: 0 1;
-             background: $error; color: $background; text-style: bold; }
-    Banner:ansi { background: ansi_red; color: ansi_bright_white; }
-    Banner:nocolor { text-style: bold reverse; }
-    """
-
-
 class TooSmall(Screen[None]):
-    """All that fits into a terminal that is too small."""
+    """The only screen that fits into a terminal below the smallest size."""
 
     def compose(self) -> Iterable[Static]:
-        """The one line."""
+        """Show one line."""
         yield Static(id="too-small")
 
     def on_resize(self, event: events.Resize) -> None:
-        """Say how small it is."""
+        """Say how small the terminal is."""
         size, need = event.size, "x".join(map(str, SMALLEST))
         text = f"terminal too small ({size.width}x{size.height}, need {need})"
         self.query_one("#too-small", Static).update(Content(text))
 
     def on_screen_resume(self) -> None:
-        """A prompt above was answered; the terminal may have grown meanwhile."""
+        """Look at the size again: the terminal may have grown while a prompt was above this screen."""
         self.app.call_later(self.app.fit)  # type: ignore[attr-defined]  # only CanaryApp shows this screen
 
 
 class CanaryApp(App[ExitCode]):
-    """The screens. Nothing is read and no engine is started before the first frame is out."""
+    """The app. It reads nothing and starts no engine before the first frame is out."""
 
     CSS_PATH = "canary.tcss"
     TITLE = "canary-tui"
@@ -116,15 +83,15 @@ class CanaryApp(App[ExitCode]):
     ]
 
     def __init__(self, options: AppOptions, settings: Settings | None = None) -> None:
-        mend()
+        apply_fixes()
         super().__init__(ansi_color=None if options.colour else True)
         self.animation_level = "none"
         self.options = options
         self.settings = settings or Settings()
         self.crash = ""
-        """The traceback of a bug that ended the app; printed when the terminal is given back."""
+        """The traceback of a bug that ended the app; it is printed when the terminal is restored."""
         self.titled = False
-        """The terminal has a title of ours, and keeps its own for the end."""
+        """The terminal shows a title of ours, and keeps its own for the end."""
         self._waited = ""
         self._told_clashes: set[str] = set()
         self._engine_started = False
@@ -133,7 +100,7 @@ class CanaryApp(App[ExitCode]):
 
     @cached_property
     def link(self) -> EngineLink:
-        """The engine; all that is said to it and by it is loaded with it, and the first screen needs none of that."""
+        """The way to the engine, made late: its module loads every message, and the first screen needs none."""
         from canary_tui.tui.link import EngineLink
 
         link = EngineLink(self.options.engine, on_gone=self._engine_gone)
@@ -147,57 +114,57 @@ class CanaryApp(App[ExitCode]):
         self.theme = chosen if self.options.colour else "terminal"
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's filters, and last the net that no control character passes."""
+        """Add to Textual's filters a last one that no control character passes."""
         return [*super().get_line_filters(), _STRIP_CONTROLS]
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:  # noqa: ARG002  Textual's signature
-        """None: all commands are actions of ours."""
+        """Offer none of Textual's commands: the palette lists the actions of the registry."""
         return ()
 
     # -- beginning
 
     def on_mount(self) -> None:
-        """Show the first screen; what takes time comes after its first frame."""
+        """Show the first screen; slow work comes after its first frame."""
         self._listen_to_signals()
         self.push_screen(self._first_screen())
         self.call_after_refresh(self._first_frame_is_out)
 
     def _first_screen(self) -> Screen[Any]:
         if self.options.rollout is not None:
-            from canary_tui.tui.rollout.screen import RolloutScreen
+            from canary_tui.tui.rollout.screen import RolloutScreen  # only the first screen delays the first paint
 
             link = self.link if self.options.resume else None
-            return RolloutScreen(self.options.rollout, link)
-        from canary_tui.tui.picker.screen import TargetsScreen
+            return RolloutScreen(self.options.rollout, link, self.options)
+        from canary_tui.tui.picker.screen import PickerScreen
 
-        return TargetsScreen(self.options)
+        return PickerScreen(self)
 
     async def _first_frame_is_out(self) -> None:
         start_collector()
         for complaint in self.settings.complaints:
             self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
         if self.options.rollout is not None and self.options.resume:
-            from canary_tui.engine.identity import operator
+            from canary_tui.engine.identity import operator  # late, as the messages are: not before the first paint
             from canary_tui.engine.messages import Resume
 
             self.link.send(Resume(str(self.options.rollout), operator(), self.options.breaks))
             await self.start_engine()
 
     async def start_engine(self) -> None:
-        """Start it, once; not before the picker shows its targets, which would come later by what the engine loads."""
+        """Start the engine once, after the picker shows its targets: loading the engine would delay them."""
         if not self._engine_started:
             self._engine_started = True
             await self.link.start()
 
     def _listen_to_signals(self) -> None:
-        """Signals end the app like a key would, with the terminal given back; Textual alone leaves it broken."""
+        """End the app on a signal as a key would, with the terminal restored; Textual alone leaves it broken."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._bug_in_a_task)
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             loop.add_signal_handler(number, self.exit, ExitCode.INTERRUPTED)
 
     def on_unmount(self) -> None:
-        """Give the signals back."""
+        """Remove the signal handlers."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             loop.remove_signal_handler(number)
@@ -205,7 +172,7 @@ class CanaryApp(App[ExitCode]):
     # -- ending
 
     def _bug_in_a_task(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """A task that nobody waits for died: silent in Textual, shown here; the screens go on."""
+        """Show the death of a task that nobody waits for, which is silent in Textual; the screens go on."""
         error = context.get("exception")
         if error is None:
             loop.default_exception_handler(context)
@@ -214,12 +181,12 @@ class CanaryApp(App[ExitCode]):
         self.notify(one_line(f"{type(error).__name__}: {error}"), title="A bug", severity="error", markup=False)
 
     def _fatal_error(self) -> None:
-        """Keep the traceback, without the locals, for when the terminal is given back: secrets are locals."""
+        """Keep the traceback for the restored terminal, without the locals: secrets are locals."""
         self.crash = traceback.format_exc()
-        self._close_messages_no_wait()
+        self.panic()
 
     async def action_quit(self) -> None:
-        """Leave; while a rollout is live, say first what that means for it."""
+        """Leave; while a rollout is live, say first what happens to it."""
         if not self.link.live:
             ended = self.link.ended
             cut = ExitCode.INTERRUPTED if self.link.opened is not None else ExitCode.SUCCEEDED
@@ -244,8 +211,8 @@ class CanaryApp(App[ExitCode]):
 
     # -- the terminal's own frame
 
-    def on_rollout_screen_told(self, event: RolloutScreen.Told) -> None:
-        """The terminal's title, and its bell where the operator wants to hear what newly waits."""
+    def on_rollout_screen_status_changed(self, event: RolloutScreen.StatusChanged) -> None:
+        """Set the terminal's title, and ring when the operator is newly needed, if the settings say so."""
         if self.is_headless or self._driver is None:
             return
         self._driver.write(("" if self.titled else KEEP_TITLE) + title(event.words))
@@ -257,37 +224,37 @@ class CanaryApp(App[ExitCode]):
     # -- what every screen shares
 
     def action_help(self) -> None:
-        """The keys of where one is."""
+        """Show the keys of the current pane."""
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(self.screen))
 
     def action_next_pane(self) -> None:
-        """The focus goes on."""
+        """Move the focus to the next pane."""
         self.screen.focus_next()
 
     def action_theme(self) -> None:
-        """The next theme, remembered for the next start."""
-        self.use_theme(next_theme(self.theme))
+        """Switch to the next theme, also for the next start."""
+        self.action_use_theme(next_theme(self.theme))
 
-    def use_theme(self, name: str) -> None:
+    def action_use_theme(self, name: str) -> None:
         """Change the colours now and for the next start."""
         self.theme = name
         remember_theme(self.options.state, name)
         self.notify(f"Theme: {name}", timeout=2, markup=False)
 
     def get_key_display(self, binding: Binding) -> str:
-        """Keys are written alike everywhere."""
+        """Write keys as everywhere else."""
         return key_sign(binding.key)
 
     def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:  # noqa: ARG002  Textual's
-        """Tell once that two actions share a key."""
+        """Report once that two actions share a key."""
         names = " and ".join(sorted(binding.id or binding.action for binding in clashed_bindings))
         if names not in self._told_clashes:
             self._told_clashes.add(names)
             self.notify(f"One key for {names}", title="Settings", severity="warning", markup=False)
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002  Textual's signature
-        """Too small is said, and taken back."""
+        """Cover or uncover the screens."""
         self.call_later(self.fit)
 
     def fit(self) -> None:
@@ -301,18 +268,18 @@ class CanaryApp(App[ExitCode]):
     # -- the engine
 
     def _noticed(self, notice: Notice) -> None:
-        from canary_tui.engine.messages import Asked
+        from canary_tui.engine.messages import Asked  # loaded with the link by now
 
         if isinstance(notice, Asked):
             self.push_screen(QuestionScreen(notice.about), lambda answer: self._answer(notice, answer))
 
     def _answer(self, asked: Asked, answer: str | None) -> None:
-        from canary_tui.engine.messages import Answered
+        from canary_tui.engine.messages import Answered  # loaded with the link by now
 
         self.link.send(Answered(asked.question, answer))
 
     def _engine_gone(self) -> None:
-        """Say so over every screen, with what goes on from here."""
+        """Put a banner over every screen, with the command that takes the rollout over."""
         text = self.link.gone
         if isinstance(self.screen, QuestionScreen):
             self.screen.dismiss(None)
@@ -324,7 +291,7 @@ class CanaryApp(App[ExitCode]):
 
 
 def run_app(options: AppOptions) -> ExitCode:
-    """Show the screens until they end. The terminal must have been looked at: `terminal.refusal`."""
+    """Show the screens until they end. The caller has checked the terminal with `terminal.refusal`."""
     if colourless(os.environ):
         options = replace(options, colour=False)
     else:
@@ -347,7 +314,7 @@ async def _run(app: CanaryApp) -> ExitCode | None:
 
 
 def _print_last_words(app: CanaryApp) -> None:
-    """Why the screens or the engine died, once the terminal is given back."""
+    """Print to the restored terminal the reason why the screens or the engine died."""
     if app.crash:
         sys.stderr.write(printable(app.crash))
         sys.stderr.write("canary-tui: a bug, see above. A live rollout is held; `canary-tui resume` goes on.\n")

@@ -1,4 +1,4 @@
-"""The operator's own settings for the screens: keys, theme, mouse and bell, from one small file."""
+"""The operator's settings for the screens: keys, theme, mouse and bell, from one small file."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
-from canary_tui.tui.actions import ACTIONS, Action, find_action, key_signs
+from canary_tui.tui.actions import ACTIONS, KeyAction, find_action, key_signs
 from canary_tui.tui.themes import NAMES
 
 _UNSAFE = {"enter", "space", "tab", "escape"}
+_RENAMED = {"log.folded": "log.grouped"}
+"""Ids that an older version had: an operator's file may still use them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the file says. `complaints` are sentences about what in it was not taken."""
+    """The settings of the file. `complaints` are sentences about the entries that were ignored."""
 
     keys: dict[str, str] = field(default_factory=dict)
     theme: str = ""
     mouse: bool = False
     bell: bool = False
-    """Ring when something newly waits for a person."""
+    """Ring when a person is newly needed."""
     complaints: tuple[str, ...] = ()
 
 
 def settings_path(environ: Mapping[str, str]) -> Path:
-    """Where the file would be: `$CANARY_TUI_CONFIG`, or in the XDG configuration folder."""
+    """Find the file's place: `$CANARY_TUI_CONFIG`, or in the XDG configuration folder."""
     if chosen := environ.get("CANARY_TUI_CONFIG"):
         return Path(chosen)
     home = environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "~")).expanduser() / ".config"
@@ -36,7 +38,7 @@ def settings_path(environ: Mapping[str, str]) -> Path:
 
 
 def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Read the file; where there is none, or it cannot be read, the defaults and a complaint."""
+    """Read the file. Without one, return the defaults; with an unreadable one, also a complaint."""
     path = settings_path(environ)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -60,10 +62,11 @@ def _read(data: Mapping[str, object], path: str) -> Settings:
         complaints.append(f"{path}: keys: expected a table")
         keys = {}
     good = {}
-    for action_id, chosen in keys.items():
+    for written, chosen in keys.items():
+        action_id = _RENAMED.get(str(written), str(written))
         wrong = _wrong_with(action_id, chosen)
         if wrong:
-            complaints.append(f"{path}: keys: {action_id}: {wrong}")
+            complaints.append(f"{path}: keys: {written}: {wrong}")
         else:
             good[action_id] = ",".join(key.strip() for key in chosen.split(","))
     complaints += [f"{path}: keys: {clash}" for clash in clashes(good)]
@@ -91,8 +94,8 @@ def _wrong_with(action_id: str, chosen: object) -> str:
     return _too_easy(action, chosen)
 
 
-def _too_easy(action: Action, chosen: str) -> str:
-    """A stray key must never act: neither a lower-case letter nor a key that people press without looking."""
+def _too_easy(action: KeyAction, chosen: str) -> str:
+    """Refuse for a dangerous action a lower-case letter, or a key that people press without looking."""
     for key in chosen.split(","):
         bare = key.strip()
         if action.dangerous and (bare in _UNSAFE or (len(bare) == 1 and not bare.isupper())):
@@ -101,7 +104,7 @@ def _too_easy(action: Action, chosen: str) -> str:
 
 
 def clashes(keys: Mapping[str, str]) -> list[str]:
-    """Each key that two actions of one pane, or one of them and the whole app, would share after `keys`."""
+    """List the keys that two actions of one pane, or a pane and the whole app, would share after `keys`."""
     found = []
     taken: dict[tuple[str, str], str] = {}
     for action in ACTIONS:

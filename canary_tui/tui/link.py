@@ -1,4 +1,4 @@
-"""The front's end of the engine: starts it as a child of its own session, passes commands down and notices up."""
+"""The front's side of the engine: it starts the engine in a session of its own, sends commands and takes notices."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ import os
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
 from canary_tui.engine.messages import (
     Command,
     Ended,
-    Heartbeat,
     Notice,
     Opened,
-    Progress,
     Quit,
     Ready,
     read_notice,
@@ -26,24 +23,24 @@ from canary_tui.engine.messages import (
 )
 from canary_tui.tui.terminal import printable
 
-Listener = Callable[[Notice], None]
+NoticeListener = Callable[[Notice], None]
 
 _LAST_WORDS = 4096
-"""Bytes of the engine's stderr that are shown when it dies."""
+"""Bytes of the engine's stderr that are shown after its death."""
 _LINE_LIMIT = 1 << 24
 
 
 class EngineLink:
-    """One engine process and the socket to it. Lives in the front's loop; nothing here blocks or raises.
+    """One engine process and the socket to it. It lives in the front's loop; nothing here blocks or raises.
 
     `gone` is "" while the engine lives or was told to quit, and one sentence once it died. Listeners are called
-    in the loop, in the order they came, with every notice; `on_gone` once, when the engine is gone.
+    in the loop, in their order, with every notice. `on_gone` is called once, when the engine is gone.
     """
 
     def __init__(self, command: Sequence[str], on_gone: Callable[[], None] = lambda: None) -> None:
         self._command = tuple(command)
         self._on_gone = on_gone
-        self._listeners: list[Listener] = []
+        self._listeners: list[NoticeListener] = []
         self._unsent: list[bytes] = []
         self._writer: asyncio.StreamWriter | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -53,20 +50,16 @@ class EngineLink:
         self.ready: Ready | None = None
         self.opened: Opened | None = None
         self.ended: Ended | None = None
-        self.heartbeat: Heartbeat | None = None
-        self.heartbeat_at = 0.0
-        """When the last heartbeat came, on the monotonic clock; 0 before the first."""
-        self.progress: dict[str, Progress] = {}
         self.gone = ""
         self.last_words = ""
 
     @property
     def live(self) -> bool:
-        """A rollout was opened here and has not ended."""
+        """A rollout was opened over this link and has not ended."""
         return self.opened is not None and self.ended is None and not self.gone
 
     async def start(self) -> None:
-        """Start the engine. What was sent before is sent now; why it could not be started stands in `gone`."""
+        """Start the engine and send it the commands that waited. If it cannot start, `gone` has the reason."""
         ours, theirs = socket.socketpair()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed with the link
         try:
@@ -93,7 +86,7 @@ class EngineLink:
         self._unsent.clear()
 
     def send(self, command: Command) -> None:
-        """Pass a command down; kept until the engine has started, dropped when it is gone."""
+        """Send a command; it is kept until the engine has started, and dropped when the engine is gone."""
         if self.gone or self._closed:
             return
         if self._writer is None:
@@ -101,8 +94,8 @@ class EngineLink:
         else:
             self._writer.write(to_line(command))
 
-    def listen(self, listener: Listener) -> Callable[[], None]:
-        """Have `listener` called with every notice from now on; the returned function ends that."""
+    def listen(self, listener: NoticeListener) -> Callable[[], None]:
+        """Call `listener` with every notice from now on; the returned function ends that."""
         self._listeners.append(listener)
 
         def forget() -> None:
@@ -112,7 +105,7 @@ class EngineLink:
         return forget
 
     async def close(self, wait: float = 2.0) -> None:
-        """Tell the engine that the front ends, and wait up to `wait` seconds for it; it is never killed."""
+        """Tell the engine that the front ends, and wait up to `wait` seconds for it. It is never killed."""
         self.send(Quit())
         self._closed = True
         if self._writer is not None:
@@ -151,10 +144,6 @@ class EngineLink:
                 self.ready = notice
             case Opened():
                 self.opened, self.ended = notice, None
-            case Heartbeat():
-                self.heartbeat, self.heartbeat_at = notice, time.monotonic()
-            case Progress():
-                self.progress[notice.target] = notice
             case Ended():
                 self.ended = notice
             case _:

@@ -1,4 +1,4 @@
-"""A shell on a target: the operator's own ssh, in the terminal, which the screens give up as long as it lasts."""
+"""A shell on a target: the operator's own ssh runs in the terminal while the screens are suspended."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _STDIN = 0
 
 
 def ssh_program() -> str | None:
-    """The operator's own."""
+    """Find the operator's ssh; None where there is none."""
     return shutil.which("ssh")
 
 
-def visit(app: App[Any], target: PlannedTarget, ssh: str) -> None:
-    """Open a shell and come back when it has ended; what ssh complains of stays until a key is pressed.
+def open_shell(app: App[Any], target: PlannedTarget, ssh: str) -> None:
+    """Open a shell and return when it has ended; a complaint of ssh stays until a key is pressed.
 
     Raises:
         SuspendNotSupported: the screens are on no terminal.
     """
-    with lent(app):
+    with lend_terminal(app):
         where = "" if target.address == target.name else f" ({target.address})"
         _say(f"{target.name}{where}: your own ssh. exit, or Ctrl-D, goes back to the rollout.")
         try:
@@ -51,10 +51,10 @@ def visit(app: App[Any], target: PlannedTarget, ssh: str) -> None:
 
 
 @contextlib.contextmanager
-def lent(app: App[Any]) -> Iterator[None]:
-    """The terminal is another program's: a Ctrl-C that the terminal turns into a signal is for that one alone.
+def lend_terminal(app: App[Any]) -> Iterator[None]:
+    """Give the terminal to another program: a Ctrl-C that becomes a signal is for that program alone.
 
-    What is typed ahead of its end is nobody's.
+    Keys typed ahead of its end are dropped.
     """
     loop = asyncio.get_running_loop()
     ours = loop.remove_signal_handler(signal.SIGINT)
@@ -76,9 +76,10 @@ def lent(app: App[Any]) -> Iterator[None]:
 
 
 def _run(words: list[str]) -> int:
-    """Run a program to its end and return its exit code; 0 where it was ended because we are told to end.
+    """Run a program to its end and return its exit code; 0 if it ended because this process was told to end.
 
-    The loop hears of that only afterwards, and a terminal that is closed tells nobody but who leads its session.
+    So signals are passed on from here: the loop hears of them only afterwards, and a terminal that closes signals
+    only the leader of its session.
     """
     process: subprocess.Popen[bytes] | None = None
     told: list[int] = []
@@ -102,14 +103,14 @@ def _run(words: list[str]) -> int:
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int | None:
-    """Its exit code, None if it still runs: another thread may hear of a signal, which this one then acts on."""
+    """Wait a moment for the exit code; None if the process still runs, so that this thread can act on a signal."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         return process.wait(_HEAR_WITHIN)
     return None
 
 
 def _ask(query: list[str]) -> command.Settings:
-    """Run a query; it connects to nothing."""
+    """Run a query of ssh; it connects to nothing."""
     try:
         done = subprocess.run(
             query, stdin=subprocess.DEVNULL, capture_output=True, timeout=command.ANSWER_WITHIN, check=False
@@ -126,7 +127,7 @@ def _say(text: str) -> None:
 
 
 def _wait_for_a_key() -> None:
-    """Whatever was typed before does not count; a terminal that is gone presses none."""
+    """Wait for a key pressed from now on; return at once if the terminal is gone."""
     with contextlib.suppress(OSError, termios.error):
         before = termios.tcgetattr(_STDIN)
         try:

@@ -1,4 +1,4 @@
-"""What the terminal must be able to do for the screens, and how its colours are asked for."""
+"""The terminal: its smallest size, its title, its encoding, its colours, and the last filter before it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from textual.filter import LineFilter
 from canary_tui.text.safe import blanked, stripped
 
 SMALLEST = (60, 18)
-"""Columns and rows below which the screens do not fit."""
+"""The columns and rows that the screens need."""
 KEEP_TITLE, FORMER_TITLE = "\x1b[22;2t", "\x1b[23;2t"
-"""The terminal puts its title aside, and takes it up again."""
+"""The sequences that make the terminal save its title, and restore it."""
 _LONGEST_TITLE = 120
 
 
 class StripControls(LineFilter):
-    """The last net before the terminal: no text of a target, a file or a person can steer it.
+    """The last filter before the terminal: no text of a target, a file or a person can steer it.
 
-    Widths stay right: most of these characters count as no cell, and the others become blanks.
+    Deleting keeps the widths right: most of these characters count as no cell, and the others become blanks.
     """
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002  Textual's
-        """The segments of one line without control characters in their texts."""
+        """Remove control characters from the texts of one line's segments."""
         if all(segment.text.isprintable() for segment in segments):
             return segments
         return [_stripped(segment) for segment in segments]
@@ -40,22 +40,22 @@ def _stripped(segment: Segment) -> Segment:
 
 
 def one_line(text: str) -> str:
-    """Text of unknown origin as it may stand in one line of a screen: every hostile character becomes a blank."""
+    """Make text of unknown origin fit for one line of a screen: every hostile character becomes a blank."""
     return blanked(text)
 
 
 def title(words: str) -> str:
-    """What gives the terminal's window a title; ended by ST, because a bell is for what waits."""
+    """Write the sequence that sets the window's title; ST ends it, because BEL would ring."""
     return f"\x1b]2;{one_line(words)[:_LONGEST_TITLE]}\x1b\\"
 
 
 def printable(text: str) -> str:
-    """Several lines of unknown origin, as they may be printed."""
+    """Make several lines of unknown origin fit to be printed."""
     return "".join(one_line(line) + "\n" for line in text.splitlines())
 
 
 def refusal(environ: Mapping[str, str], terminals: Sequence[TextIO | None]) -> str:
-    """Why the screens cannot be shown here, "" where they can; `terminals` are what is read and drawn on."""
+    """Tell why the screens cannot be shown, "" if they can; `terminals` are the streams to read from and draw on."""
     if not all(one is not None and one.isatty() for one in terminals):
         return "this is not a terminal; --headless prints lines instead of screens"
     if environ.get("TERM", "dumb") in {"", "dumb", "unknown"}:
@@ -64,11 +64,11 @@ def refusal(environ: Mapping[str, str], terminals: Sequence[TextIO | None]) -> s
 
 
 def colourless(environ: Mapping[str, str]) -> bool:
-    """Whether NO_COLOR asks for none; an empty value asks for nothing."""
+    """Whether NO_COLOR asks for no colours; an empty value does not."""
     return bool(environ.get("NO_COLOR"))
 
 
 def speak_utf8(drawn_on: TextIO | None) -> None:
-    """Make the stream that is drawn on UTF-8: an ASCII locale would print lines as escapes."""
+    """Set the encoding of the drawn stream to UTF-8: an ASCII locale would print lines as escapes."""
     if isinstance(drawn_on, TextIOWrapper) and drawn_on.encoding.lower().replace("-", "") != "utf8":
         drawn_on.reconfigure(encoding="utf-8")

@@ -98,12 +98,12 @@ NAMES: tuple[str, ...] = tuple(theme.name for theme in THEMES)
 
 
 def next_theme(name: str) -> str:
-    """The theme after `name`, round and round."""
+    """Return the theme after `name`; after the last comes the first."""
     return NAMES[(NAMES.index(name) + 1) % len(NAMES)] if name in NAMES else NAMES[0]
 
 
 def remembered_theme(state: Path | None) -> str:
-    """The theme that was chosen last, as the state folder remembers it; "" where it does not."""
+    """Read the last chosen theme from the state folder; "" if there is none."""
     if state is None:
         return ""
     try:
@@ -114,7 +114,7 @@ def remembered_theme(state: Path | None) -> str:
 
 
 def remember_theme(state: Path | None, name: str) -> None:
-    """Keep a choice for the next start; a state folder that cannot be written costs only that."""
+    """Keep a choice for the next start; an unwritable state folder costs only that."""
     if state is not None:
         with contextlib.suppress(OSError):
             state.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -96,7 +96,7 @@ def test_a_log_reads_like_this(tmp_path):
         log = logs.target("web-1")
         log.begin("switch over", FIRST)
         log.write("one\ntwo")
-        log.note("connection lost: timed out")
+        log.write("a warning\n", "err")
         log.write(" goes on\n")
         log.write("a line of more than 16\n", "err")
         log.write("no end")
@@ -106,7 +106,7 @@ def test_a_log_reads_like_this(tmp_path):
         at + "--| begin 0123456789ab",
         at + "out| one",
         at + "out| two",
-        at + "--| connection lost: timed out",
+        at + "err| a warning",
         at + "out+  goes on",
         at + "err| a line of more t",
         at + "err+ han 16",
@@ -174,28 +174,6 @@ def test_a_log_cut_anywhere_is_completed_by_reading_again(chunks, seed, place):
         merged.close()
 
 
-def test_notes_in_between_do_not_confuse_reading_again(tmp_path):
-    with LogSet(tmp_path / "logs") as logs:
-        log = logs.target("web-1")
-        log.begin("switch", FIRST)
-        log.write("abc")
-        log.note("connection lost")
-    with LogSet(tmp_path / "logs") as logs:
-        log = logs.target("web-1")
-        log.note("taken over by another engine")
-        log.begin("switch", FIRST, resume=True)
-        log.write("abcd")
-        log.write("ef\nlast\n")
-    assert [line.split(" ", 1)[1] for line in bare(log.path.read_bytes())] == [
-        "--| begin 0123456789ab\n",
-        "out| abc\n",
-        "--| connection lost\n",
-        "--| taken over by another engine\n",
-        "out+ def\n",
-        "out| last\n",
-    ]
-
-
 def test_a_target_cannot_fake_a_mark_of_ours(tmp_path, whole_length):
     fake = f"x --| begin {SECOND[:12]}\n2026-11-23T10:15:02.123Z switch --| begin {SECOND[:12]}\n"
     with LogSet(tmp_path / "logs") as logs:
@@ -235,7 +213,7 @@ async def test_sync_makes_ended_output_durable_and_closes_the_files(tmp_path, mo
         logs.flush()
         assert open_logs(tmp_path) == []
         async with asyncio.timeout(10):
-            await logs.sync("web-1")
+            await logs.sync()
         assert len(synced) == 49
 
 
@@ -345,7 +323,7 @@ async def test_a_full_disk_stops_the_logs_with_room_left_for_the_journal(small_d
         log.write("x" * 99_999 + "\n")
     log.end(FIRST)
     with pytest.raises(LogError, match="it stays on the targets"):
-        await logs.sync("web-1")
+        await logs.sync()
     log.write("more\n")
     assert logs.failure
     assert log.backlog_in == log.backlog_out

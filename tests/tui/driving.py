@@ -14,8 +14,9 @@ from textual.app import App
 from textual.pilot import Pilot
 
 from canary_tui.domain.planning.build import Choices
-from canary_tui.tui.app import AppOptions, CanaryApp
+from canary_tui.tui.app import CanaryApp
 from canary_tui.tui.keys import Settings
+from canary_tui.tui.options import AppOptions
 from canary_tui.tui.shared import panel
 
 SHOP = """

@@ -11,7 +11,8 @@ from pathlib import Path
 from driving import scripted_engine
 
 from canary_tui.domain.planning.build import Choices
-from canary_tui.tui.app import AppOptions, CanaryApp, run_app
+from canary_tui.tui.app import CanaryApp, run_app
+from canary_tui.tui.options import AppOptions
 
 fleet, state, *engine = sys.argv[1:]
 if "--crash" in engine:

@@ -89,7 +89,7 @@ def make_plan(targets: int = 4, canaries: int = 1, gate: Gate | None = None, **c
         name: PlannedTarget(name, f"10.0.0.{i % 250}", Ssh(), steps=(0, 1), rollback=(0,), finally_=(0,))
         for i, name in enumerate(names)
     }
-    gate = gate if gate is not None else Gate(instructions="Look at https://graphs/$RELEASE", checklist=())
+    gate = gate if gate is not None else Gate(instructions="Look at https://graphs/1.4.2", checklist=())
     waves = (
         PlannedWave("canary", tuple(names[:canaries]), canaries, gate),
         PlannedWave("rest", tuple(names[canaries:]), 8),
@@ -110,7 +110,7 @@ def make_plan(targets: int = 4, canaries: int = 1, gate: Gate | None = None, **c
 
 
 class Recorded:
-    """One rollout's directory. Every method writes what it says, and folds it like everybody else."""
+    """One rollout's directory. Every method writes what it says, and applies it like everybody else."""
 
     def __init__(self, directory: Path, plan: Plan | None = None) -> None:
         make_folder(directory)

@@ -17,7 +17,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.errors import ExitCode
 from canary_tui.tui.keys import Settings
 from canary_tui.tui.link import EngineLink
-from canary_tui.tui.picker.picker import Picking, Row
+from canary_tui.tui.picker.picker import Picker, TargetRow
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.prompts import LeaveScreen
 from canary_tui.tui.themes import NAMES
@@ -36,14 +36,12 @@ async def test_the_help_tells_the_keys_of_the_pane_one_is_in(tmp_path):
     async with opened(tmp_path, size=(100, 60)) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "question_mark")
-        await shows(
-            app, "Keys here", "Marks the target under the cursor", "Every action by name", "Turns the order around"
-        )
-        assert "Starts the rollout" not in screen_text(app)
+        await shows(app, "Keys here", "Mark the selected target", "Find every action by name", "Reverse the order")
+        assert "Start the rollout" not in screen_text(app)
         await press(pilot, "escape", "enter")
         await shows(app, "Nothing was connected to yet")
         await press(pilot, "question_mark")
-        await shows(app, "Starts the rollout, after one more enter")
+        await shows(app, "Start the rollout; enter confirms")
 
 
 async def test_the_palette_finds_every_action_with_its_key_and_does_it(tmp_path):
@@ -170,8 +168,8 @@ async def test_names_that_look_like_markup_or_steer_a_terminal_stand_there_as_te
     evil = "[/x][@click=app.quit]Z[/]"
     async with opened(tmp_path, size=(120, 30)) as (app, pilot):
         await shows(app, "remaining 18")
-        rows = [Row(f"{evil}\x1b[2J", roles=(evil,), tags={"zone": evil}, on=evil), Row("b")]
-        app.screen.table.load(Picking(rows))
+        rows = [TargetRow(f"{evil}\x1b[2J", roles=(evil,), tags={"zone": evil}, on=evil), TargetRow("b")]
+        app.screen.table.load(Picker(rows))
         await shows(app, f"{evil} [2J", "- ")
         await press(pilot, "r")
         await type_text(pilot, evil)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from canary_tui.tui.picker.columns import GAP, columns_for, lay_out
-from canary_tui.tui.picker.picker import Row
+from canary_tui.tui.picker.picker import TargetRow
 
 ROWS = [
-    Row("web-1", "10.0.0.1", ("web",), (), {"zone": "a", "rack": "r1"}, "1.4.1", "ok", 7200, seen=True),
-    Row("web-2", "10.0.0.2", ("web", "db"), (), {"zone": "b", "rack": "r2"}, "1.4.0", "failed", 60, seen=True),
-    Row("web-3", "10.0.0.3", ("web",), (), {"zone": "a"}, "", None, 30, seen=True),
-    Row("web-4", "10.0.0.4", ("web",), (), {"zone": "a"}),
+    TargetRow("web-1", "10.0.0.1", ("web",), (), {"zone": "a", "rack": "r1"}, "1.4.1", "ok", 7200, seen=True),
+    TargetRow("web-2", "10.0.0.2", ("web", "db"), (), {"zone": "b", "rack": "r2"}, "1.4.0", "failed", 60, seen=True),
+    TargetRow("web-3", "10.0.0.3", ("web",), (), {"zone": "a"}, "", None, 30, seen=True),
+    TargetRow("web-4", "10.0.0.4", ("web",), (), {"zone": "a"}),
 ]
 
 
@@ -32,7 +32,7 @@ def test_wide_terminals_add_columns_in_their_places():
 
 
 def test_a_column_that_is_the_same_everywhere_is_left_out():
-    alike = [Row("a", "a"), Row("b", "b")]
+    alike = [TargetRow("a", "a"), TargetRow("b", "b")]
     assert "ADDRESS" not in titles(200, alike)
     assert "ENVIRONMENTS" not in titles(200)
 
@@ -41,7 +41,7 @@ def test_a_column_that_is_the_same_everywhere_is_left_out():
 def test_what_is_laid_out_fits(width):
     laid = lay_out(
         columns_for(("zone", "rack")),
-        [*ROWS, Row("a-name-of-more-than-thirty-characters", roles=("a-role-of-more-than", "twenty"))],
+        [*ROWS, TargetRow("a-name-of-more-than-thirty-characters", roles=("a-role-of-more-than", "twenty"))],
         width,
     )
     assert sum(one.width + GAP for one in laid) - GAP <= width

@@ -34,9 +34,18 @@ async def panel_of(app) -> FailurePanel:
 async def test_all_failing_targets_stand_in_one_list_with_what_each_way_out_does(tmp_path):
     async with waiting(failed(tmp_path)) as (app, _, _wire, _gate):
         await shows(app, "2 targets not ok: what becomes of them?", "! web-2", "failed: exit 1", "! web-3", "exit 7")
-        await shows(app, "R Retry: only the failed step", "K Skip the step", "E Exclude", "B Roll back", "X Abort")
+        await shows(app, "R Retry: run the failed step again", "K Skip the step", "E Exclude", "B Roll back", "X Abort")
         assert "U Settle" not in screen_text(app)
         await until(lambda: app.screen.query_one(LogView).size.height >= 8)
+
+
+async def test_a_failure_without_an_exit_code_of_its_own_is_not_told_as_exit_0(tmp_path):
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).start()
+    recorded.begin("web-1")
+    recorded.end("web-1", "failed", 0)
+    async with waiting(recorded) as (app, _, _wire, _gate):
+        await shows(app, "1 target not ok", "! web-1")
+        assert "exit 0" not in screen_text(app)
 
 
 async def test_retry_is_sent_at_once_for_all_listed(tmp_path):
@@ -68,7 +77,7 @@ async def test_all_but_retry_need_a_note(tmp_path, key: str, treatment: str):
         await shows(app, "2 targets (web-[2-3]). Why?", "enter decides, esc leaves")
         assert app.screen.query_one(LogView).size.height == height, "nothing above moves"
         await press(pilot, "enter")
-        await shows(app, "a few words are needed")
+        await shows(app, "please give a reason")
         assert wire.sent == []
         await type_text(pilot, "known flake")
         await press(pilot, "enter")
@@ -150,7 +159,7 @@ async def test_a_list_that_changes_while_deciding_closes_the_field(tmp_path):
         await until(lambda: panel.asking)
         await type_text(pilot, "half a no")
         recorded.end("web-3", "failed", 1, "exit 1")
-        await shows(app, "the list changed while you decided")
+        await shows(app, "the list changed while you were deciding")
         assert not panel.asking
         await press(pilot, "enter")
         assert wire.sent == []

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from driving import nothing_is_read_yet, press, screen_text, shows, type_text, until
@@ -47,7 +48,7 @@ def approvals(wire: Wire) -> list[e.GateApproved]:
 
 async def test_the_gate_shows_what_an_approval_is_made_from(tmp_path):
     gate = Gate(
-        instructions="Look at https://graphs/d?release=$RELEASE",
+        instructions="Look at https://graphs/d?release=1.4.2",
         checklist=("Dashboards look right",),
         expires=Duration(7200),
     )
@@ -67,6 +68,33 @@ async def test_the_gate_shows_what_an_approval_is_made_from(tmp_path):
         )
 
 
+async def test_the_instructions_are_shown_as_the_plan_holds_them(tmp_path):
+    """The plan's hash covers them as they are: filling in variables again would show what nobody approves."""
+    gate = Gate(instructions="It costs $RELEASE in $WAVE")
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, gate)).at_gate()
+    async with waiting(recorded) as (app, _, _wire, _panel):
+        await shows(app, "It costs $RELEASE in $WAVE")
+
+
+async def test_only_the_first_wave_s_targets_are_called_canaries(tmp_path):
+    plan = make_plan(6, 2)
+    first, rest = plan.waves
+    waves = (
+        first,
+        replace(rest, name="half", targets=rest.targets[:2], gate=first.gate),
+        replace(rest, targets=rest.targets[2:]),
+    )
+    recorded = Recorded(tmp_path / "r", replace(plan, waves=waves)).at_gate()
+    async with waiting(recorded) as (app, _, _wire, _panel):
+        await shows(app, "GATE canary -> half", "canaries 2: + web-1 ok")
+        recorded.add(e.GateApproved(0, recorded.plan.hash, recorded.state.gate.evidence, BY))
+        recorded.add(e.WaveStarted(1))
+        recorded.deploy("web-3", "web-4")
+        recorded.open_gate()
+        await shows(app, "GATE half -> rest", "half 2: + web-3 ok")
+        assert "canaries" not in screen_text(app)
+
+
 async def test_the_typed_number_and_enter_approve_for_exactly_this_gate(tmp_path):
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
@@ -79,7 +107,7 @@ async def test_the_typed_number_and_enter_approve_for_exactly_this_gate(tmp_path
         gate = recorded.state.gate
         assert (wire.sent[0].rollout, approval.wave) == (recorded.state.rollout, 0)
         assert (approval.plan, approval.evidence) == (recorded.plan.hash, gate.evidence)
-        await shows(app, "approval sent")
+        await shows(app, "approval sent; waiting for the engine")
         recorded.add(e.GateApproved(0, approval.plan, approval.evidence, approval.by))
         recorded.add(e.WaveStarted(1))
         await until(lambda: not panel.display)
@@ -170,7 +198,7 @@ async def test_a_change_while_deciding_empties_the_field_and_is_named(tmp_path):
         await press(pilot, "A", "3")
         await until(lambda: panel.field.value == "3")
         recorded.add(e.ItemTicked(0, 0, False, BY))
-        await shows(app, "changed while you decided: item 1 was opened again")
+        await shows(app, "changed while you were deciding: item 1 was unticked")
         assert panel.field.value == ""
         assert not panel.asking
         await press(pilot, "enter")
@@ -296,7 +324,7 @@ async def test_abort_asks_for_a_note_names_what_will_run_and_then_offers_both_wa
         await press(pilot, "X")
         await shows(app, "ABORT shop 1.4.2", "Why?", "finally (tidy) on 1 target: web-1", "web-[2-4]")
         await press(pilot, "enter")
-        await shows(app, "a few words are needed")
+        await shows(app, "please give a reason")
         await type_text(pilot, "500s on web-1")
         await press(pilot, "enter")
         await shows(app, "B Roll back: 1 target goes back: web-1 to 1.4.1", "L Leave: 1 target stays")
@@ -334,7 +362,7 @@ async def test_a_changed_target_without_a_former_release_is_named_not_guessed(tm
     recorded.open_gate()
     async with waiting(recorded) as (app, pilot, _, _panel):
         await press(pilot, "X")
-        await shows(app, "no former release, never rolled back: web-2")
+        await shows(app, "previous release unknown, cannot be rolled back: web-2")
         await type_text(pilot, "bad")
         await press(pilot, "enter")
         await shows(app, "1 target goes back: web-1 to 1.4.1")

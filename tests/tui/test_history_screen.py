@@ -106,7 +106,7 @@ async def test_ctrl_c_on_a_live_rollout_asks_what_to_stop_and_ends_nothing(tmp_p
         await until(lambda: shows_rollout(app) and app.link.live)
         await shows(app, "web-2")
         await press(pilot, "ctrl+c")
-        await shows(app, "Keep going")
+        await shows(app, "Continue")
         assert app.return_value is None
 
 

@@ -29,6 +29,13 @@ def test_only_capitals_act_on_targets():
             assert all(len(key) == 1 and key.isupper() for key in action.keys.split(",")), action.id
 
 
+def test_an_action_is_told_as_an_order_of_at_most_twelve_words():
+    for action in ACTIONS:
+        first = action.help.split()[0]
+        assert len(action.help.split()) <= 12, action.id
+        assert not first.endswith("s") and first not in {"What", "Who", "Which", "How", "Where", "The", "To"}, action.id
+
+
 def test_no_action_has_priority_over_a_text_field():
     assert not any(binding.priority for binding in bindings(*TITLES))
 
@@ -55,6 +62,11 @@ def test_the_table_of_keys_tells_every_action_with_the_keys_that_hold():
         assert action.id in table
     assert "picker.mark            x " in table
     assert "picker.undo            (none) " in table
+
+
+def test_a_key_file_may_use_an_id_that_an_older_version_had(tmp_path):
+    settings = settings_of(tmp_path, '[keys]\n"log.folded" = "f6"\n')
+    assert (settings.complaints, settings.keys) == ((), {"log.grouped": "f6"})
 
 
 def settings_of(folder, text):

@@ -109,7 +109,7 @@ async def test_a_search_from_the_top_finds_what_stands_below_and_says_which_keys
         await shows(app, "hay 99")
         pane.view.focus()
         await press(pilot, "g", "slash")
-        await shows(app, "text to find; then n and N go on")
+        await shows(app, "text to find; then n and N move between matches")
         await type_text(pilot, "needle")
         await press(pilot, "enter")
         await shows(app, "needle 50", "/ needle: 1 of 2 (n N)")

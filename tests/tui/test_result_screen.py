@@ -56,6 +56,17 @@ async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path):
         assert any(line.split()[:3] == ["1.4.1", "1", "web-5"] for line in lines), "releases are read back"
 
 
+async def test_the_command_for_a_similar_rollout_repeats_what_the_plan_knows(tmp_path):
+    recorded = finished(tmp_path, redeploy=True)
+    async with waiting(recorded, (180, 40)) as (app, _, _wire, _gate):
+        finish(recorded)
+        await shows(
+            app,
+            "similar    canary-tui run FLEET.toml --release 1.4.2 --env production"
+            " --canary web-1 --exclude web-9 --redeploy --headless",
+        )
+
+
 async def test_q_leaves_with_the_exit_code_and_not_before_it_could_be_read(tmp_path, monkeypatch):
     recorded = finished(tmp_path)
     async with waiting(recorded, (100, 40)) as (app, pilot, _, _gate):
@@ -103,7 +114,7 @@ async def test_a_rolled_back_rollout_names_what_could_not_be_undone(tmp_path):
     recorded.add(e.RolloutFinished("aborted", "aborted by maria (bad); 0 of 1 changed target rolled back", 3))
     async with waiting(recorded, (100, 30)) as (app, _, _wire, _gate):
         await shows(app, "gate never approved")
-        await shows(app, "ABORTED: aborted by maria (bad)", "by hand", "no former release known: web-1", "exit code 3")
+        await shows(app, "ABORTED: aborted by maria (bad)", "by hand", "previous release unknown: web-1", "exit code 3")
 
 
 async def test_a_rollout_that_had_ended_before_opens_on_its_logs(tmp_path):

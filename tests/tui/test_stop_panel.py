@@ -28,10 +28,10 @@ async def test_asking_holds_the_rollout_until_it_is_to_keep_going(tmp_path, key,
     recorded = at_work(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         await press(pilot, key)
-        await shows(app, "STOP? the engine is told", "> Keep going", "3 steps running", "web-1: unpack")
+        await shows(app, "STOP? telling the engine", "> Continue", "3 steps running", "web-1: unpack")
         assert stages(wire) == ["asking"]
         recorded.add(e.StopRequested("asking", BY))
-        await shows(app, "STOP? nothing new is started while this asks", "HELD · shop 1.4.2")
+        await shows(app, "STOP? nothing new starts until you choose", "HELD · shop 1.4.2")
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, way_out)
         await until(lambda: "STOP?" not in screen_text(app))
@@ -46,7 +46,7 @@ async def test_only_what_is_chosen_has_the_sign_of_the_choice(tmp_path):
         await shows(app, "STOP?", "3 steps running")
         below = screen_text(app).partition("STOP?")[2]
         assert [row.strip() for row in below.splitlines() if row.strip().startswith(">")] == [
-            "> Keep going       what is held back is started, and nothing is stopped"
+            "> Continue         start new steps again; nothing is stopped"
         ]
 
 
@@ -65,7 +65,7 @@ async def test_stop_starting_can_be_withdrawn(tmp_path):
         await press(pilot, "down", "enter")
         await until(lambda: stages(wire) == ["asking", "starting"])
         recorded.add(e.StopRequested("starting", BY))
-        await shows(app, "STOPPING: nothing new is started")
+        await shows(app, "STOPPING: nothing new starts")
         await press(pilot, "enter")
         await until(lambda: stages(wire) == ["asking", "starting", "go on"])
 
@@ -76,7 +76,7 @@ async def test_leaving_the_question_leaves_a_stop_that_was_chosen(tmp_path):
         recorded.add(e.StopRequested("starting", BY))
         await shows(app, "STOPPING · shop")
         await press(pilot, "ctrl+c")
-        await shows(app, "STOPPING: nothing new is started")
+        await shows(app, "STOPPING: nothing new starts")
         await press(pilot, "escape")
         await until(lambda: not app.screen.query_one(StopPanel).display)
         assert wire.sent == []
@@ -93,21 +93,23 @@ async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_show
         executions = {name: recorded.state.targets[name].running.execution for name in ("web-1", "web-2", "web-3")}
         for name, execution in executions.items():
             recorded.add(e.CancelStarted(name, execution))
-        await shows(app, "STOPPING what runs", "3 steps still running", "is being stopped")
+        await shows(app, "STOPPING running steps", "3 steps still running", "is being stopped")
         recorded.add(e.CancelFinished("web-1", executions["web-1"], True))
         recorded.end("web-1", "cancelled", None)
         recorded.add(e.CancelFinished("web-2", executions["web-2"], False, "no answer in 10 s"))
         recorded.end("web-2", "unknown", None)
         await shows(
             app,
-            "+ web-1 stopped: its processes are gone",
+            "+ web-1 stopped; the end of its step is confirmed",
             "? web-2 unconfirmed: no answer in 10 s",
             "web-3: unpack",
         )
         recorded.add(e.CancelFinished("web-3", executions["web-3"], True))
         recorded.end("web-3", "cancelled", None)
         recorded.add(e.EngineStopped("interrupted"))
-        await shows(app, "PAUSED", "stop of web-2 unconfirmed: no answer in 10 s", "gone on the target: web-[1,3]")
+        await shows(
+            app, "PAUSED", "stop of web-2 unconfirmed: no answer in 10 s", "the end of the step confirmed: web-[1,3]"
+        )
 
 
 async def test_ctrl_c_twice_in_a_hurry_only_asks(tmp_path):

@@ -16,7 +16,9 @@ from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.fleet.units import duration_text
 from canary_tui.domain.planning.plan import Plan
 
-LineKind = Literal["warning", "section", "wave", "gate", "item", "instruction", "step", "nothing", "note", "excluded"]
+LineKind = Literal[
+    "warning", "section", "wave", "gate", "item", "instruction", "step", "nothing", "absent", "limits", "excluded"
+]
 
 _CONFIRM: dict[Confirm, str] = {
     "count": "typing how many targets come next",
@@ -52,7 +54,7 @@ def tell(plan: Plan) -> Iterator[Line]:
     if plan.finally_:
         yield from _steps(plan, "Finally", plan.finally_, {name: one.finally_ for name, one in plan.targets.items()})
     yield Line("section", "Limits")
-    yield Line("note", limits_text(plan.limits))
+    yield Line("limits", limits_text(plan.limits))
     yield from _excluded(plan)
 
 
@@ -88,10 +90,10 @@ def _plain(line: Line) -> Iterator[str]:
             yield f"        {line.text}"
         case "step":
             yield f"  {line.number} {line.label}: {line.text} ({line.aside})"
-        case "nothing" | "excluded":
+        case "nothing" | "limits" | "excluded":
             yield f"  {line.text}"
-        case "note":
-            yield f"  {line.text}" if not line.names else f"      {line.text}"
+        case "absent":
+            yield f"      {line.text}"
         case _:
             assert_never(line.kind)
     if line.names:
@@ -131,7 +133,7 @@ def _steps(
         without = tuple(name for name in plan.targets if index not in applied[name])
         if without:
             roles = " or ".join(step.roles)
-            yield Line("note", f"not on {count(len(without), 'target')} without role {roles}:", names=without)
+            yield Line("absent", f"not on {count(len(without), 'target')} without role {roles}:", names=without)
 
 
 def what(step: Step) -> str:

@@ -438,6 +438,11 @@ class IllegalEvent(ValueError):
     """The event cannot happen in this state; the message says why, for a person."""
 
 
+def why_ended(outcome: Outcome | None, detail: str, exit_code: int | None) -> str:
+    """The reason behind an outcome, in words: the detail, else a failure's exit code, else ""."""
+    return detail or (f"exit {exit_code}" if outcome == "failed" and exit_code else "")
+
+
 def require(condition: bool, otherwise: str) -> None:
     """Raise IllegalEvent with these words unless the condition holds."""
     if not condition:

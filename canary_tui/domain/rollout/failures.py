@@ -84,4 +84,4 @@ def _with_why(target: TargetState) -> str:
         return f"{target.name} (reports {target.reported})"
     if track.outcome not in FAILING:
         return target.name
-    return f"{target.name} ({track.why})"
+    return f"{target.name} ({track.why or track.outcome})"

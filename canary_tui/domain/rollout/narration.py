@@ -11,7 +11,7 @@ from typing import assert_never
 
 from canary_tui.domain.planning.plan import Phase, Plan
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout.events import Decision, Event, Operator, Settlement, StopStage
+from canary_tui.domain.rollout.events import Decision, Event, Settlement, StopStage, why_ended
 from canary_tui.domain.rollout.state import RolloutState
 
 _OfEngine = e.RolloutStarted | e.EngineResumed | e.EngineStopped | e.FrontLost | e.ArtifactRead
@@ -89,9 +89,9 @@ def _of_engine(event: _OfEngine) -> str:
         case e.RolloutStarted(rollout, plan, by):
             where = f" in {plan.environment}" if plan.environment else ""
             what = f"{plan.fleet} {plan.release}{where}: {len(plan.targets)} targets, {rollout}"
-            return f"{_name(by)} starts {what}{_taking_over(event.breaks)}"
+            return f"{by} starts {what}{_taking_over(event.breaks)}"
         case e.EngineResumed(by):
-            return f"{_name(by)} resumes the rollout{_taking_over(event.breaks)}"
+            return f"{by} resumes the rollout{_taking_over(event.breaks)}"
         case e.EngineStopped(reason):
             return f"this engine ends: {reason}"
         case e.FrontLost():
@@ -167,7 +167,7 @@ def _at_target(event: _OfTarget, state: RolloutState) -> str:
         case e.ConnectionRestored():
             return "reconnected"
         case e.StepFinished(_, _, outcome, code, _, detail):
-            why = detail or (f"exit {code}" if outcome == "failed" and code else "")
+            why = why_ended(outcome, detail, code)
             return f"{outcome}{f', {why}' if why else ''}"
         case e.CancelFinished(_, _, confirmed, detail):
             return f"{'stopped' if confirmed else 'stop unconfirmed'}{_noted(detail)}"
@@ -189,10 +189,6 @@ def _plan(state: RolloutState) -> Plan:
 def _step(plan: Plan, phase: Phase, step: int) -> str:
     name = plan.phase_steps(phase)[step].name
     return name if phase == "steps" else f"{phase} {name}"
-
-
-def _name(by: Operator) -> str:
-    return f"{by.user}@{by.host}"
 
 
 def _taking_over(breaks: tuple[str, ...]) -> str:

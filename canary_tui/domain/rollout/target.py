@@ -32,7 +32,7 @@ from typing import Literal, assert_never
 from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.planning.plan import Phase, Plan, applicable
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout.events import IllegalEvent, Outcome, TargetEvent, require
+from canary_tui.domain.rollout.events import IllegalEvent, Outcome, TargetEvent, require, why_ended
 from canary_tui.domain.rollout.index import Group
 
 FAILING: frozenset[Outcome] = frozenset({"failed", "timed-out", "unreachable", "unknown", "cancelled"})
@@ -75,9 +75,8 @@ class Track:
 
     @property
     def why(self) -> str:
-        """Why it ended as it did, in words: the detail, else the exit code, else the outcome; "" before its end."""
-        code = f"exit {self.exit_code}" if self.outcome == "failed" and self.exit_code else ""
-        return self.detail or code or self.outcome or ""
+        """The reason behind its outcome, in words, "" where there is none."""
+        return why_ended(self.outcome, self.detail, self.exit_code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
-"""What a line of a target's log looks like, written and read: `2026-11-23T10:15:02.123Z switch out| text`.
+"""The format of a line in a target's log, written and read: `2026-11-23T10:15:02.123Z switch out| text`.
 
 The three words before the text are time, step and stream (`out`, `err`, or `--` for lines of our own). A `+` in
-place of the `|` says that the line continues the stream's line before: it was longer than `LONGEST`, or another
-stream came between. So a text of any shape can be put together again, and no text can pass for a line of ours.
+place of the `|` says that the line continues the stream's last line, which was longer than `LONGEST` or was
+interrupted by another stream. So any text can be put together again, and no text can pass for a line of ours.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pathlib import Path
 from canary_tui.store.files import safe_name
 
 LONGEST = 1 << 16
-"""Characters of text in one line of a log; what is longer continues in the next."""
+"""Characters of text in one line of a log; a longer text continues in the next line."""
 OURS = "--"
 PREFIX = re.compile(rb"(\S{20,28}) ([^\s|]+) (out|err|--)([|+]) ")
 _MARK_DIGITS = 12
 MARK_NUMBER = re.compile(rb"( --\| (?:begin|end) )[0-9a-f]{1,%d}" % _MARK_DIGITS)
-"""What is different in each execution where its output begins and ends."""
+"""The part of the begin and end lines that differs in each execution."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a log. `at` is seconds since 1970, 0.0 where the line is not of our making.
+    """One line of a log. `at` is in seconds since 1970, 0.0 if the line is not of our making.
 
-    `continued`: the line before it, of this stream, goes on here. `hidden` counts the bytes of text that were left
-    out at its end. `target` is set where lines of several targets are read.
+    `continued`: it continues the last line of its stream. `hidden` counts the bytes of text that were cut off its
+    end. `target` is set if lines of several targets are read.
     """
 
     at: float
@@ -43,12 +43,12 @@ class LogLine:
 
 
 def log_path(folder: Path, target: str) -> Path:
-    """Where a target's log is."""
+    """Return the path of a target's log."""
     return folder / f"{safe_name(target)}.log"
 
 
 def parse_line(line: bytes, target: str = "", longest: int | None = None) -> LogLine:
-    """A line without its end; of its text at most `longest` bytes, where that is given."""
+    """Parse a line without its end; keep at most `longest` bytes of its text, if given."""
     match = PREFIX.match(line)
     start = match.end() if match else 0
     hidden = max(0, len(line) - start - longest) if longest is not None else 0
@@ -61,7 +61,7 @@ def parse_line(line: bytes, target: str = "", longest: int | None = None) -> Log
 
 
 def text_start(line: bytes) -> int:
-    """Where in a line the text begins."""
+    """Return the offset of the text in a line."""
     match = PREFIX.match(line)
     return match.end() if match else 0
 
@@ -75,7 +75,7 @@ def _seconds(stamp: bytes) -> float:
 
 
 def stamp(at: float) -> str:
-    """A time as the logs write it: UTC, with milliseconds."""
+    """Write a time as the logs do: UTC, with milliseconds."""
     whole, thousandths = divmod(int(at * 1000), 1000)
     return f"{_second(whole)}.{thousandths:03d}Z"
 
@@ -86,37 +86,37 @@ def _second(whole: int) -> str:
 
 
 def step_word(name: str) -> str:
-    """A step's name as the one word that stands in a line."""
+    """Turn a step's name into the one word of a line."""
     word = "-".join(name.split()).replace("|", "-")[:64]
     return "".join(letter if letter.isprintable() else "?" for letter in word) or "-"
 
 
 def begin_mark(execution: str) -> str:
-    """The text of our line where an execution's output begins."""
+    """Return the text of our line at the begin of an execution's output."""
     return f"begin {execution[:_MARK_DIGITS]}"
 
 
 def end_mark(execution: str) -> str:
-    """How the text of our line begins where an execution's output ends."""
+    """Return the first words of our line at the end of an execution's output."""
     return f"end {execution[:_MARK_DIGITS]}"
 
 
 class Formatter:
-    """Turns text into lines, wherever it is cut into chunks: the lines are the same, but for their times.
+    """Turns text into lines. The cuts between its chunks change nothing but the times of the lines.
 
-    A line that has begun is left unfinished until its end comes, so that a prompt is seen at once.
+    A line stays unfinished in the file until its end comes, so that a prompt is seen at once.
     """
 
     def __init__(self, step: str = "-") -> None:
         self.step = step
         self.open: str | None = None
-        """The stream of the line that has begun and not ended."""
+        """The stream of the unfinished line; None if the last line is finished."""
         self.broken: set[str] = set()
-        """Streams whose line has been ended in the file, while the text may still go on with it."""
+        """Streams whose line was ended in the file while their text may continue it."""
         self._width = 0
 
     def text(self, text: str, stream: str, at: float) -> str:
-        """What to append to the file for a chunk of a stream."""
+        """Return the lines to append for a chunk of a stream."""
         if not text:
             return ""
         pieces = [self._break()] if self.open not in (None, stream) else []
@@ -134,7 +134,7 @@ class Formatter:
         return "".join(pieces)
 
     def _fill(self, text: str, start: int, stream: str, at: float, pieces: list[str]) -> int:
-        """Put as much of the text as fits without looking at single lines; where it stopped."""
+        """Append as much text as fits without a look at single lines; return the offset at which it stopped."""
         room = LONGEST - self._width
         stop = len(text)
         if stop - start > room:
@@ -153,24 +153,22 @@ class Formatter:
             self._width = stop - last - 1 if last >= 0 else self._width + stop - start
         return stop
 
-    def ours(self, text: str, at: float) -> str:
-        """What to append for a line of our own; it interrupts a line that has begun."""
-        line = f"{stamp(at)} {self.step} {OURS}| {' '.join(text.splitlines())}\n"
-        return (self._break() if self.open is not None else "") + line
-
     def begin(self, step: str, execution: str, at: float) -> str:
-        """What to append where an execution begins."""
+        """Return the lines to append at the begin of an execution."""
         before = self._break() if self.open is not None else ""
         self.step = step_word(step)
         self.broken.clear()
-        return before + self.ours(begin_mark(execution), at)
+        return before + self._ours(begin_mark(execution), at)
 
     def end(self, execution: str, text: str, at: float) -> str:
-        """What to append where an execution has ended; it says so when the last line had no end."""
+        """Return the lines to append at the end of an execution; they say if the last line had no newline."""
         before = self._break() if self.open is not None else ""
         words = [end_mark(execution), text, "(no newline at the end)" if self.broken else ""]
         self.broken.clear()
-        return before + self.ours(" ".join(word for word in words if word), at)
+        return before + self._ours(" ".join(word for word in words if word), at)
+
+    def _ours(self, text: str, at: float) -> str:
+        return f"{stamp(at)} {self.step} {OURS}| {' '.join(text.splitlines())}\n"
 
     def _begin(self, stream: str, mark: str, at: float) -> str:
         self.open, self._width = stream, 0

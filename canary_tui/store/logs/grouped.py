@@ -1,7 +1,7 @@
-"""How the logs of all targets read with equal output once: what differs first, then what most have printed.
+"""The logs of all targets with identical output grouped: differing groups first, then the output of the most.
 
 The rows are a heading for the reference; for each other group a heading and its lines, from shortly before the first
-that differs; and, under a heading of its own where there are other groups, the reference's lines.
+different one; and the reference's lines, under a heading of their own if there are other groups.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Literal
 from canary_tui.domain.fleet.names import compress_names, count
 from canary_tui.store.files import read_only
 from canary_tui.store.logs.format import log_path
-from canary_tui.store.logs.grouping import MOST_LINES, Branch, Folding, Group
+from canary_tui.store.logs.grouping import MOST_LINES, Branch, Group, Grouping
 from canary_tui.store.logs.lines import Lines, Piece
 from canary_tui.store.logs.order import SIZE, order_path, read_names, unpack
 from canary_tui.store.logs.reader import LogReader
 
 BEFORE = 2
-"""Equal lines that are shown before the first that differs."""
+"""Identical lines that are shown before the first different one."""
 _PORTION = 1 << 20
-"""Bytes that are compared at once; longer than any line."""
+"""Bytes that are compared at once; more than any line has."""
 _EVERY, _AT_REST = 0.1, 10
-"""Seconds between two looks at what has grown; more where working out the rows takes more than a tenth of that."""
+"""Seconds between two looks for grown logs; ten times the cost of laying out the rows, if that is more."""
 _MOST_OPEN = 16
 _MOST_RECORDS = 50_000
-"""New records of the order that are read one by one; with more of them, every log is looked at."""
+"""Most new records of the order that are read one by one; with more, every log is looked at."""
 _PIECES = 32
 
 
@@ -39,7 +39,7 @@ _PIECES = 32
 class Part:
     """Some rows: the heading of a group, the caption over the reference's lines, or lines `start` to `stop` of a log.
 
-    `group` is the group's branch, None for the reference's. `differs` is the first line that does, if one does.
+    `group` is the group's branch, None for the reference. `differs` is the first different line, if there is one.
     """
 
     kind: Literal["heading", "caption", "lines"]
@@ -53,17 +53,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many targets are in the reference's group, how many of them are behind, and how many differ."""
+    """The number of targets in the reference's group, of those behind in it, and of those that differ."""
 
     same: int = 0
     behind: int = 0
     differ: int = 0
 
 
-class FoldedReader(Lines):
-    """`own` names the targets in the order to tell them in, each with its own words; `first` are the canaries.
+class GroupedReader(Lines):
+    """The grouped logs as rows. `own` has each target's own words, in the targets' order; `first` are the canaries.
 
-    `poll` compares for at most `budget` seconds; nothing is kept of a log but eight bytes a line, once for equal ones.
+    `poll` compares for at most `budget` seconds. Eight bytes are kept of a line, once for identical ones.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class FoldedReader(Lines):
         self.folder = folder
         self.tally = Tally()
         self.edition = 1
-        """Moves when rows have got other numbers or other words."""
+        """A number that changes when rows get other numbers or other words."""
         self.parts: list[Part] = []
         self._starts: list[int] = []
         self._before: tuple[list[Part], list[int]] = ([], [])
-        self._folding = Folding(own)
+        self._grouping = Grouping(own)
         self._own, self._first, self._called, self._budget = own, first, called, budget
         self._read: dict[str, int] = {}
-        """How many bytes of each log are compared."""
+        """The compared bytes of each log."""
         self._done: set[str] = set()
-        """Logs that are too long to be compared any further."""
+        """Logs too long to be compared any further."""
         self._grown: dict[str, None] = {}
         self._growing = 0
         self._caught_up = False
@@ -100,7 +100,7 @@ class FoldedReader(Lines):
 
     @property
     def progress(self) -> float:
-        """The part of the logs that is compared, until all are for the first time: 1.0 from then on."""
+        """The compared share of the logs until all are compared once; 1.0 from then on."""
         if self._caught_up:
             return 1.0
         return 1.0 - len(self._grown) / self._growing if self._growing else 0.0
@@ -125,7 +125,7 @@ class FoldedReader(Lines):
         return changed
 
     def _look(self) -> list[str]:
-        """Whose logs have grown: the order of all lines says it, without a look at each."""
+        """List the targets whose logs have grown: the order of lines tells it without a look at each log."""
         try:
             fd = read_only(order_path(self.folder))
         except OSError:
@@ -146,10 +146,10 @@ class FoldedReader(Lines):
         """Compare the next portion of a log."""
         data = _read_portion(log_path(self.folder, target), self._read.get(target, 0))
         end = data.rfind(b"\n") + 1
-        self._folding.add(target, data[:end])
+        self._grouping.add(target, data[:end])
         self._read[target] = self._read.get(target, 0) + end
         self._changed = True
-        if self._folding.places[target].cut:
+        if self._grouping.places[target].cut:
             self._done.add(target)
         if end == 0 or len(data) < _PORTION or target in self._done:
             del self._grown[target]
@@ -157,7 +157,7 @@ class FoldedReader(Lines):
     # the rows
 
     def _lay_out(self) -> bool:
-        groups = self._folding.groups(self._first)
+        groups = self._grouping.groups(self._first)
         if not groups:
             return False
         reference, *others = groups
@@ -207,7 +207,7 @@ class FoldedReader(Lines):
         return self._names[names]
 
     def moved(self, line: int) -> int:
-        """Where a row of the edition before is now; where it is gone, the nearest row."""
+        """Return the row of this edition that shows a row of the last one, or the nearest."""
         parts, starts = self._before
         if not parts:
             return line
@@ -225,7 +225,7 @@ class FoldedReader(Lines):
         return self._starts[-1] if self._starts else 0
 
     def part_of(self, line: int) -> tuple[Part, int]:
-        """The part that a row is in, and the number in its log of the line that it shows."""
+        """Return a row's part, and the number in its log of the row's line."""
         at = bisect_right(self._starts, line) - 1
         return self.parts[at], line - self._starts[at] + self.parts[at].start
 
@@ -257,14 +257,14 @@ class FoldedReader(Lines):
         return reader
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for reader in self._readers.values():
             reader.close()
         self._readers.clear()
 
 
 def _opened(group: Group) -> int:
-    """How many lines of what differs are shown."""
+    """Return the number of a different group's lines that are shown."""
     return group.lines - max(0, (group.differs or 0) - BEFORE)
 
 
@@ -274,12 +274,12 @@ def _caption(group: Group) -> str:
 
 
 def _goes_on(one: Part, other: Part) -> bool:
-    """Whether it is the same part, at most longer."""
+    """Whether the other part is the same, or the same and longer."""
     return replace(one, stop=other.stop) == other and one.stop <= other.stop
 
 
 def _read_portion(path: Path, offset: int) -> bytes:
-    """Some of a log; nothing where there is none."""
+    """Read a portion of a log; nothing if there is no log."""
     try:
         fd = read_only(path)
     except OSError:

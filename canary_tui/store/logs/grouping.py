@@ -1,7 +1,7 @@
-"""Which targets have printed the same so far: their logs as one tree of lines, in which equal beginnings are one.
+"""The groups of targets that have printed the same so far: one tree of lines, in which equal beginnings are shared.
 
-Two lines are equal when step, stream and text are, without the time, the numbers of executions, and the words that
-are only the target's own, such as its name. Kept of a line are eight bytes, once for all targets that have it.
+Two lines are equal if step, stream and text are equal, without the time, the numbers of executions, and a target's own
+words, such as its name. Eight bytes are kept of a line, once for all targets that have it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from canary_tui.domain.planning.plan import Plan, PlannedTarget
 from canary_tui.store.logs.format import MARK_NUMBER, stamp, step_word
 
 MOST_LINES = 100_000
-"""Lines of each log that are compared, unless there is no more room."""
+"""Most lines of each log that are compared."""
 _ROOM = 4_000_000
-"""Different lines of all logs together that are kept, 8 bytes each."""
+"""Most different lines of all logs together that are kept, 8 bytes each."""
 _TIME = len(stamp(0.0))
 _OWN = b"\x00"
-"""What stands for a target's own name: no log has it in its text."""
+"""The stand-in for a target's own name: no log has it in its text."""
 _EVERYBODY = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Branch:
-    """Lines from number `start` on that follow those of `parent`: the texts that go another way than it there."""
+    """Lines from number `start` on that follow those of `parent`, where they differ from its further lines."""
 
     __slots__ = ("children", "lines", "parent", "start")
 
@@ -34,12 +34,12 @@ class Branch:
         self.start = start
         self.lines = array("q")
         self.children: dict[tuple[int, int], Branch] = {}
-        """By the number and the digest of their first line."""
+        """The branches by number and digest of their first line."""
 
 
 @dataclass(slots=True)
 class Place:
-    """How far one target has come: `lines` lines, the last of them on `branch`. `cut`: the rest is not compared."""
+    """The place of one target: `lines` lines, the last of them on `branch`. `cut`: the rest is not compared."""
 
     branch: Branch
     lines: int = 0
@@ -48,10 +48,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Targets that have printed the same, but for those that have not come as far: `behind` counts them.
+    """Targets that have printed the same; `behind` counts those that have not come as far.
 
-    `differs` is the number, from 0, of the first line that the reference has otherwise; None in the reference's own
-    group. `furthest` is the first of those that have come furthest, with `lines` lines.
+    `differs` is the number, from 0, of the first line that differs from the reference; None in the reference's group.
+    `furthest` is the first of those that have come furthest, with `lines` lines.
     """
 
     branch: Branch
@@ -64,7 +64,7 @@ class Group:
 
 
 def own_words(plan: Plan) -> dict[str, list[str]]:
-    """For each target, in the plan's order, the names and values of variables that are only its, the longest first."""
+    """List by target, in the plan's order, the names and values that no other target has, the longest first."""
     words = {name: _words(plan.targets[name]) for wave in plan.waves for name in wave.targets}
     users = Counter(word for found in words.values() for word in found)
     # Every line begins with its step, which has one name everywhere.
@@ -83,13 +83,13 @@ def _words(target: PlannedTarget) -> set[str]:
 
 
 def _host(name: str) -> str:
-    """What a machine calls itself: without its domain, unless it is a number."""
+    """Cut a name to a machine's own: without its domain, unless it is an IP address."""
     first, _, rest = name.partition(".")
     return name if rest.replace(".", "").isdigit() else first
 
 
-class Folding:
-    """Takes in the logs as they grow. `own` has for each target, in the order to tell them in, its own words."""
+class Grouping:
+    """The tree of lines that grows with the logs. `own` has each target's own words, in the targets' order."""
 
     def __init__(self, own: Mapping[str, Collection[str]], most: int = MOST_LINES, room: int = _ROOM) -> None:
         self.places: dict[str, Place] = {}
@@ -99,7 +99,7 @@ class Folding:
         self._trunk = Branch()
 
     def add(self, target: str, data: bytes) -> None:
-        """More whole lines of a target's log, as they are in the file."""
+        """Add whole lines of a target's log, as they are in the file."""
         place = self.places.get(target) or self.places.setdefault(target, Place(self._trunk))
         digests = _digests(data, self._own[target])
         most = self._most - place.lines
@@ -128,7 +128,7 @@ class Folding:
         return child
 
     def _grow(self, place: Place, digests: array[int]) -> int:
-        """Lines that nobody else had; how many there was room for."""
+        """Add lines that no other target had; return the number that fitted."""
         # One line fits always: it says that this target differs.
         fitting = digests[: max(1, self._room)]
         place.cut = len(fitting) < len(digests)
@@ -138,9 +138,9 @@ class Folding:
         return len(fitting)
 
     def groups(self, first: Collection[str] = ()) -> list[Group]:
-        """All targets that have printed something, the reference's group at the front.
+        """Group all targets that have printed something, the reference's group at the front.
 
-        The reference is what most of `first` have printed, or most of all, where none of those has begun.
+        The reference is the output of most of `first`, or of most of all if none of those has begun.
         """
         names = [name for name in self._own if name in self.places]
         path = self._path([name for name in first if name in self.places] or names)
@@ -155,7 +155,7 @@ class Folding:
         return [self._group(tuple(found), differs[key]) for key, found in members.items() if found]
 
     def _path(self, names: list[str]) -> dict[Branch, int]:
-        """The branches that lead to what most have printed, each with the line up to which it does."""
+        """Return the branches that lead to the output of the most, each with the line at which it is left."""
         if not names:
             return {}
         branch = Counter(self.places[name].branch for name in names).most_common(1)[0][0]
@@ -174,7 +174,7 @@ class Folding:
 
 
 def _same(place: Place, path: Mapping[Branch, int]) -> int:
-    """How many of its lines, from the first on, a target shares with a path."""
+    """Count the lines, from the first on, that a target shares with a path."""
     branch, shared = place.branch, place.lines
     while branch not in path:
         assert branch.parent is not None
@@ -183,14 +183,14 @@ def _same(place: Place, path: Mapping[Branch, int]) -> int:
 
 
 def _common(one: array[int], other: array[int]) -> int:
-    """How many lines, from the first on, are equal."""
+    """Count the equal lines, from the first on."""
     if one == other:
         return len(one)
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def _digests(data: bytes, own: Iterable[str]) -> array[int]:
-    """What stands for each line. Python keys its hashes anew in each process: no target can aim at another's lines."""
+    """Hash each line. Python keys its hashes anew in each process, so no target can forge another's lines."""
     lines = [line[_TIME:] for line in MARK_NUMBER.sub(rb"\1", data).split(b"\n")[:-1]]
     for word in own:
         if (name := word.encode()) in data:
@@ -199,7 +199,7 @@ def _digests(data: bytes, own: Iterable[str]) -> array[int]:
 
 
 def _without(text: bytes, word: bytes) -> bytes:
-    """The text with `_OWN` for the word, where it is not a part of a longer one."""
+    """Replace a word by `_OWN` in the text, except inside of a longer word."""
     pieces: list[bytes] = []
     start, at = 0, text.find(word)
     while at >= 0:

@@ -1,4 +1,4 @@
-"""What a screen or a search may ask of a log, whether it is one target's or all targets' merged."""
+"""The interface of a log for screens and searches, whether one target's, merged or grouped."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import NamedTuple, Protocol
 from canary_tui.store.logs.format import LogLine, parse_line
 
 SHOWN = 4096
-"""Bytes of a line's text that are given unless all are asked for."""
+"""Bytes of a line's text that are read unless all are wanted."""
 _KEPT_PIECES = 16
 
 
 class Piece(NamedTuple):
-    """Consecutive lines without their ends. `first` is the number of the first; `target` is set in a merged log."""
+    """Consecutive lines without their ends, from line number `first` on. `target` is set in a log of many targets."""
 
     first: int
     lines: list[bytes]
@@ -25,27 +25,27 @@ class Lines(Protocol):
     """Numbered lines that only grow, in numbered pieces of some 64 KiB."""
 
     behind: bool = False
-    """The last `poll` has left some of what is there for the next."""
+    """The last `poll` left some of the new lines for the next."""
 
     @property
     @abstractmethod
     def lines(self) -> int:
-        """How many there are; in one target's log, a last line without its end counts."""
+        """The number of lines; in one target's log, a last line without its end counts."""
 
     @abstractmethod
     def poll(self) -> bool:
-        """Take in what is new; whether anything is. Cheap enough for twenty times a second."""
+        """Take in new lines; return whether there are any. Cheap enough for twenty times a second."""
 
     @abstractmethod
     def piece(self, number: int) -> Piece:
-        """The lines of a piece; there may be none."""
+        """Read the lines of a piece; there may be none."""
 
     @abstractmethod
     def piece_of(self, line: int) -> int:
-        """The number of the piece that a line is in."""
+        """Return the number of a line's piece."""
 
     def read(self, start: int, stop: int, *, whole: bool = False) -> list[LogLine]:
-        """The lines from `start` up to, not including, `stop`, as far as there are any; long ones shortened."""
+        """Read the existing lines from `start` up to, not including, `stop`; long ones are shortened."""
         found: list[LogLine] = []
         start, stop = max(0, start), min(stop, self.lines)
         longest = None if whole else SHOWN
@@ -59,19 +59,15 @@ class Lines(Protocol):
         return found
 
     def line(self, number: int, *, whole: bool = False) -> LogLine:
-        """One line; IndexError where there is none."""
+        """Read one line; IndexError if there is none."""
         return self.read(number, number + 1, whole=whole)[0]
-
-    def texts(self, start: int, stop: int) -> list[str]:
-        """Only the texts of `read`."""
-        return [line.text for line in self.read(start, stop)]
 
 
 class Pieces(OrderedDict[int, Piece]):
-    """The pieces that were read last."""
+    """The last pieces that were read."""
 
     def keep(self, number: int, piece: Piece) -> Piece:
-        """Remember one, forget the oldest."""
+        """Keep a piece, drop the oldest."""
         self[number] = piece
         if len(self) > _KEPT_PIECES:
             self.popitem(last=False)

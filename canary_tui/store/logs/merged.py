@@ -1,4 +1,4 @@
-"""How the logs of all targets are read as one, in the order in which their lines came."""
+"""The logs of all targets read as one, in order of arrival."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from canary_tui.store.files import read_only
 from canary_tui.store.logs.format import log_path
 from canary_tui.store.logs.lines import Lines, Piece, Pieces
-from canary_tui.store.logs.order import SIZE, Span, order_path, read_names, unpack
+from canary_tui.store.logs.order import SIZE, OrderRecord, order_path, read_names, unpack
 
 _MOST_OPEN = 32
 
 
 class MergedReader(Lines):
-    """Whole lines of all targets. Piece k is what record k of the order says; nothing is kept in memory for it."""
+    """Whole lines of all targets. Piece k is described by record k of the order; no index is kept in memory."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class MergedReader(Lines):
         self._records = 0
         self._lines = 0
         self._pieces = Pieces()
-        self._last = Span(0, 0, 0, 0, 0, 0)
+        self._last = OrderRecord(0, 0, 0, 0, 0, 0)
         self._last_number = 0
 
     @property
@@ -45,7 +45,7 @@ class MergedReader(Lines):
         if records < self._records:
             self._reset()
         self._records = records
-        last = self._span(records - 1) if records else self._last
+        last = self._record(records - 1) if records else self._last
         self._lines = last.before + last.lines
         return True
 
@@ -56,7 +56,7 @@ class MergedReader(Lines):
             return False
         return True
 
-    def _span(self, number: int) -> Span:
+    def _record(self, number: int) -> OrderRecord:
         return unpack(os.pread(self._fd, SIZE, number * SIZE))[0]
 
     def piece_of(self, line: int) -> int:
@@ -66,24 +66,24 @@ class MergedReader(Lines):
                 self._look_at(number)
                 if self._last.before <= line < self._last.before + self._last.lines:
                     return number
-        self._look_at(bisect_right(range(self._records), line, key=lambda number: self._span(number).before) - 1)
+        self._look_at(bisect_right(range(self._records), line, key=lambda number: self._record(number).before) - 1)
         return self._last_number
 
     def _look_at(self, number: int) -> None:
-        self._last_number, self._last = number, self._span(number)
+        self._last_number, self._last = number, self._record(number)
 
     def piece(self, number: int) -> Piece:
         if number not in self._pieces:
-            span = self._span(number)
-            lines = self._bytes(span).split(b"\n")[: span.lines]
+            record = self._record(number)
+            lines = self._bytes(record).split(b"\n")[: record.lines]
             # A log that was cut under us must not move the numbers of the lines that follow.
-            lines += [b""] * (span.lines - len(lines))
-            self._pieces.keep(number, Piece(span.before, lines, self._name(span.target)))
+            lines += [b""] * (record.lines - len(lines))
+            self._pieces.keep(number, Piece(record.before, lines, self._name(record.target)))
         return self._pieces[number]
 
-    def _bytes(self, span: Span) -> bytes:
-        fd = self._file(span.target)
-        return os.pread(fd, span.length, span.offset) if fd >= 0 else b""
+    def _bytes(self, record: OrderRecord) -> bytes:
+        fd = self._file(record.target)
+        return os.pread(fd, record.length, record.offset) if fd >= 0 else b""
 
     def _name(self, target: int) -> str:
         if target >= len(self._names):
@@ -102,7 +102,7 @@ class MergedReader(Lines):
         return self._files[target]
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
         for fd in [*self._files.values(), *([self._fd] if self._fd >= 0 else [])]:
             os.close(fd)
         self._files.clear()

@@ -1,4 +1,4 @@
-"""In which order the lines of all targets came: fixed-size records that make one merged log of many files.
+"""The order in which the lines of all targets came: fixed-size records that make one merged log of many files.
 
 A record says: `lines` whole lines of target number `target`, at `offset`, `length` bytes long, were written at `at_ms`,
 after `before` lines of any target. `targets` names the targets, one a line, number 0 first.
@@ -19,12 +19,12 @@ from canary_tui.store.logs.format import log_path
 _FORM = struct.Struct("<IIQQQQ")
 SIZE = _FORM.size
 PIECE = 1 << 16
-"""Bytes that one record covers, unless a single line is longer: what must be read to see one line."""
+"""Bytes that one record covers, unless a single line is longer: so much is read to see one line."""
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """One record, as above. `before` and `before + lines` are numbers of lines of the merged log."""
+class OrderRecord:
+    """One record as described above. `before` and `before + lines` are line numbers of the merged log."""
 
     target: int
     lines: int
@@ -37,9 +37,9 @@ class Span:
         return _FORM.pack(self.target, self.lines, self.offset, self.length, self.before, self.at_ms)
 
 
-def unpack(data: bytes) -> list[Span]:
-    """The records of bytes that are a whole number of them."""
-    return [Span(*fields) for fields in _FORM.iter_unpack(data)]
+def unpack(data: bytes) -> list[OrderRecord]:
+    """Unpack whole records."""
+    return [OrderRecord(*fields) for fields in _FORM.iter_unpack(data)]
 
 
 def order_path(folder: Path) -> Path:
@@ -51,7 +51,7 @@ def targets_path(folder: Path) -> Path:
 
 
 def read_names(folder: Path) -> list[str]:
-    """The targets' names by number; a torn last line is none."""
+    """Read the targets' names by number; a torn last line is ignored."""
     try:
         data = targets_path(folder).read_bytes()
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def read_names(folder: Path) -> list[str]:
 
 
 class Order:
-    """The one writer of `order` and `targets`. Opening it mends what a crash left, from the logs themselves."""
+    """The one writer of `order` and `targets`. Opening it repairs them after a crash, from the logs themselves."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -73,7 +73,7 @@ class Order:
         self._mend()
 
     def number(self, target: str) -> int:
-        """A target's number; its name is in the file before the number is used."""
+        """Return a target's number; its name is in the file before the number is used."""
         with self._lock:
             if target not in self._numbers:
                 fd = open_file(targets_path(self._folder), create=True)
@@ -85,14 +85,14 @@ class Order:
             return self._numbers[target]
 
     def add(self, target: int, offset: int, data: bytes, at_ms: int) -> None:
-        """Whole lines, `data`, were written at `offset` of a target's log."""
+        """Record that whole lines, `data`, were written at `offset` of a target's log."""
         with self._lock:
             packed: list[bytes] = []
             start = 0
             while start < len(data):
                 stop = data.rfind(b"\n", start, start + PIECE) + 1 or data.find(b"\n", start) + 1 or len(data)
                 lines = data.count(b"\n", start, stop)
-                packed.append(Span(target, lines, offset + start, stop - start, self.lines, at_ms).pack())
+                packed.append(OrderRecord(target, lines, offset + start, stop - start, self.lines, at_ms).pack())
                 self.lines += lines
                 start = stop
             write_all(self._fd, b"".join(packed))
@@ -106,18 +106,22 @@ class Order:
         return read_names(self._folder)
 
     def _mend(self) -> None:
-        """Cut the order where it stops agreeing with the logs, and add what the logs hold beyond it."""
+        """Cut the order at its first record that disagrees with the logs, and add records for the rest of the logs."""
         ends = {number: whole_lines(log_path(self._folder, name)) for number, name in enumerate(self._names)}
         covered = dict.fromkeys(ends, 0)
         good = 0
         data = _read_all(self._fd)
-        for span in unpack(data[: len(data) // SIZE * SIZE]):
-            end = span.offset + span.length
-            agrees = span.before == self.lines and covered.get(span.target) == span.offset and end <= ends[span.target]
+        for record in unpack(data[: len(data) // SIZE * SIZE]):
+            end = record.offset + record.length
+            agrees = (
+                record.before == self.lines
+                and covered.get(record.target) == record.offset
+                and end <= ends[record.target]
+            )
             if not agrees:
                 break
-            covered[span.target] = end
-            self.lines += span.lines
+            covered[record.target] = end
+            self.lines += record.lines
             good += SIZE
         os.ftruncate(self._fd, good)
         for number, end in ends.items():
@@ -139,7 +143,7 @@ class Order:
 
 
 def whole_lines(path: Path) -> int:
-    """Where the last whole line of a file ends."""
+    """Return the offset at which the last whole line of a file ends."""
     try:
         fd = read_only(path)
     except FileNotFoundError:

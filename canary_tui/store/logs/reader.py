@@ -1,4 +1,4 @@
-"""How a log of any size is read by line number while it grows: an index of blocks, and only what is looked at."""
+"""A reader of growing logs of any size by line number: it keeps an index of blocks, and reads only what is shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from canary_tui.store.logs.lines import Lines, Piece, Pieces
 
 BLOCK = 1 << 16
 _MOST_INDEXED = 32 << 20
-"""Bytes that one `poll` indexes: some 20 ms, so that opening a huge log never stops a screen."""
+"""Bytes that one `poll` indexes in some 20 ms, so that opening a huge log never stops a screen."""
 
 
 class LogReader(Lines):
@@ -24,15 +24,15 @@ class LogReader(Lines):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.behind = False
-        """Whether there is more to index than one `poll` did."""
+        """Whether the last `poll` left something to index."""
         self._fd = -1
         self._reset()
 
     def _reset(self) -> None:
         self._starts = array("Q", [1])
-        """For block k, how many lines start in blocks 0 to k; the one after the last line end counts."""
+        """For block k the number of lines that start in blocks 0 to k; the one after the last line end counts."""
         self._counted = 0
-        """Where the last whole line ends. Nothing beyond is in the index, so that a cut there changes nothing."""
+        """The end of the last whole line. Nothing beyond is in the index, so that a cut there changes nothing."""
         self._size = 0
         self._pieces = Pieces()
 
@@ -97,7 +97,7 @@ class LogReader(Lines):
         return self._pieces.keep(number, Piece(first, self._read_lines(number, count)))
 
     def _read_lines(self, block: int, count: int) -> list[bytes]:
-        """The `count` lines that start in a block; the last of them may end beyond it."""
+        """Read the `count` lines that start in a block; the last one may end beyond it."""
         place = max(0, block * BLOCK - 1)
         data = self._read(place, BLOCK + 1)
         begin = data.find(b"\n") + 1 if block else 0
@@ -109,7 +109,7 @@ class LogReader(Lines):
         return os.pread(self._fd, max(0, min(size, self._size - place)), place)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

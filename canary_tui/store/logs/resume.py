@@ -1,4 +1,4 @@
-"""How much of an execution's output a log already holds, so that reading it again adds exactly the rest."""
+"""The part of an execution's output that a log already holds, so that reading it again adds exactly the rest."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import NamedTuple
 from canary_tui.store.logs.format import OURS, begin_mark, end_mark
 
 _OTHERS = re.compile(rb"^\S{20,28} [^\s|]+ (?:(out\+|err[|+])|--\|) .*\n", re.MULTILINE)
-"""Every line but the plain lines of `out`, which are counted by what is left."""
+"""Every line but the plain lines of `out`, which are counted as the remainder."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`skip` counts, for each stream, the bytes of text that the log holds in whole lines of the execution.
+    """The held part. `skip` counts for each stream the bytes of text in whole lines of the execution.
 
-    The line end of the last of them is not counted: whether the text ends the line there, only the text can say.
+    The end of the last line is not counted, because only the text itself can say whether it ends the line there.
     """
 
     skip: dict[str, int]
@@ -25,7 +25,7 @@ class Held:
 
 
 def held(fd: int, size: int, execution: str) -> Held | None:
-    """What the first `size` bytes of a log, which are whole lines, hold of an execution; None: it is not there."""
+    """Measure an execution in the first `size` bytes of a log, which are whole lines; None if it is not there."""
     if not size:
         return None
     # Only the writer shortens a log, and this runs in it: the mapping stays valid.
@@ -41,7 +41,7 @@ def held(fd: int, size: int, execution: str) -> Held | None:
 
 
 class _Begin(NamedTuple):
-    """Where the output of an execution starts, and how many bytes its step's name has in each line."""
+    """The start of an execution's output, and the bytes of its step's name in each line."""
 
     start: int
     step_size: int

@@ -1,4 +1,4 @@
-"""How a text is found in a log of any size without stopping the screen: as far as a time budget goes, then on."""
+"""A search in a log of any size that never stops the screen: each step ends with its time budget."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Direction = Literal[1, -1]
 class Search:
     """Finds the lines whose text contains `pattern`, from line `start` on, forwards or backwards.
 
-    Letters in lower case match both cases; one capital makes the search exact. A forward search goes on with what
-    is written later.
+    Letters in lower case match both cases; one capital makes the search exact. A forward search continues with
+    lines that are written later.
     """
 
     def __init__(self, lines: Lines, pattern: str, start: int = 0, direction: Direction = 1) -> None:
@@ -28,11 +28,11 @@ class Search:
 
     @property
     def done(self) -> bool:
-        """Whether everything that there is has been looked at."""
+        """Whether every line has been searched."""
         return not self.pattern or not 0 <= self._next < self._lines.lines
 
     def step(self, budget: float = 0.01) -> list[int]:
-        """Search on for `budget` seconds, at least one piece; the lines found, in the direction of the search."""
+        """Search on for `budget` seconds, at least one piece; return the found lines in the direction of the search."""
         found: list[int] = []
         deadline = time.monotonic() + budget
         while not self.done:
@@ -51,16 +51,6 @@ class Search:
         contains, lines = self._contains, piece.lines
         hits = [number for number in numbers if contains(lines[number])]
         return [piece.first + number for number in hits if contains(lines[number][text_start(lines[number]) :])]
-
-
-def search(lines: Lines, pattern: str, start: int = 0, direction: Direction = 1, limit: float = 1.0) -> int | None:
-    """The next line with a text, None where there is none or `limit` seconds were not enough."""
-    looking = Search(lines, pattern, start, direction)
-    deadline = time.monotonic() + limit
-    while not looking.done and time.monotonic() < deadline:
-        if found := looking.step(0.0):
-            return found[0]
-    return None
 
 
 def _matcher(pattern: str) -> Callable[[bytes], bool]:

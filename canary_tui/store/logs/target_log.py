@@ -1,4 +1,4 @@
-"""How one target's output becomes its log: queued without waiting, written in portions, durable when asked."""
+"""One target's log: output is queued without waiting, written in portions, and made durable on demand."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from canary_tui.store.logs.order import whole_lines
 from canary_tui.store.logs.resume import held
 
 _PORTION = 1 << 16
-"""Characters that are put together for one write: with larger ones, page faults cost more than all the rest."""
+"""Characters that are joined for one write: beyond that, page faults cost more than all the rest."""
 
-_Kind = Literal["text", "note", "begin", "resume", "end"]
+_Kind = Literal["text", "begin", "resume", "end"]
 _Item = tuple[_Kind, float, str, str]
-"""What is queued: kind, time, the stream's or step's name, and the text or execution."""
+"""A queued item: kind, time, the stream's or step's name, and the text or execution."""
 
 
 class Owner(Protocol):
-    """What the log of one target needs of all of them together."""
+    """The set of all logs, as one of them sees it."""
 
     folder: Path
     clock: Callable[[], float]
@@ -33,26 +33,26 @@ class Owner(Protocol):
         """Have the flusher write this log soon."""
 
     def ended(self, log: TargetLog) -> None:
-        """An execution has ended there: its text must become durable."""
+        """Note that an execution has ended there, so that its text must become durable."""
 
     def hold_back(self, size: int) -> None:
         """Wait for the disk if too much is queued."""
 
     def order(self, target: str, offset: int, data: bytes, at: float) -> None:
-        """Whole lines were written."""
+        """Record whole lines that were written."""
 
     def check_room(self, fd: int) -> None:
-        """OSError where the disk is nearly full."""
+        """Raise OSError if the disk is nearly full."""
 
     def fail(self, path: Path, error: OSError) -> None:
         """End all writing."""
 
     def check(self) -> None:
-        """LogError where writing has ended."""
+        """Raise LogError if writing has ended."""
 
 
 class TargetLog:
-    """One target's log. All methods but `sync` and `close` return at once; they are called from one thread."""
+    """One target's log. All methods but `sync` and `close` return at once and are called from one thread."""
 
     def __init__(self, owner: Owner, target: str) -> None:
         self.target = target
@@ -60,7 +60,7 @@ class TargetLog:
         self.backlog_in = 0
         self.backlog_out = 0
         self.unsynced = False
-        """Whether text came since the last `sync`. Our own lines alone are not worth an fsync."""
+        """Whether text came since the last `sync`; our own lines alone are not worth an fsync."""
         self._owner = owner
         self._queue: deque[_Item] = deque()
         self._woken = False
@@ -77,21 +77,17 @@ class TargetLog:
         self._folder_unsynced = False
 
     def begin(self, step: str, execution: str, *, resume: bool = False) -> None:
-        """An execution's output follows. With `resume` it comes again from its first byte: what is here is kept."""
+        """Begin an execution's output. With `resume` it comes again from its first byte, and the held part is kept."""
         self._add("resume" if resume else "begin", step, execution)
 
     def write(self, text: str, stream: str = "out") -> None:
-        """More of the execution's output, made safe, in chunks of any size."""
+        """Add output of the execution, already made safe, in chunks of any size."""
         if text:
             self.unsynced = True
             self._add("text", stream, text)
 
-    def note(self, text: str) -> None:
-        """A line of our own."""
-        self._add("note", "", text)
-
     def end(self, execution: str, text: str = "") -> None:
-        """The execution's output is complete; `text` says how it ended."""
+        """End the execution's output; `text` tells its outcome."""
         self._add("end", text, execution)
         self._owner.ended(self)
 
@@ -106,7 +102,7 @@ class TargetLog:
         self._owner.hold_back(len(text))
 
     def drain(self) -> None:
-        """Write what is queued. Never raises: a failure is the set's, and ends all its writing."""
+        """Write the queue. It never raises: a failure belongs to the set, and ends all its writing."""
         with self._io:
             # Before looking at the queue: what is added from here on wakes the flusher again.
             self._woken = False
@@ -118,7 +114,7 @@ class TargetLog:
                 self.backlog_out = self.backlog_in
 
     def _take(self) -> Iterator[_Item]:
-        """What is queued; chunks of one stream in one millisecond become one."""
+        """Empty the queue; chunks of one stream in one millisecond are joined."""
         run: list[str] = []
         stream, since, size = "", 0.0, 0
         for _ in range(len(self._queue)):
@@ -155,14 +151,12 @@ class TargetLog:
         self._close_if_idle()
 
     def _lines_for(self, item: _Item) -> str:
-        """What to append for one thing that was queued."""
+        """Return the lines to append for a queued item."""
         kind, at, word, text = item
         match kind:
             case "text":
                 self._volatile = True
                 return self._format.text(self._unseen(text, word), word, at)
-            case "note":
-                return self._format.ours(text, at)
             case "begin":
                 return self._begin(word, text, at)
             case "resume":
@@ -191,7 +185,7 @@ class TargetLog:
         return "" if self._ended_before else self._format.end(execution, text, at)
 
     def _unseen(self, text: str, stream: str) -> str:
-        """The part of a chunk that the log does not hold yet."""
+        """Return the part of a chunk that the log does not hold yet."""
         skip = self._skip.get(stream, 0)
         if not skip:
             return text
@@ -224,7 +218,7 @@ class TargetLog:
             self._take_over_unfinished()
 
     def _take_over_unfinished(self) -> None:
-        """A line that another engine left unfinished: a target's text is ended, one of our own is dropped."""
+        """Continue after a line that another engine left unfinished: end a target's text, drop a line of our own."""
         match = PREFIX.match(os.pread(self._fd, 256, self._ordered))
         if match and match[3] != OURS.encode():
             self._format.open = match[3].decode()
@@ -236,13 +230,13 @@ class TargetLog:
         self._size = self._ordered
 
     def _close_if_idle(self) -> None:
-        """Thousands of targets, and few of them at work: an idle log holds no file open."""
+        """Close the file of an idle log: of thousands of targets only a few are at work."""
         if self._fd >= 0 and self._idle and not self._volatile:
             os.close(self._fd)
             self._fd = -1
 
     def sync(self) -> None:
-        """Write what is queued and make the text in it durable.
+        """Write the queue and make its text durable.
 
         Raises:
             LogError: it could not be written.
@@ -269,7 +263,7 @@ class TargetLog:
         self._close_if_idle()
 
     def close(self) -> None:
-        """Write what is queued and let go of the file."""
+        """Write the queue and close the file."""
         self.drain()
         with self._io:
             if self._fd >= 0:

@@ -1,4 +1,4 @@
-"""The logs of one rollout: one thread writes what is queued for all targets, and stops before the disk is full."""
+"""The logs of one rollout: one thread writes the queues of all targets, and stops before the disk is full."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from canary_tui.store.logs.order import Order
 from canary_tui.store.logs.target_log import TargetLog
 
 PAUSE = 0.05
-"""Seconds between two rounds of the flusher: how old what a screen shows may be."""
+"""Seconds between two rounds of the flusher: the greatest age of output on a screen."""
 _MOST_QUEUED = 32 << 20
 """Characters that may wait for a slow disk, for all targets together, before `write` itself waits."""
 _KEEP_FREE = 4 << 20
@@ -29,20 +29,20 @@ _ROOM_CHECK = 0.25
 
 
 class LogError(CanaryError):
-    """Output could not be written. What is not in a log is still on its target: `resume` reads it again."""
+    """Output could not be written. It is still on its target, and `resume` reads it again."""
 
     exit_code = ExitCode.INTERRUPTED
 
 
 class LogSet:
-    """The logs of one rollout, in its folder `logs`. Opening it mends what a crash left."""
+    """The logs of one rollout, in its folder `logs`. Opening it repairs them after a crash."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time, keep_free: int = _KEEP_FREE) -> None:
         make_folder(folder)
         self.folder = folder
         self.clock = clock
         self.failure = ""
-        """Why no output is written any more, "" while it is. Start nothing new then."""
+        """The reason why output is no longer written, "" while it is. Nothing new may start then."""
         self._logs: dict[str, TargetLog] = {}
         self._ended: set[TargetLog] = set()
         self._order = Order(folder)
@@ -58,22 +58,22 @@ class LogSet:
 
     @property
     def lines(self) -> int:
-        """Whole lines in all logs: what the heartbeat says."""
+        """Whole lines in all logs, for the heartbeat."""
         return self._order.lines
 
     def target(self, name: str) -> TargetLog:
-        """The log of a target."""
+        """Return a target's log."""
         if name not in self._logs:
             self._logs[name] = TargetLog(self, name)
         return self._logs[name]
 
     def flush(self) -> None:
-        """Write what is queued now."""
+        """Write all queues now."""
         for log in list(self._logs.values()):
             log.drain()
 
-    async def sync(self, target: str | None = None) -> None:
-        """Make durable what a target (or every execution that ended since the last call) has printed.
+    async def sync(self) -> None:
+        """Make the output of every execution durable that ended since the last call.
 
         Await this before the journal says that a step has ended.
 
@@ -82,14 +82,12 @@ class LogSet:
 
         """
         ended, self._ended = self._ended, set()
-        if target is not None:
-            ended = {self.target(target)}
         loop = asyncio.get_running_loop()
         await asyncio.gather(*(loop.run_in_executor(self._syncing, log.sync) for log in ended if log.unsynced))
         self.check()
 
     def close(self) -> None:
-        """Write what is queued and let go of all files."""
+        """Write all queues and close all files."""
         self._closing.set()
         self._wake.set()
         self._flusher.join()
@@ -112,11 +110,11 @@ class LogSet:
         self._wake.set()
 
     def ended(self, log: TargetLog) -> None:
-        """Remember what `sync` has to make durable."""
+        """Note a log for the next `sync`."""
         self._ended.add(log)
 
     def hold_back(self, size: int) -> None:
-        """Let the caller wait for the disk once too much is queued: memory stays bounded."""
+        """Let the caller wait for the disk if too much is queued, so that memory stays bounded."""
         self._since_look += size
         if self._since_look > _MOST_QUEUED // 32:
             self._since_look = 0
@@ -124,7 +122,7 @@ class LogSet:
                 self.flush()
 
     def order(self, target: str, offset: int, data: bytes, at: float) -> None:
-        """Note that whole lines were written."""
+        """Record whole lines that were written."""
         self._order.add(self._order.number(target), offset, data, int(at * 1000))
 
     def check_room(self, fd: int) -> None:
@@ -137,11 +135,11 @@ class LogSet:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def fail(self, path: Path, error: OSError) -> None:
-        """End all writing: a log with a hole would be worse than one that stops."""
+        """End all writing: a log with a hole is worse than one that stops."""
         self.failure = self.failure or f"{path}: {error.strerror}; output is no longer written, it stays on the targets"
 
     def check(self) -> None:
-        """Raise the LogError that there is."""
+        """Raise LogError if writing has ended."""
         if self.failure:
             raise LogError(self.failure)
 

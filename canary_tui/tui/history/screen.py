@@ -1,12 +1,12 @@
-"""The rollouts of one fleet: look at one again, or go on with one that has not ended."""
+"""The rollouts of one fleet, to open one read only or to resume one that has not ended."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -19,61 +19,95 @@ from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import Notice, Opened, Refused, Resume
 from canary_tui.store.history import RolloutSummary, history
 from canary_tui.tui.actions import bindings
+from canary_tui.tui.host import Host
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.formats import tight_time
 from canary_tui.tui.shared.header import TitleBar
 from canary_tui.tui.terminal import one_line
 
-if TYPE_CHECKING:
-    from canary_tui.tui.app import CanaryApp
-
 _MOST = 200
-"""Rollouts that are listed: the youngest."""
-_HEAD = "  WHEN               RELEASE        RESULT            TARGETS   BY        TOOK"
+"""Rollouts that are listed, the youngest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the list: its title, its width with the blanks after it, and a rollout's text and style."""
+
+    title: str
+    width: int
+    gap: int
+    text: Callable[[RolloutSummary], str]
+    style: Callable[[RolloutSummary], str] = lambda _summary: ""
+    right: bool = False
+
+    def fitted(self, text: str) -> str:
+        """Fit a text into the column."""
+        room = self.width - self.gap
+        text = one_line(text)[:room]
+        return (text.rjust(room) if self.right else text.ljust(room)) + " " * self.gap
+
+
+def _result(summary: RolloutSummary) -> str:
+    return summary.verdict or (f"open, {summary.reason}" if summary.reason else "open")
+
+
+def _result_style(summary: RolloutSummary) -> str:
+    if summary.verdict == "succeeded":
+        return "$success"
+    return "bold $error" if summary.verdict else "bold $warning"
+
+
+def _took(summary: RolloutSummary) -> str:
+    ended = summary.ended_at
+    return "" if ended is None else tight_time(max(0.0, ended - summary.started_at))
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("WHEN", 19, 3, lambda one: time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started_at))),
+    Column("RELEASE", 15, 1, lambda one: one.release),
+    Column("RESULT", 18, 0, _result, _result_style),
+    Column("TARGETS", 10, 3, lambda one: f"{one.targets:,}", right=True),
+    Column("BY", 10, 1, lambda one: one.by.user),
+    Column("TOOK", 6, 0, _took, lambda _one: "$foreground 65%"),
+)
+_INDENT = "  "
+_HEAD = _INDENT + "".join(column.fitted(column.title) for column in COLUMNS)
 
 
 def summary_pieces(summary: RolloutSummary) -> Iterator[tuple[str, str]]:
-    """A row: when, which release, how it ended, for how many, by whom, how long it took."""
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(summary.started_at))
-    verdict = summary.verdict or (f"open, {summary.reason}" if summary.reason else "open")
-    style = "bold $error" if summary.verdict else "bold $warning"
-    yield (f"  {when}   {one_line(summary.release):14.14} ", "")
-    yield (f"{one_line(verdict):18.18}", "$success" if summary.verdict == "succeeded" else style)
-    yield (f"{summary.targets:>7,}   {one_line(summary.by.user):9.9} ", "")
-    if summary.ended_at is not None:
-        yield (tight_time(max(0.0, summary.ended_at - summary.started_at)), "$foreground 65%")
+    """Write a row of the list as texts with styles."""
+    yield (_INDENT, "")
+    for column in COLUMNS:
+        yield (column.fitted(column.text(summary)), column.style(summary))
 
 
 class Rollouts(OptionList):
-    """The list; its enter is an action of ours, so that the footer and the help know it."""
+    """The list. Its enter is an action of the registry, so that the footer and the help know it."""
 
     BINDINGS = bindings("history.open")
 
     def action_open(self) -> None:
-        """The one under the cursor."""
+        """Open the selected rollout."""
         self.action_select()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:  # noqa: ARG002  Textual's signature
-        """Where there is none, none can be opened."""
+        """Offer enter only while there is a rollout."""
         return action != "open" or self.option_count > 0
 
 
 class HistoryScreen(Screen[None]):
-    """The list, the youngest first."""
+    """The list of rollouts."""
 
     BINDINGS = bindings("history", "move")
     AUTO_FOCUS = "Rollouts"
 
-    if TYPE_CHECKING:
-        app: CanaryApp
-
-    def __init__(self, state: Path, fleet: str) -> None:
+    def __init__(self, host: Host, fleet: str) -> None:
         super().__init__()
-        self._state, self._fleet = state, fleet
+        self._host, self._fleet = host, fleet
         self._found: list[RolloutSummary] = []
 
     def compose(self) -> ComposeResult:
-        """Title, list, what is going on, keys."""
+        """Lay out title, list, message and keys."""
         yield TitleBar(f"HISTORY  {self._fleet}")
         yield Static(Content(_HEAD), classes="list-head")
         yield Rollouts(markup=False, id="rollouts")
@@ -81,16 +115,16 @@ class HistoryScreen(Screen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Read, and listen to what becomes of a resume."""
-        self._forget = self.app.link.listen(self._noticed)
+        """Read the rollouts, and listen for the answer to a resume."""
+        self._forget = self._host.link.listen(self._noticed)
         self.run_worker(self._read())
 
     def on_unmount(self) -> None:
-        """No more."""
+        """Stop listening."""
         self._forget()
 
     async def _read(self) -> None:
-        found = await asyncio.to_thread(history, self._state, self._fleet)
+        found = await asyncio.to_thread(history, self._host.options.state, self._fleet)
         self._found = found[:_MOST]
         self._say("" if found else "No rollout of this fleet yet.")
         listed = self.query_one(OptionList)
@@ -109,70 +143,71 @@ class HistoryScreen(Screen[None]):
         return None if place is None else self._found[place]
 
     def on_option_list_option_selected(self) -> None:
-        """Enter."""
+        """Open the rollout on enter."""
         self.action_open()
 
     def action_open(self) -> None:
-        """The same screens, read only."""
+        """Open the rollout read only."""
         if chosen := self._chosen():
-            from canary_tui.tui.rollout.screen import RolloutScreen
+            from canary_tui.tui.rollout.screen import RolloutScreen  # 85 ms that the list need not wait for
 
-            self.app.push_screen(RolloutScreen(chosen.path, None))
+            self.app.push_screen(RolloutScreen(chosen.path, None, self._host.options))
 
     def action_resume(self) -> None:
-        """Have the engine take the rollout over."""
+        """Ask the engine to take the rollout over."""
         chosen = self._chosen()
         if chosen is None:
             return
         if chosen.verdict is not None:
             self._say(f"It is over ({chosen.verdict}); there is nothing to go on with.", warning=True)
-        elif self.app.link.gone:
-            self._say(self.app.link.gone, warning=True)
+        elif self._host.link.gone:
+            self._say(self._host.link.gone, warning=True)
         else:
             self._say("Resuming ...")
-            self.app.link.send(Resume(str(chosen.path), operator(), self.app.options.breaks))
+            self._host.link.send(Resume(str(chosen.path), operator(), self._host.options.breaks))
 
     def _noticed(self, notice: Notice) -> None:
         match notice:
             case Opened() if self.is_current:
-                from canary_tui.tui.rollout.screen import RolloutScreen
+                from canary_tui.tui.rollout.screen import RolloutScreen  # as above
 
-                self.app.switch_screen(RolloutScreen(Path(notice.directory), self.app.link))
+                screen = RolloutScreen(Path(notice.directory), self._host.link, self._host.options)
+                self.app.switch_screen(screen)
             case Refused(command="Resume"):
                 self._say(f"Refused: {notice.reason}", warning=True)
             case _:
                 pass
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:  # noqa: ARG002  Textual's signature
-        """Nor gone on with; the list's enter is a key of the screen, too."""
+        """Offer open and resume only while there is a rollout."""
         return action not in ("open", "resume") or bool(self._found)
 
     # -- moving
 
     def action_up(self) -> None:
-        """One up."""
+        """Move up one row."""
         self.query_one(OptionList).action_cursor_up()
 
     def action_down(self) -> None:
-        """One down."""
+        """Move down one row."""
         self.query_one(OptionList).action_cursor_down()
 
     def action_page_up(self) -> None:
-        """A screen up."""
+        """Move up one screen."""
         self.query_one(OptionList).action_page_up()  # type: ignore[no-untyped-call]  # untyped in Textual
 
     def action_page_down(self) -> None:
-        """A screen down."""
+        """Move down one screen."""
         self.query_one(OptionList).action_page_down()  # type: ignore[no-untyped-call]  # untyped in Textual
 
     def action_top(self) -> None:
-        """The youngest."""
+        """Move to the youngest."""
         self.query_one(OptionList).action_first()
 
     def action_bottom(self) -> None:
-        """The oldest."""
+        """Move to the oldest."""
         self.query_one(OptionList).action_last()
 
     def action_back(self) -> None:
-        """Away."""
+        """Return to the picker."""
         self.dismiss()

@@ -1,4 +1,4 @@
-"""How a log is painted: only visible rows, at most fifteen times a second, from whatever numbers its lines."""
+"""The widget that paints a log: only visible rows, at most fifteen times a second, from any source of lines."""
 
 from __future__ import annotations
 
@@ -16,60 +16,57 @@ from textual.strip import Strip
 from canary_tui.store.logs.lines import Lines
 from canary_tui.store.logs.search import Direction, Search
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.logs.log_window import Drawn, LogWindow, Matching, Row
-from canary_tui.tui.shared.rows import Piece, Toned
-
-Span = tuple[int, int, str]
-"""Characters `start` to `stop` and the tone they are drawn in."""
+from canary_tui.tui.logs.log_window import Drawn, LogWindow, Matching, VisibleRow
+from canary_tui.tui.shared.rows import RowWidget, TonedText, ToneSpan
 
 _LOOK_BUDGET = 0.035
 _COUNT_BUDGET = 0.015
-"""Seconds of a frame that looking for the next match, and counting and filtering, may take: keys come between."""
+"""Seconds of a frame for finding the next match, and for counting and filtering, so that keys are not kept waiting."""
 _MOST_FOUND = 1_000_000
-"""Matches that a search counts; a filter knows all of its lines, four bytes each."""
+"""Most matches that a search counts; a filter keeps all of its lines, four bytes each."""
 _SIDEWAYS = 16
 
 
 class LogSource(Drawn, Protocol):
-    """Where the lines come from. `shape` is what to draw of one line: its text and the tones of its parts."""
+    """A source of lines. `shape` returns the drawn text of one line and the tones of its parts."""
 
     clocked: bool
-    """Each line begins with its time."""
+    """Each drawn line begins with its time."""
 
     @property
     def reader(self) -> Lines: ...
 
     @property
     def edition(self) -> int:
-        """Moves when lines have got other numbers or another look; 0 for ever where lines are only added."""
+        """A number that changes with the lines' numbers or look; always 0 where lines are only added."""
         ...
 
     def moved(self, line: int) -> int:
-        """The number that a line of the last edition has in this one."""
+        """Return the number in this edition of a line of the last one."""
         ...
 
     def poll(self) -> None:
-        """Look for more lines; costs what came since."""
+        """Take in new lines; the cost is that of the new ones."""
         ...
 
-    def shape(self, line: int) -> tuple[str, Sequence[Span]]: ...
+    def shape(self, line: int) -> tuple[str, Sequence[ToneSpan]]: ...
 
     def text_column(self, line: int) -> int:
-        """Where in what is drawn of a line its text begins."""
+        """Return the column of a drawn line at which its text begins."""
         ...
 
     def whole(self, line: int) -> str:
-        """All of a line's text, however long it is."""
+        """Return all of a line's text, however long."""
         ...
 
 
-class LogView(Toned, can_focus=True):
-    """One widget for all logs, whatever their number and length. Memory: the visible rows and a small cache."""
+class LogView(RowWidget, can_focus=True):
+    """One widget for all logs of any number and length. It keeps the visible rows and a small cache."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("move", "lines")
 
     class Moved(Message):
-        """What the title says about the log has changed."""
+        """The title's words about the log have changed."""
 
     def __init__(self) -> None:
         super().__init__(id="log")
@@ -77,19 +74,19 @@ class LogView(Toned, can_focus=True):
         self.window = LogWindow(_Nothing())
         self.searching: Matching | None = None
         self.note = ""
-        """What became of the last search, until the next one."""
+        """The result of the last search in words, until the next one."""
         self._looking: Search | None = None
         self._direction: Direction = 1
         self._below: int | None = None
-        """From where a new search looks down once there is nothing above."""
-        self._rows: list[Row] = []
+        """The line from which a new search looks down, if it finds nothing above."""
+        self._rows: list[VisibleRow] = []
         self._seen = (-1, -1)
         self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(512)
 
     # what is shown
 
     def show(self, source: LogSource) -> None:
-        """Show another log, its newest line first; a search goes on in it, a filter too."""
+        """Show another log from its newest line; a search and a filter stay."""
         wrap, query = self.window.wrap, self.filter_query
         self.source = source
         self.window = LogWindow(source)
@@ -106,7 +103,7 @@ class LogView(Toned, can_focus=True):
         return self.window.matching.query if self.window.matching else ""
 
     def filter(self, query: str) -> None:
-        """Only lines that contain `query`; "" shows all again."""
+        """Show only lines that contain `query`; "" shows all again."""
         if self.source is not None:
             matching = Matching(self.source.reader, query) if query else None
             if matching is not None:
@@ -116,7 +113,7 @@ class LogView(Toned, can_focus=True):
             self.redraw()
 
     def search(self, query: str) -> None:
-        """Highlight `query` and go to its nearest line at or above the cursor; where there is none, below it."""
+        """Highlight `query` and go to its nearest line at or above the cursor, else below it."""
         if self.source is None:
             return
         self.searching = Matching(self.source.reader, query, _MOST_FOUND) if query else None
@@ -127,7 +124,7 @@ class LogView(Toned, can_focus=True):
 
     @property
     def busy(self) -> bool:
-        """A search, a filter or an index goes on in the next frame."""
+        """Whether a search, a filter or an index goes on in the next frame."""
         matchings = (self.window.matching, self.searching)
         behind = self.source is not None and self.source.reader.behind
         return behind or self._looking is not None or any(one and not one.complete for one in matchings)
@@ -141,13 +138,13 @@ class LogView(Toned, can_focus=True):
         self.redraw()
 
     def set_clocked(self, clocked: bool) -> None:
-        """With or without the time of each line."""
+        """Show or hide the time of each line."""
         if self.source is not None:
             self.source.clocked = clocked
             self.redraw()
 
     def current_line(self) -> str:
-        """All of the text of the line under the cursor, or of the newest one."""
+        """Return all of the text of the selected line, or of the newest one."""
         window = self.window
         if not window.count:
             return ""
@@ -155,14 +152,14 @@ class LogView(Toned, can_focus=True):
         return self.source.whole(number) if self.source is not None else ""
 
     def mode(self, *, keys: bool = True) -> str:
-        """Following or not, in the words of the title; with the keys that change it, or without."""
+        """Tell the title whether the view follows, with or without the keys that change it."""
         if self.window.follow:
             return "FOLLOW"
         new = f" +{self.window.unseen:,} new" if self.window.unseen else ""
         return f"PAUSED{new}{' (G follows)' if keys else ''}"
 
     def finds(self, *, keys: bool = True) -> str:
-        """What is searched and filtered, with counts; `+` while not everything was looked at."""
+        """Tell the search and the filter with their counts; `+` while lines are still to be searched."""
         parts = []
         if matching := self.window.matching:
             more = "" if matching.complete else "+"
@@ -180,7 +177,7 @@ class LogView(Toned, can_focus=True):
     # painting
 
     def flush(self) -> None:
-        """Take in what came, go on searching; paint if anything visible can have changed."""
+        """Take in new lines and continue a search; paint if anything visible can have changed."""
         source = self.source
         if source is None:
             return
@@ -211,7 +208,7 @@ class LogView(Toned, can_focus=True):
             self.redraw()
 
     def redraw(self) -> None:
-        """Work out the visible rows and paint them."""
+        """Compute the visible rows and paint them."""
         self._rows = self.window.rows()
         self._seen = (self.window.count, len(self.searching.found) if self.searching else 0)
         self.refresh()
@@ -238,7 +235,7 @@ class LogView(Toned, can_focus=True):
         source = self.source
         return (id(source), source is not None and (source.clocked, source.edition), self.rich_style)
 
-    def _paint(self, row: Row, number: int, over: str) -> Strip:
+    def _paint(self, row: VisibleRow, number: int, over: str) -> Strip:
         assert self.source is not None
         text, spans = self.source.shape(number)
         hits = self._hits(number, text) if self.searching else []
@@ -249,7 +246,7 @@ class LogView(Toned, can_focus=True):
         return self._signed(strip, over, before=0 < left < cells, after=cells > left + width)
 
     def _signed(self, strip: Strip, over: str, *, before: bool, after: bool) -> Strip:
-        """With a sign at the edges behind which a line goes on."""
+        """Put a sign at each edge beyond which the line continues."""
         sign, width = self.strip([("…", "note")], 1, over), self.size.width
         if before and width > 1:
             strip = Strip.join([sign, strip.crop(1, width)])
@@ -257,8 +254,8 @@ class LogView(Toned, can_focus=True):
             strip = Strip.join([strip.crop(0, width - 1), sign])
         return strip
 
-    def _hits(self, number: int, drawn: str) -> list[Span]:
-        """Where the searched text stands in what is drawn: behind time and name."""
+    def _hits(self, number: int, drawn: str) -> list[ToneSpan]:
+        """Return the spans of the searched text in a drawn line, after time and name."""
         assert self.searching is not None
         assert self.source is not None
         before = self.source.text_column(number)
@@ -346,7 +343,7 @@ class LogView(Toned, can_focus=True):
                 matching.advance(_COUNT_BUDGET)
 
     def _look_further(self, looking: Search, searching: Matching) -> None:
-        """Look for the match that was asked for; go there, or say that there is none."""
+        """Search on for the next match; go there, or say that there is none."""
         found = looking.step(_LOOK_BUDGET)
         if found:
             self._looking = None
@@ -367,7 +364,7 @@ class LogView(Toned, can_focus=True):
 
 
 class _Nothing:
-    """No lines."""
+    """A source without lines."""
 
     lines = 0
 
@@ -375,10 +372,10 @@ class _Nothing:
         return []
 
 
-def cut(text: str, spans: Sequence[Span], start: int, stop: int) -> list[Piece]:
-    """Characters `start` to `stop` as pieces; where spans overlap, the last one wins."""
+def cut(text: str, spans: Sequence[ToneSpan], start: int, stop: int) -> list[TonedText]:
+    """Cut characters `start` to `stop` into toned texts; where spans overlap, the last one wins."""
     edges = sorted({start, stop, *(edge for span in spans for edge in span[:2] if start < edge < stop)})
-    pieces: list[Piece] = []
+    pieces: list[TonedText] = []
     for left, right in pairwise(edges):
         tone = next((tone for first, last, tone in reversed(spans) if first <= left < last), "plain")
         pieces.append((text[left:right], tone))

@@ -1,4 +1,4 @@
-"""Which rows of a log are visible: scrolling, following, wrapping and filtering as arithmetic, without a screen."""
+"""The visible rows of a log: scrolling, following, wrapping and filtering as arithmetic, without a screen."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Drawn(Protocol):
     def lines(self) -> int: ...
 
     def displayed(self, start: int, stop: int) -> Sequence[str]:
-        """What is drawn of lines start..stop."""
+        """Return the drawn text of lines `start` to `stop`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class VisibleRow:
     """A row of the screen: characters `start` to `stop` of a shown line. `first`: the line begins here."""
 
     position: int
@@ -50,26 +50,26 @@ class Matching:
         self._exact = query != query.lower()
 
     def advance(self, budget: float) -> None:
-        """Look further for `budget` seconds."""
+        """Search on for `budget` seconds."""
         if not self.complete and len(self.found) < self._most:
             self.found.extend(self._search.step(budget))
 
     @property
     def complete(self) -> bool:
-        """Everything that there is has been looked at."""
+        """Whether every line has been searched."""
         return self._search.done
 
     def rank(self, line: int) -> int:
-        """Which match a matching line is, counted from 1; 0 while that is not known."""
+        """Return a matching line's place among the matches, from 1; 0 while it is unknown."""
         place = bisect_left(self.found, line)
         return place + 1 if place < len(self.found) and self.found[place] == line else 0
 
     def nearest(self, start: int, direction: Direction) -> Search:
-        """The search for the first match from `start` on, down (1) or up (-1)."""
+        """Make a search for the first match from `start` on, down (1) or up (-1)."""
         return Search(self.log, self.query, start, direction)
 
     def spans(self, text: str) -> list[tuple[int, int]]:
-        """Where in a line the text stands, as character ranges."""
+        """Return the character ranges of the text in a line."""
         text = text if self._exact else text.lower()
         spans, start = [], text.find(self.query)
         while start >= 0:
@@ -95,47 +95,47 @@ class LogWindow:
         self.cursor = 0
         self.follow = True
         self.seen = 0
-        """How many lines the log had when following stopped, shown or not."""
+        """The number of lines when following stopped, shown or not."""
         self.matching: Matching | None = None
 
     @property
     def count(self) -> int:
-        """How many lines are shown, visible or not."""
+        """The number of shown lines, visible or not."""
         return self.source.lines if self.matching is None else len(self.matching.found)
 
     @property
     def unseen(self) -> int:
-        """Lines that came since following stopped; with a filter, those of them that are shown."""
+        """The number of lines that came since following stopped; with a filter, of the shown ones."""
         if self.follow:
             return 0
         before = self.seen if self.matching is None else bisect_left(self.matching.found, self.seen)
         return max(0, self.count - before)
 
     def line(self, position: int) -> int:
-        """The number in the log of a shown line."""
+        """Return the number in the log of a shown line."""
         return position if self.matching is None else self.matching.found[position]
 
     def position(self, line: int) -> int:
-        """The first shown line that is `line` or after it."""
+        """Return the position of the first shown line at or after `line`."""
         if self.matching is None:
             return min(line, max(0, self.count - 1))
         return min(bisect_left(self.matching.found, line), max(0, self.count - 1))
 
     def resize(self, width: int, height: int) -> None:
-        """Keep the line at the top when the shape changes, and the cursor among what is visible."""
+        """Keep the top line when the shape changes, and the cursor among the visible lines."""
         self.width, self.height = max(1, width), max(1, height)
         self.skipped = 0
         if not self.follow and (visible := self.rows()):
             self.cursor = min(self.cursor, visible[-1].position)
 
     def set_wrap(self, wrap: bool) -> None:
-        """Break long lines or not; the line under the cursor is seen to its end."""
+        """Wrap long lines or not; the selected line stays visible to its end."""
         self.wrap, self.left, self.skipped = wrap, 0, 0
         if not self.follow and self.count:
             self._show_end(self.cursor)
 
     def set_filter(self, matching: Matching | None) -> None:
-        """Show only matching lines, or all again; the line under the eye stays where there is one."""
+        """Show only matching lines, or all again; the cursor stays at its line, or at the next shown one."""
         line = self.line(self.cursor) if self.count else 0
         self.matching = matching
         if not self.follow:
@@ -143,16 +143,16 @@ class LogWindow:
             self.skipped = 0
 
     def renumber(self, moved: Callable[[int], int]) -> None:
-        """Lines have got other numbers: `moved` says which. What is visible stays, as far as it is still there."""
+        """Follow lines to their new numbers, which `moved` returns; visible lines stay if they still exist."""
         if not self.follow:
             self.top, self.cursor, self.seen = moved(self.top), moved(self.cursor), self.source.lines
             self._clamp()
 
-    def rows(self) -> list[Row]:
-        """The visible rows, top down; fewer than `height` where the log is short."""
+    def rows(self) -> list[VisibleRow]:
+        """Return the visible rows, top down; fewer than `height` if the log is short."""
         if self.follow:
             self._to_end()
-        rows: list[Row] = []
+        rows: list[VisibleRow] = []
         position, texts = self.top, self._texts(self.top, self.top + self.height)
         for offset, text in enumerate(texts):
             skip = self.skipped if offset == 0 else 0
@@ -162,7 +162,7 @@ class LogWindow:
         return rows[: self.height]
 
     def up(self, lines: int = 1) -> None:
-        """Move the cursor up; the window goes along once it stands at the top."""
+        """Move the cursor up; at the top, scroll."""
         self._pause()
         self._place(self.cursor - lines)
 
@@ -176,7 +176,7 @@ class LogWindow:
         self._place(self.cursor + lines)
 
     def page(self, pages: int) -> None:
-        """Scroll by whole windows, the cursor with them."""
+        """Scroll by whole windows, with the cursor."""
         visible = len({row.position for row in self.rows()})
         step = max(1, visible - 1)
         if pages < 0:
@@ -210,7 +210,7 @@ class LogWindow:
         self.left = max(0, self.left - cells)
 
     def scroll_right(self, cells: int) -> None:
-        """Go right, as far as the widest visible line reaches."""
+        """Scroll right, as far as the widest visible line reaches."""
         if self.wrap:
             return
         widest = max((cell_len(text) for text in self._texts(self.top, self.top + self.height)), default=0)
@@ -238,7 +238,7 @@ class LogWindow:
         if visible and position >= visible[-1].position and not self._ends_in(visible, position):
             self.top, self.skipped = self._top_for(position)
 
-    def _ends_in(self, rows: list[Row], position: int) -> bool:
+    def _ends_in(self, rows: list[VisibleRow], position: int) -> bool:
         last = rows[-1]
         if last.position != position:
             return False
@@ -255,7 +255,7 @@ class LogWindow:
         self.top, self.skipped = min((self.top, self.skipped), last)
 
     def _top_for(self, position: int) -> tuple[int, int]:
-        """Where the window begins so that a line's end stands in its last row."""
+        """Return the top at which a line's end stands in the last row."""
         if not self.wrap:
             return max(0, position - self.height + 1), 0
         first = max(0, position - self.height + 1)
@@ -275,14 +275,16 @@ class LogWindow:
         numbers = self.matching.found[start:stop]
         return [self.source.displayed(number, number + 1)[0] for number in numbers]
 
-    def _split(self, position: int, text: str) -> list[Row]:
+    def _split(self, position: int, text: str) -> list[VisibleRow]:
         if not self.wrap or len(text) * 2 <= self.width or cell_len(text) <= self.width:
-            return [Row(position, 0, len(text), first=True)]
+            return [VisibleRow(position, 0, len(text), first=True)]
         if text.isascii():
             starts = range(0, len(text), self.width)
-            return [Row(position, start, min(start + self.width, len(text)), first=not start) for start in starts]
+            return [
+                VisibleRow(position, start, min(start + self.width, len(text)), first=not start) for start in starts
+            ]
         rows, start = [], 0
         for piece in chop_cells(text, self.width):
-            rows.append(Row(position, start, start + len(piece), first=not start))
+            rows.append(VisibleRow(position, start, start + len(piece), first=not start))
             start += len(piece)
         return rows

@@ -1,4 +1,4 @@
-"""How a line of a log reads on the screen: its time, whose it is, and what tells our own lines from a target's."""
+"""The drawn form of a log's line: its time, its target, and the sign of our own lines."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from functools import lru_cache
 from pathlib import Path
 
 from canary_tui.store.logs.format import OURS, LogLine, log_path, parse_line
-from canary_tui.store.logs.grouped import FoldedReader
+from canary_tui.store.logs.grouped import GroupedReader
 from canary_tui.store.logs.merged import MergedReader
 from canary_tui.store.logs.reader import LogReader
-from canary_tui.tui.logs.log_view import Span
-from canary_tui.tui.shared.rows import Piece, fit
+from canary_tui.tui.shared.rows import TonedText, ToneSpan, fit
 from canary_tui.tui.terminal import one_line
 
 _NAME = 16
-"""At most so many columns of a target's name among the lines of others."""
+"""Most columns of a target's name before its lines."""
 _KEPT = 16
 _TAIL = 2048
 _TAIL_LINES = 16
 
 
 class ShownLog:
-    """The log of one target, or of all of them merged, as the log view wants it."""
+    """The log of one target, or the merged log of all, as a source for the log view."""
 
-    def __init__(self, reader: LogReader | MergedReader | FoldedReader, *, named: bool) -> None:
+    def __init__(self, reader: LogReader | MergedReader | GroupedReader, *, named: bool) -> None:
         self.clocked = True
-        self.reader: LogReader | MergedReader | FoldedReader = reader
+        self.reader: LogReader | MergedReader | GroupedReader = reader
         self.name_width = _NAME if named else 0
-        """Columns of the target's name before each line; 0 where all lines are of one."""
+        """Columns of the target's name before each line; 0 in the log of one target."""
 
     @property
     def lines(self) -> int:
@@ -49,7 +48,7 @@ class ShownLog:
     def displayed(self, start: int, stop: int) -> Sequence[str]:
         return [self._shape(number, line)[0] for number, line in enumerate(self.reader.read(start, stop), start)]
 
-    def shape(self, line: int) -> tuple[str, Sequence[Span]]:
+    def shape(self, line: int) -> tuple[str, Sequence[ToneSpan]]:
         found = self.reader.read(line, line + 1)
         return self._shape(line, found[0]) if found else ("", [])
 
@@ -58,16 +57,16 @@ class ShownLog:
         return sum(len(piece) for piece, _ in self._before(line, found[0])) if found else 0
 
     def whole(self, line: int) -> str:
-        """All of a line's text, however long."""
+        """Return all of a line's text, however long."""
         found = self.reader.read(line, line + 1, whole=True)
         return found[0].text if found else ""
 
     def close(self) -> None:
-        """Let go of the file; it is opened again when it is looked at again."""
+        """Close the file; the next look opens it again."""
         self.reader.close()
 
-    def _before(self, number: int, line: LogLine) -> list[Piece]:  # noqa: ARG002  where lines are told apart by it
-        before: list[Piece] = []
+    def _before(self, number: int, line: LogLine) -> list[TonedText]:  # noqa: ARG002  where lines are told apart by it
+        before: list[TonedText] = []
         if self.clocked:
             before.append((f"{_clock(int(line.at))} " if line.at and not line.continued else " " * 9, "time"))
         if self.name_width:
@@ -76,7 +75,7 @@ class ShownLog:
             before.append((f"-- {line.step}: ", "note"))
         return before
 
-    def _body(self, number: int, line: LogLine) -> Piece:  # noqa: ARG002  as above
+    def _body(self, number: int, line: LogLine) -> TonedText:  # noqa: ARG002  as above
         text = one_line(line.text.expandtabs(8))
         if line.hidden:
             text += f" … {line.hidden:,} bytes more"
@@ -84,8 +83,8 @@ class ShownLog:
             return text, "note"
         return text, "stderr" if line.stream == "err" else "plain"
 
-    def _shape(self, number: int, line: LogLine) -> tuple[str, list[Span]]:
-        drawn, spans = "", list[Span]()
+    def _shape(self, number: int, line: LogLine) -> tuple[str, list[ToneSpan]]:
+        drawn, spans = "", list[ToneSpan]()
         for piece, tone in (*self._before(number, line), self._body(number, line)):
             if tone != "plain":
                 spans.append((len(drawn), len(drawn) + len(piece), tone))
@@ -94,18 +93,18 @@ class ShownLog:
 
 
 class ShownLogs:
-    """The logs that were looked at last, with their indexes: coming back to a huge one costs nothing."""
+    """The logs shown last, with their indexes: returning to a huge one costs nothing."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._kept: OrderedDict[str | None, ShownLog] = OrderedDict()
 
     def target(self, name: str) -> ShownLog:
-        """One target's log, which may not exist yet."""
+        """Return one target's log, which may not exist yet."""
         return self._get(name, lambda: ShownLog(LogReader(log_path(self._folder, name)), named=False))
 
     def merged(self, longest: int) -> ShownLog:
-        """All targets' lines in the order in which they came; `longest` is the length of the longest name."""
+        """Return all targets' lines in order of arrival; `longest` is the length of the longest name."""
         log = self._get(None, lambda: ShownLog(MergedReader(self._folder), named=True))
         log.name_width = max(1, min(longest, _NAME))
         return log
@@ -130,7 +129,7 @@ def _clock(second: int) -> str:
 
 
 def last_line(path: Path) -> str:
-    """The newest line of a log that is not ours, from its last few hundred bytes; "" where there is none."""
+    """Read a target's newest line, not ours, from the log's last 2 KiB; "" if there is none."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - _TAIL))

@@ -1,4 +1,4 @@
-"""What the picker offers for one environment: its targets with what is known of them, and the marks to begin with."""
+"""The picker's offer for one environment: its targets with their last outcome, and the first marks."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.fleet.selection import Selection, SelectionError, TargetFacts, parse_selection
 from canary_tui.domain.fleet.tables import Fleet, Target
-from canary_tui.domain.planning.build import Choices, PlanError, picking
-from canary_tui.domain.planning.build import Picking as Offered
-from canary_tui.tui.picker.picker import Picking, Row, Test
+from canary_tui.domain.planning.build import Choices, Picking, PlanError, picking
+from canary_tui.tui.picker.picker import Picker, RowTest, TargetRow
 
 if TYPE_CHECKING:
     from canary_tui.store.inventory import LastKnown
@@ -19,54 +18,54 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """`why_not` says why nobody is picked here; `origin` where the first marks come from."""
+    """The targets of one environment. `why_not` tells why none can be picked, `origin` explains the first marks."""
 
-    picking: Picking = field(default_factory=lambda: Picking(()))
+    picker: Picker = field(default_factory=lambda: Picker(()))
     facts: tuple[TargetFacts, ...] = ()
     why_not: str = ""
     origin: str = ""
 
-    def test_of(self, selection: Selection) -> Test:
-        """The selection as a test of the picking's rows."""
+    def test_of(self, selection: Selection) -> RowTest:
+        """Turn a selection into a test of the picker's rows."""
         matches, facts = selection.matches, self.facts
         return lambda index: matches(facts[index])
 
     def sentence(self, origin: str) -> str:
-        """The line below the table: who would go first, and how many after."""
+        """Tell the line below the table the canaries and the number of targets after them."""
         if self.why_not:
             return f"Enter shows the plan. {self.why_not}"
-        picking = self.picking
-        if not picking.marked:
-            return f"Canaries: none yet of {count(len(picking.rows), 'target')}; space marks, s suggests"
-        remaining = len(picking.rows) - len(picking.marked)
+        picker = self.picker
+        if not picker.marked:
+            return f"Canaries: none yet of {count(len(picker.rows), 'target')}; space marks, s suggests"
+        remaining = len(picker.rows) - len(picker.marked)
         # The numbers first: a narrow terminal cuts the words at the end.
         parts = (
-            f"Canaries: {len(picking.marked):,}{self._spread()}",
+            f"Canaries: {len(picker.marked):,}{self._spread()}",
             f"remaining {remaining:,}",
-            _whence(picking, origin),
+            _whence(picker, origin),
         )
         return "; ".join(filter(None, parts))
 
     def _spread(self) -> str:
-        tags = self.picking.tag_names()
+        tags = self.picker.tag_names()
         if not tags:
             return ""
-        values = {self.picking.rows[index].tags.get(tags[0]) for index in self.picking.marked} - {None}
+        values = {self.picker.rows[index].tags.get(tags[0]) for index in self.picker.marked} - {None}
         return f" in {count(len(values), tags[0])}" if values else ""
 
     def remarks(self) -> Iterator[str]:
-        """What is worth a warning about the marked targets, and the plan cannot know."""
-        rows = (self.picking.rows[index] for index in self.picking.marked)
+        """Warn about marked targets, where the plan cannot know of it."""
+        rows = (self.picker.rows[index] for index in self.picker.marked)
         bad = sum(1 for row in rows if row.outcome not in {None, "ok", "skipped", "not-started"})
         if bad:
             yield f"{bad:,} {'canary' if bad == 1 else 'canaries'} failed {'its' if bad == 1 else 'their'} last rollout"
 
 
 def candidates_of(fleet: Fleet, choices: Choices) -> Candidates:
-    """The targets that take part.
+    """List the targets that take part.
 
     Raises:
-        PlanError: nobody takes part, or the environment is none of the file's.
+        PlanError: no target takes part, or the file has no such environment.
 
     """
     offered = picking(fleet, choices)
@@ -76,23 +75,23 @@ def candidates_of(fleet: Fleet, choices: Choices) -> Candidates:
     preselected, origin = _preselected(choices, offered, facts) if offered.pickable else ((), "")
     marks = [index for index, row in enumerate(rows) if row.name in preselected]
     why_not = "" if offered.pickable else _why_not(choices, offered)
-    return Candidates(Picking(rows, marks), facts, why_not, origin)
+    return Candidates(Picker(rows, marks), facts, why_not, origin)
 
 
 def learn(candidates: Candidates, known: Mapping[str, LastKnown], release: str, now: float) -> Candidates:
-    """The same with what earlier rollouts left known; marks, filter and order stay."""
-    rows = [_learned(row, known.get(row.name), now) for row in candidates.picking.rows]
-    candidates.picking.rows = rows
+    """Add the outcomes of earlier rollouts; marks, filter and order stay."""
+    rows = [_learned(row, known.get(row.name), now) for row in candidates.picker.rows]
+    candidates.picker.rows = rows
     return replace(candidates, facts=tuple(_facts(row, release) for row in rows))
 
 
-def _learned(row: Row, known: LastKnown | None, now: float) -> Row:
+def _learned(row: TargetRow, known: LastKnown | None, now: float) -> TargetRow:
     if known is None:
         return row
     return replace(row, on=known.release, outcome=known.outcome, age=max(0.0, now - known.at), seen=True)
 
 
-def _preselected(choices: Choices, offered: Offered, facts: Iterable[TargetFacts]) -> tuple[Collection[str], str]:
+def _preselected(choices: Choices, offered: Picking, facts: Iterable[TargetFacts]) -> tuple[Collection[str], str]:
     if choices.canaries is not None:
         return frozenset(choices.canaries), "named by you"
     if choices.canary_selection is not None:
@@ -104,18 +103,18 @@ def _preselected(choices: Choices, offered: Offered, facts: Iterable[TargetFacts
     return frozenset(offered.preselected), offered.origin
 
 
-def _why_not(choices: Choices, offered: Offered) -> str:
+def _why_not(choices: Choices, offered: Picking) -> str:
     if choices.only is not None:
         return f"Nothing to pick: --only {choices.only} is the subset itself"
     # The plan tells the rest; here one line has to do.
     return ": ".join(("Nothing to pick", *offered.notes[:1]))
 
 
-def _row(target: Target) -> Row:
-    return Row(target.name, target.address, target.roles, target.environments, target.tags)
+def _row(target: Target) -> TargetRow:
+    return TargetRow(target.name, target.address, target.roles, target.environments, target.tags)
 
 
-def _facts(row: Row, release: str) -> TargetFacts:
+def _facts(row: TargetRow, release: str) -> TargetFacts:
     return TargetFacts(
         row.name,
         row.address,
@@ -128,11 +127,11 @@ def _facts(row: Row, release: str) -> TargetFacts:
     )
 
 
-def _whence(picking: Picking, origin: str) -> str:
-    """Where the marks come from, and what the operator did to them."""
-    if not picking.preselected or not picking.changed:
-        return origin if picking.preselected else ""
-    more = len(picking.marked - picking.preselected)
-    fewer = len(picking.preselected - picking.marked)
+def _whence(picker: Picker, origin: str) -> str:
+    """Tell the origin of the marks, and the operator's changes."""
+    if not picker.preselected or not picker.changed:
+        return origin if picker.preselected else ""
+    more = len(picker.marked - picker.preselected)
+    fewer = len(picker.preselected - picker.marked)
     signs = " ".join(sign for sign, number in ((f"+{more}", more), (f"-{fewer}", fewer)) if number)
     return f"changed by you ({signs}) {origin}"

@@ -1,4 +1,4 @@
-"""The columns of the table of targets, as data: title, cell, order, and which of them fit."""
+"""The columns of the picker's table as data: title, cell, order, width; and the choice of those that fit."""
 
 from __future__ import annotations
 
@@ -7,62 +7,62 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from canary_tui.tui.picker.picker import Row, SortKey, natural
+from canary_tui.tui.picker.picker import SortKey, TargetRow, natural
 from canary_tui.tui.shared.formats import ago
 
 GAP = 2
 """Blanks between two columns."""
 _LEAST = 8
-"""Columns of the terminal that a cell keeps however narrow it is."""
+"""Cells that a column keeps in the narrowest terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its title, what stands in a row's cell, at most how wide, and what orders it.
+    """One column: its title, the text of a row's cell, its greatest width and its sort key.
 
     `rank` 0 is always there; columns of higher ranks come as the terminal gets wider, the lowest first.
     """
 
     title: str
-    cell: Callable[[Row], str]
+    cell: Callable[[TargetRow], str]
     most: int
     rank: int = 0
     key: SortKey | None = None
-    tone: Callable[[Row], str] = lambda _: ""
+    tone: Callable[[TargetRow], str] = lambda _: ""
 
     @property
     def sort_key(self) -> SortKey:
-        """What orders the rows by this column."""
+        """The key that sorts the rows by this column."""
         return self.key or (lambda row: natural(self.cell(row)))
 
 
-def _address(row: Row) -> str:
+def _address(row: TargetRow) -> str:
     return "" if row.address == row.name else row.address
 
 
-def _last(row: Row) -> str:
+def _last(row: TargetRow) -> str:
     if not row.seen:
         return "never"
     word = "ok" if row.outcome == "ok" else (row.outcome or "open").upper()
     return f"{word:6} {ago(row.age)}"
 
 
-def _last_key(row: Row) -> tuple[tuple[int, str], ...]:
-    """What failed first, then the youngest."""
+def _last_key(row: TargetRow) -> tuple[tuple[int, str], ...]:
+    """Sort failed targets first, then the youngest."""
     rank = 2 if not row.seen else int(row.outcome == "ok")
     return ((rank, ""), (int(row.age), ""))
 
 
-def _last_tone(row: Row) -> str:
+def _last_tone(row: TargetRow) -> str:
     return "" if row.outcome in {None, "ok", "skipped"} else "table--bad"
 
 
-def _tag(name: str) -> Callable[[Row], str]:
+def _tag(name: str) -> Callable[[TargetRow], str]:
     return lambda row: row.tags.get(name, "")
 
 
 def columns_for(tags: Sequence[str]) -> tuple[Column, ...]:
-    """The columns of a fleet that uses these tags."""
+    """Make the columns for a fleet that uses these tags."""
     first = tuple(Column(tag.upper(), _tag(tag), 12) for tag in tags[:1])
     more = tuple(Column(tag.upper(), _tag(tag), 16, rank=2 + place) for place, tag in enumerate(tags[1:5]))
     return (
@@ -78,15 +78,15 @@ def columns_for(tags: Sequence[str]) -> tuple[Column, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Laid:
-    """A column with the width that it got."""
+class PlacedColumn:
+    """A column with its width."""
 
     column: Column
     width: int
 
 
-def lay_out(columns: Sequence[Column], rows: Sequence[Row], room: int) -> tuple[Laid, ...]:
-    """The columns that fit into `room`, as wide as their widest cells; the widest give way."""
+def lay_out(columns: Sequence[Column], rows: Sequence[TargetRow], room: int) -> tuple[PlacedColumn, ...]:
+    """Choose the columns that fit into `room`, each as wide as its widest cell; the widest give way."""
     widths = {column: _width(column, rows) for column in columns}
     chosen = [column for column in columns if column.rank == 0]
     for column in sorted((one for one in columns if one.rank), key=lambda one: one.rank):
@@ -96,15 +96,15 @@ def lay_out(columns: Sequence[Column], rows: Sequence[Row], room: int) -> tuple[
     while over > 0 and max(widths[one] for one in chosen) > _LEAST:
         widths[max(chosen, key=lambda one: widths[one])] -= 1
         over -= 1
-    return tuple(Laid(column, widths[column]) for column in columns if column in chosen)
+    return tuple(PlacedColumn(column, widths[column]) for column in columns if column in chosen)
 
 
-def _tells_apart(column: Column, rows: Sequence[Row]) -> bool:
-    """A column that is the same everywhere helps nobody to pick."""
+def _tells_apart(column: Column, rows: Sequence[TargetRow]) -> bool:
+    """Whether the column has two values: one that is the same everywhere helps nobody to pick."""
     first = column.cell(rows[0]) if rows else ""
     return any(column.cell(row) != first for row in rows)
 
 
-def _width(column: Column, rows: Iterable[Row]) -> int:
+def _width(column: Column, rows: Iterable[TargetRow]) -> int:
     widest = max((len(column.cell(row)) for row in rows), default=0)
     return max(cell_len(column.title), min(column.most, widest))

@@ -1,4 +1,4 @@
-"""The picker without a screen: which targets are shown, in which order, which are marked, and what to suggest."""
+"""The picker without a screen: shown targets, their order, their marks, and suggestions."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ if TYPE_CHECKING:
 _DIGITS = re.compile(r"([0-9]+)")
 _UNDO_DEPTH = 100
 
-Test = Callable[[int], bool]
-"""Whether the row of an index is shown."""
+RowTest = Callable[[int], bool]
+"""Whether the row with an index is shown."""
 SortValue = tuple[tuple[int, str], ...]
-SortKey = Callable[["Row"], SortValue]
+SortKey = Callable[["TargetRow"], SortValue]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One target as the picker tells it. `on` is the release last seen there, `age` seconds since `outcome`;
-    `seen` by any rollout.
+class TargetRow:
+    """One target in the picker. `on` is the release last seen there, `age` the seconds since `outcome`.
+
+    `seen`: some rollout had this target.
     """
 
     name: str
@@ -38,22 +39,22 @@ class Row:
 
 
 def natural(text: str) -> SortValue:
-    """A key that sorts `web-2` before `web-10`."""
+    """Make a key that sorts `web-2` before `web-10`."""
     parts = _DIGITS.split(text.lower())
     return tuple((int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts))
 
 
-class Picking:
-    """Marks are a set of rows, whatever is shown and in whatever order. A row is named by its index."""
+class Picker:
+    """Rows with marks. The marks do not depend on the shown rows or their order. A row is named by its index."""
 
-    def __init__(self, rows: Sequence[Row], preselected: Iterable[int] = ()) -> None:
+    def __init__(self, rows: Sequence[TargetRow], preselected: Iterable[int] = ()) -> None:
         self.rows = rows
         self.preselected = frozenset(preselected)
         self.marked: set[int] = set(self.preselected)
         self.shown: list[int] = list(range(len(rows)))
         self.only_marked = False
         self._order: list[int] = self.shown
-        self._test: Test | None = None
+        self._test: RowTest | None = None
         self._past: list[frozenset[int]] = []
 
     @property
@@ -63,7 +64,7 @@ class Picking:
 
     @property
     def changed(self) -> int:
-        """How many marks differ from those that were there at first."""
+        """The number of marks that differ from the first ones."""
         return len(self.marked ^ self.preselected)
 
     def marked_names(self) -> tuple[str, ...]:
@@ -72,13 +73,13 @@ class Picking:
 
     # -- what is shown
 
-    def narrow(self, test: Test | None) -> None:
-        """Show the rows that pass `test`, or all."""
+    def narrow(self, test: RowTest | None) -> None:
+        """Show the rows that pass `test`; None shows all."""
         self._test = test
         self._show()
 
     def toggle_only_marked(self) -> None:
-        """Show only the marked rows of those that pass; again: all that pass."""
+        """Show only the marked rows of those that pass, or all that pass again."""
         self.only_marked = not self.only_marked
         self._show()
 
@@ -108,11 +109,11 @@ class Picking:
             self.marked = new
 
     def toggle(self, position: int) -> None:
-        """Turn the mark of the row shown at `position` around."""
+        """Toggle the mark of the row shown at `position`."""
         self.mark(self.marked ^ {self.shown[position]})
 
     def mark_span(self, first: int, last: int) -> None:
-        """Mark the rows shown from `first` to `last`, both included, whichever is smaller."""
+        """Mark the rows shown from `first` to `last`, both included, in either order."""
         first, last = sorted((first, last))
         self.mark(self.marked.union(self.shown[first : last + 1]))
 
@@ -122,20 +123,20 @@ class Picking:
         self.mark(self.marked - shown if shown <= self.marked else self.marked | shown)
 
     def invert_shown(self) -> None:
-        """Turn the mark of every shown row around."""
+        """Toggle the mark of every shown row."""
         self.mark(self.marked ^ set(self.shown))
 
     def mark_random(self, count: int, dice: random.Random) -> None:
-        """Mark `count` of the shown rows instead of what was marked among them."""
+        """Replace the marks among the shown rows by `count` random ones."""
         count = min(count, len(self.shown))
         self.mark((self.marked - set(self.shown)).union(dice.sample(self.shown, count)))
 
     def mark_one_each(self, tag: str) -> None:
-        """Mark the first shown row of each value of a tag instead of what was marked among the shown."""
+        """Replace the marks among the shown rows by the first row of each value of a tag."""
         self.mark((self.marked - set(self.shown)).union(self._first_of_each(self.shown, tag)))
 
     def undo(self) -> bool:
-        """Bring back the marks before the last change; False when there was none."""
+        """Restore the marks before the last change; False if there was none."""
         if not self._past:
             return False
         self.marked = set(self._past.pop())
@@ -144,11 +145,11 @@ class Picking:
     # -- suggestions
 
     def tag_names(self) -> tuple[str, ...]:
-        """Every tag, in the order in which the file first uses it."""
+        """List every tag, in the order in which the file first uses it."""
         return tuple(dict.fromkeys(tag for row in self.rows for tag in row.tags))
 
     def suggest(self) -> str:
-        """Mark fitting canaries, and say in words where they come from."""
+        """Mark suitable canaries, and return their origin in words."""
         by_role = [index for index, row in enumerate(self.rows) if "canary" in row.roles]
         if 0 < len(by_role) < len(self.rows):
             self.mark(by_role)

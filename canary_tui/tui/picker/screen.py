@@ -1,4 +1,4 @@
-"""The first screen: which targets are the canaries, of which release, in which environment."""
+"""The first screen: the choice of canaries, release and environment."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from canary_tui.domain.planning.plan import Plan
 from canary_tui.errors import CanaryError, ExitCode
 from canary_tui.fleetfile.loader import LoadedFleet, load_fleet
 from canary_tui.tui.actions import bindings
+from canary_tui.tui.host import Host
 from canary_tui.tui.picker.candidates import Candidates, candidates_of, learn
 from canary_tui.tui.picker.target_table import TableHead, TargetTable
 from canary_tui.tui.shared.filter_bar import AskBar, Field, LineBar
@@ -33,26 +34,23 @@ from canary_tui.tui.terminal import one_line
 
 if TYPE_CHECKING:
     from canary_tui.store.inventory import Known
-    from canary_tui.tui.app import AppOptions, CanaryApp
 
 _HERE = (
     "plan suggest filter only-marked undo random one-each environment release history reload clear quit".split()  # noqa: SIM905
 )
 
 
-class TargetsScreen(Screen[None]):
-    """The picker. It shows itself before the fleet file is read, and reads it in a thread."""
+class PickerScreen(Screen[None]):
+    """The picker. It is shown before the fleet file is read, in a thread."""
 
     BINDINGS = bindings(*(f"picker.{name}" for name in _HERE))
     AUTO_FOCUS = "TargetTable"
 
-    if TYPE_CHECKING:
-        app: CanaryApp
-
-    def __init__(self, options: AppOptions) -> None:
+    def __init__(self, host: Host) -> None:
         super().__init__()
-        self._options = options
-        self._choices: Choices = options.choices
+        self._host = host
+        self._options = host.options
+        self._choices: Choices = host.options.choices
         self._loaded: LoadedFleet | None = None
         self._here = Candidates()
         self._origin = ""
@@ -60,7 +58,7 @@ class TargetsScreen(Screen[None]):
         self._dice = random.Random()  # noqa: S311  nobody gains by guessing a canary
 
     def compose(self) -> ComposeResult:
-        """From the top: title, filter, table, question, summary, keys."""
+        """Lay out title, filter, table, question, summary and keys."""
         yield TitleBar(f"canary-tui  {self._options.fleet}")
         yield LineBar("Filter:", "@role  key=value  name*  !not, or plain words", id="filter")
         head = TableHead()
@@ -72,12 +70,12 @@ class TargetsScreen(Screen[None]):
 
     @property
     def table(self) -> TargetTable:
-        """The targets."""
+        """The table of targets."""
         return self.query_one(TargetTable)
 
     @property
     def _leaving(self) -> bool:
-        """The screen is being taken down, while a thread still read for it."""
+        """Whether the screen was taken down while a thread read for it."""
         return not self.query(TargetTable)
 
     @property
@@ -88,7 +86,7 @@ class TargetsScreen(Screen[None]):
     # -- reading the fleet file
 
     def on_mount(self) -> None:
-        """The file is read once the first frame is out."""
+        """Read the file once the first frame is out."""
         self._summarise()
         self.call_after_refresh(self.action_reload)
 
@@ -117,7 +115,7 @@ class TargetsScreen(Screen[None]):
             self.app.exit(ExitCode.USAGE)
 
     async def _settle(self, environment: str) -> None:
-        """Show the targets of an environment; where several could be meant, ask."""
+        """Show the targets of an environment; ask if several are possible."""
         assert self._loaded is not None
         environments = tuple(self._loaded.fleet.environments)
         if environment not in environments:
@@ -134,7 +132,7 @@ class TargetsScreen(Screen[None]):
         if self._leaving:
             return
         self._origin = self._here.origin
-        self.table.load(self._here.picking)
+        self.table.load(self._here.picker)
         self._filter_again()
         self._title()
         self.call_after_refresh(self._targets_are_out)
@@ -143,10 +141,10 @@ class TargetsScreen(Screen[None]):
 
     async def _targets_are_out(self) -> None:
         self.run_worker(self._learn(), exclusive=True, group="learn")
-        await self.app.start_engine()
+        await self._host.start_engine()
 
     async def _learn(self) -> None:
-        """Old journals may be long: what they tell comes when it comes."""
+        """Add the last outcomes when they are read: old journals may be long."""
         assert self._loaded is not None
         known = await asyncio.to_thread(self._last_known, self._loaded.fleet.name)
         if known and not self._leaving:
@@ -162,22 +160,22 @@ class TargetsScreen(Screen[None]):
         assert self._loaded is not None
         release = f"release {self._choices.release}" if self._choices.release else "no release yet"
         parts = (self._loaded.fleet.name, self._choices.environment or "", release)
-        number = count(len(self._here.picking.rows), "target")
+        number = count(len(self._here.picker.rows), "target")
         self.query_one(TitleBar).show("canary-tui  " + " · ".join(part for part in parts if part), number)
 
     # -- what the two lines say
 
     def on_target_table_changed(self) -> None:
-        """Marks, filter or order are others now."""
+        """Tell the new marks, filter or order."""
         self._warning = ""
         self._summarise()
 
     def _summarise(self) -> None:
-        picking = self._here.picking
-        hidden = len(picking.hidden)
-        marked = f"marked {len(picking.marked) - hidden:,}" + (f" (+{hidden:,} hidden)" if hidden else "")
-        only = "only marked   " if picking.only_marked else ""
-        self.filter.say(f"{only}shown {len(picking.shown):,}   {marked}" if self._loaded else "")
+        picker = self._here.picker
+        hidden = len(picker.hidden)
+        marked = f"marked {len(picker.marked) - hidden:,}" + (f" (+{hidden:,} hidden)" if hidden else "")
+        only = "only marked   " if picker.only_marked else ""
+        self.filter.say(f"{only}shown {len(picker.shown):,}   {marked}" if self._loaded else "")
         line = self.query_one("#summary", Static)
         line.set_class(bool(self._warning), "-warning")
         line.update(Content(one_line(self._warning or self._sentence())), layout=False)
@@ -196,16 +194,16 @@ class TargetsScreen(Screen[None]):
     # -- the filter
 
     def action_filter(self) -> None:
-        """Type a filter."""
+        """Move the focus to the filter."""
         self.filter.field.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Filter at every key."""
+        """Apply the filter at every key."""
         if event.input is self.filter.field:
             self._filter_again()
 
     def _filter_again(self) -> None:
-        """A filter that is not whole keeps the last good one, and says what is wrong."""
+        """Apply the filter; an incomplete one changes nothing and says what is wrong."""
         text = self.filter.field.value.strip()
         try:
             test = self._here.test_of(parse_filter(text)) if text else None
@@ -213,16 +211,16 @@ class TargetsScreen(Screen[None]):
             self.filter.complain(str(error))
             return
         self.filter.complain("")
-        self._here.picking.narrow(test)
+        self._here.picker.narrow(test)
         self.table.show_again(to_top=True)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter in the filter goes to the list."""
+        """Move from the filter to the list on enter."""
         event.stop()
         self.table.focus()
 
     def on_field_left(self, event: Field.Left) -> None:
-        """Escape clears the filter, then leaves it; down goes into the list."""
+        """Clear the filter on escape, then leave it; on down, move to the list."""
         field = self.filter.field
         if not event.down and field.value:
             field.value = ""
@@ -230,52 +228,52 @@ class TargetsScreen(Screen[None]):
             self.table.focus()
 
     def action_clear(self) -> None:
-        """Escape in the list: forget the range, else the filter."""
+        """Cancel the range, else clear the filter."""
         if self.table.range_start is not None:
             self.table.action_span()
-        elif self._here.picking.only_marked:
+        elif self._here.picker.only_marked:
             self.action_only_marked()
         else:
             self.filter.field.value = ""
 
     def action_only_marked(self) -> None:
-        """Only the marked ones, or all."""
-        self._here.picking.toggle_only_marked()
+        """List only the marked targets, or all."""
+        self._here.picker.toggle_only_marked()
         self.table.show_again(to_top=True)
 
     # -- marks
 
     def action_suggest(self) -> None:
-        """Mark what is fitting."""
+        """Mark suitable canaries."""
         if self._can_pick():
-            self._origin = self._here.picking.suggest()
-            self._here.picking.preselected = frozenset(self._here.picking.marked)
+            self._origin = self._here.picker.suggest()
+            self._here.picker.preselected = frozenset(self._here.picker.marked)
             self.table.marks_changed()
 
     def action_undo(self) -> None:
-        """One change of marks back."""
-        if self._here.picking.undo():
+        """Undo the last change of marks."""
+        if self._here.picker.undo():
             self.table.marks_changed()
         else:
             self._warn("Nothing to take back")
 
     def action_random(self) -> None:
-        """Ask how many."""
+        """Ask for the number of targets to mark at random."""
         if self._can_pick():
-            most = len(self._here.picking.shown)
+            most = len(self._here.picker.shown)
             self.query_one(AskBar).ask("How many at random:", "", self._random, side=f"of {most:,} shown")
 
     def _random(self, text: str) -> str:
-        most = len(self._here.picking.shown)
+        most = len(self._here.picker.shown)
         if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= most):
             return f"expected a number from 1 to {most:,}"
-        self._here.picking.mark_random(int(text), self._dice)
+        self._here.picker.mark_random(int(text), self._dice)
         self.table.marks_changed()
         return ""
 
     def action_one_each(self) -> None:
-        """One of each value of a tag; ask which, if there are several."""
-        tags = self._here.picking.tag_names()
+        """Mark one target for each value of a tag; ask for the tag if there are several."""
+        tags = self._here.picker.tag_names()
         if not self._can_pick():
             return
         if not tags:
@@ -287,13 +285,13 @@ class TargetsScreen(Screen[None]):
 
     def _one_each(self, tags: tuple[str, ...], place: int | None) -> None:
         if place is not None:
-            self._here.picking.mark_one_each(tags[place])
+            self._here.picker.mark_one_each(tags[place])
             self.table.marks_changed()
 
     def _can_pick(self) -> bool:
         if self._here.why_not:
             self._warn(self._here.why_not)
-        return bool(self._here.picking.rows) and not self._here.why_not
+        return bool(self._here.picker.rows) and not self._here.why_not
 
     # -- environment and release
 
@@ -337,13 +335,13 @@ class TargetsScreen(Screen[None]):
         return ""
 
     def on_ask_bar_closed(self) -> None:
-        """Back into the list."""
+        """Return to the list."""
         self.table.focus()
 
     # -- further
 
     def action_plan(self) -> None:
-        """Go on to the plan, or say what is missing."""
+        """Show the plan, or say what is missing."""
         if missing := self._missing():
             self._warn(missing)
             return
@@ -353,18 +351,18 @@ class TargetsScreen(Screen[None]):
         self.run_worker(self._plan(), exclusive=True, group="plan")
 
     def _missing(self) -> str:
-        picking = self._here.picking
+        picker = self._here.picker
         if self._loaded is None or self._here.why_not:
             return "" if self._loaded else "The fleet file is still being read"
-        if not picking.marked:
+        if not picker.marked:
             return "Mark at least one canary first: space marks, s suggests"
-        if len(picking.marked) == len(picking.rows):
-            return f"All {len(picking.rows):,} are marked; leave at least one for after the gate"
+        if len(picker.marked) == len(picker.rows):
+            return f"All {len(picker.rows):,} are marked; leave at least one for after the gate"
         return ""
 
     async def _plan(self) -> None:
         assert self._loaded is not None
-        canaries = None if self._here.why_not else self._here.picking.marked_names()
+        canaries = None if self._here.why_not else self._here.picker.marked_names()
         folder = str(self._loaded.path.resolve().parent)
         self._choices = replace(self._choices, canaries=canaries, picked=canaries is not None, directory=folder)
         try:
@@ -372,29 +370,29 @@ class TargetsScreen(Screen[None]):
         except CanaryError as error:
             self._warn(str(error))
             return
-        from canary_tui.tui.plan.screen import PlanScreen
+        from canary_tui.tui.plan.screen import PlanScreen  # with the engine's messages: not before the first paint
 
-        self.app.push_screen(PlanScreen(plan, tuple(self._remarks())))
+        self.app.push_screen(PlanScreen(self._host, plan, tuple(self._remarks())))
 
     def _build(self, choices: Choices) -> Plan:
         assert self._loaded is not None
         return build_plan(self._loaded.fleet, choices, self._loaded.scripts)
 
     def _remarks(self) -> Iterable[str]:
-        """What only the picker knows and the plan should warn of."""
-        if hidden := len(self._here.picking.hidden):
+        """Warnings for the plan that only the picker can give."""
+        if hidden := len(self._here.picker.hidden):
             are = "is" if hidden == 1 else "are"
             yield f"{count(hidden, 'marked target')} {are} hidden by the filter"
         yield from self._here.remarks()
 
     def action_history(self) -> None:
-        """The rollouts of this fleet."""
+        """List the rollouts of this fleet."""
         if self._loaded is not None:
-            from canary_tui.tui.history.screen import HistoryScreen
+            from canary_tui.tui.history.screen import HistoryScreen  # with the journals: not before the first paint
 
-            self.app.push_screen(HistoryScreen(self._options.state, self._loaded.fleet.name))
+            self.app.push_screen(HistoryScreen(self._host, self._loaded.fleet.name))
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:  # noqa: ARG002  Textual's signature
-        """Back from the plan."""
+        """Return from the plan to the list."""
         if self._loaded is not None and not self.query_one(AskBar).open:
             self.table.focus()

@@ -1,4 +1,4 @@
-"""The table of targets: one widget however many rows, painted line by line from the picking."""
+"""The picker's table: one widget for any number of rows, painted line by line."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.picker.columns import GAP, Column, Laid, columns_for, lay_out
-from canary_tui.tui.picker.picker import Picking
+from canary_tui.tui.picker.columns import GAP, Column, PlacedColumn, columns_for, lay_out
+from canary_tui.tui.picker.picker import Picker
 from canary_tui.tui.terminal import one_line
 
 _MARKS = 4
@@ -36,8 +36,8 @@ class TableHead(Widget):
         super().__init__()
         self._text = ""
 
-    def show(self, laid: Sequence[Laid], ordered_by: Column | None, *, reverse: bool) -> None:
-        """Change the titles; the one that orders the rows bears a sign."""
+    def show(self, laid: Sequence[PlacedColumn], ordered_by: Column | None, *, reverse: bool) -> None:
+        """Change the titles; a sign marks the one that sorts the rows."""
         sign = "↓" if reverse else "↑"
         titles = [one.column.title + (sign if one.column is ordered_by else "") for one in laid]
         cells = (set_cell_size(title, one.width + GAP) for title, one in zip(titles, laid, strict=True))
@@ -45,13 +45,13 @@ class TableHead(Widget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
-        """The only line."""
+        """Paint the only line."""
         text = set_cell_size(self._text, self.size.width)
         return Strip([Segment(text, self.rich_style)], self.size.width)
 
 
 class TargetTable(ScrollView, can_focus=True):
-    """The rows of a picking, with a cursor, marks and a range being drawn."""
+    """The rows of a picker, with a cursor, marks and a range being drawn."""
 
     DEFAULT_CSS = """
     TargetTable { height: 1fr; overflow-x: hidden; scrollbar-size-vertical: 1; background: $background; }
@@ -72,36 +72,36 @@ class TargetTable(ScrollView, can_focus=True):
     cursor = reactive(0, repaint=False)
 
     class Changed(Message):
-        """Marks, order or range are others now."""
+        """The marks, the order or the range have changed."""
 
     def __init__(self, head: TableHead) -> None:
         super().__init__()
         self.head = head
-        self.picking = Picking(())
+        self.picker = Picker(())
         self.range_start: int | None = None
-        """Where a range being drawn began."""
+        """The start of a range that is being drawn."""
         self.ordered_by: Column | None = None
         self.reverse = False
         self._columns: tuple[Column, ...] = columns_for(())
-        self._laid: tuple[Laid, ...] = ()
+        self._placed: tuple[PlacedColumn, ...] = ()
 
-    def load(self, picking: Picking) -> None:
-        """Show another picking, from its top."""
-        self.picking = picking
-        self._columns = columns_for(picking.tag_names())
+    def load(self, picker: Picker) -> None:
+        """Show another picker, from its top."""
+        self.picker = picker
+        self._columns = columns_for(picker.tag_names())
         self.ordered_by, self.reverse, self.range_start = None, False, None
         self._lay_out()
         self.show_again(to_top=True)
 
     def learn(self) -> None:
-        """The rows know more now."""
+        """Show what the rows have learned."""
         self._lay_out()
         self.refresh()
 
     def show_again(self, *, to_top: bool = False) -> None:
-        """The picking shows other rows now."""
+        """Show the picker's rows anew."""
         self.range_start = None
-        self.virtual_size = Size(0, len(self.picking.shown))
+        self.virtual_size = Size(0, len(self.picker.shown))
         self.cursor = 0 if to_top else self.validate_cursor(self.cursor)
         if to_top:
             self._scroll_to_row(0)
@@ -109,23 +109,23 @@ class TargetTable(ScrollView, can_focus=True):
         self.post_message(self.Changed())
 
     def on_resize(self, event: events.Resize) -> None:  # noqa: ARG002  Textual's signature
-        """More columns, or fewer."""
+        """Choose the columns anew."""
         self._lay_out()
         self.call_after_refresh(self._keep_in_sight)
 
     def _lay_out(self) -> None:
         room = self.size.width - _MARKS - 1
-        self._laid = lay_out(self._columns, self.picking.rows, max(20, room))
-        self.head.show(self._laid, self.ordered_by, reverse=self.reverse)
+        self._placed = lay_out(self._columns, self.picker.rows, max(20, room))
+        self.head.show(self._placed, self.ordered_by, reverse=self.reverse)
 
     # -- the cursor
 
     def validate_cursor(self, cursor: int) -> int:
-        """Keep it on a row."""
-        return max(0, min(cursor, len(self.picking.shown) - 1))
+        """Keep the cursor on a row."""
+        return max(0, min(cursor, len(self.picker.shown) - 1))
 
     def watch_cursor(self, old: int, new: int) -> None:
-        """Repaint what changed, and keep the cursor in sight."""
+        """Repaint the changed rows, and keep the cursor in sight."""
         if self.range_start is not None:
             self.refresh()
         else:
@@ -145,54 +145,54 @@ class TargetTable(ScrollView, can_focus=True):
         self.scroll_to(y=row, animate=False, force=True)
 
     def action_up(self) -> None:
-        """One row up."""
+        """Move up one row."""
         self.cursor -= 1
 
     def action_down(self) -> None:
-        """One row down."""
+        """Move down one row."""
         self.cursor += 1
 
     def action_page_up(self) -> None:
-        """A screen up."""
+        """Move up one screen."""
         self.cursor -= self.scrollable_content_region.height
 
     def action_page_down(self) -> None:
-        """A screen down."""
+        """Move down one screen."""
         self.cursor += self.scrollable_content_region.height
 
     def action_top(self) -> None:
-        """To the first row."""
+        """Move to the first row."""
         self.cursor = 0
 
     def action_bottom(self) -> None:
-        """To the last row."""
-        self.cursor = len(self.picking.shown) - 1
+        """Move to the last row."""
+        self.cursor = len(self.picker.shown) - 1
 
     # -- marks
 
     def action_mark(self) -> None:
-        """Mark the range that is being drawn, or turn the mark under the cursor around and move on."""
+        """Mark the range that is being drawn, or toggle the selected row and move on."""
         if self.range_start is not None:
-            self.picking.mark_span(self.range_start, self.cursor)
+            self.picker.mark_span(self.range_start, self.cursor)
             self.range_start = None
-        elif self.picking.shown:
-            self.picking.toggle(self.cursor)
+        elif self.picker.shown:
+            self.picker.toggle(self.cursor)
             self.cursor += 1
         self.marks_changed()
 
     def action_span(self) -> None:
-        """Begin a range here, or forget it."""
-        self.range_start = self.cursor if self.range_start is None and self.picking.shown else None
+        """Start a range here, or cancel it."""
+        self.range_start = self.cursor if self.range_start is None and self.picker.shown else None
         self.marks_changed()
 
     def action_all(self) -> None:
-        """Mark or unmark all that are shown."""
-        self.picking.toggle_all_shown()
+        """Mark or unmark all shown rows."""
+        self.picker.toggle_all_shown()
         self.marks_changed()
 
     def action_invert(self) -> None:
-        """Turn around the marks of all that are shown."""
-        self.picking.invert_shown()
+        """Invert the marks of all shown rows."""
+        self.picker.invert_shown()
         self.marks_changed()
 
     def action_extend_down(self) -> None:
@@ -204,53 +204,53 @@ class TargetTable(ScrollView, can_focus=True):
         self._extend(-1)
 
     def _extend(self, by: int) -> None:
-        self.picking.mark_span(self.cursor, self.validate_cursor(self.cursor + by))
+        self.picker.mark_span(self.cursor, self.validate_cursor(self.cursor + by))
         self.cursor += by
         self.marks_changed()
 
     def marks_changed(self) -> None:
-        """Repaint the marks, and tell."""
+        """Repaint the marks, and tell the screen."""
         self.refresh()
         self.post_message(self.Changed())
 
     # -- order
 
     def action_sort(self) -> None:
-        """Order by the next column; after the last, as in the file."""
-        order: list[Column | None] = [None, *(one.column for one in self._laid)]
+        """Sort by the next column; after the last, as in the file."""
+        order: list[Column | None] = [None, *(one.column for one in self._placed)]
         place = order.index(self.ordered_by) if self.ordered_by in order else 0
         self.ordered_by = order[(place + 1) % len(order)]
         self._sort()
 
     def action_reverse(self) -> None:
-        """Turn the order around."""
+        """Reverse the order."""
         self.reverse = not self.reverse
         self._sort()
 
     def _sort(self) -> None:
-        under_cursor = self.picking.shown[self.cursor : self.cursor + 1]
+        under_cursor = self.picker.shown[self.cursor : self.cursor + 1]
         key = self.ordered_by.sort_key if self.ordered_by is not None else None
-        self.picking.sort(key, reverse=self.reverse)
-        self.head.show(self._laid, self.ordered_by, reverse=self.reverse)
+        self.picker.sort(key, reverse=self.reverse)
+        self.head.show(self._placed, self.ordered_by, reverse=self.reverse)
         self.show_again()
         # Where only the marked are shown, one that has lost its mark is gone now.
-        for index in set(under_cursor).intersection(self.picking.shown):
-            self.cursor = self.picking.shown.index(index)
+        for index in set(under_cursor).intersection(self.picker.shown):
+            self.cursor = self.picker.shown.index(index)
 
     # -- painting
 
     def render_line(self, y: int) -> Strip:
-        """One row, as the terminal's line `y`."""
+        """Paint the row at the terminal's line `y`."""
         position = y + self.scroll_offset.y
         width = self.scrollable_content_region.width
-        if position >= len(self.picking.shown):
+        if position >= len(self.picker.shown):
             return self._blank(position, width)
         return Strip(self._row(position)).adjust_cell_length(width, self._style_of(position))
 
     def _blank(self, position: int, width: int) -> Strip:
-        if position or not self.picking.rows:
+        if position or not self.picker.rows:
             return Strip.blank(width, self.rich_style)
-        text = "     nothing is marked" if self.picking.only_marked else "     no target fits the filter"
+        text = "     nothing is marked" if self.picker.only_marked else "     no target fits the filter"
         return Strip([Segment(text, self.rich_style)]).adjust_cell_length(width, self.rich_style)
 
     def _style_of(self, position: int) -> Style:
@@ -258,16 +258,16 @@ class TargetTable(ScrollView, can_focus=True):
         return self.get_component_rich_style("table--cursor") if at_cursor else self.rich_style
 
     def _row(self, position: int) -> Iterator[Segment]:
-        index = self.picking.shown[position]
-        row = self.picking.rows[index]
-        marked = index in self.picking.marked
+        index = self.picker.shown[position]
+        row = self.picker.rows[index]
+        marked = index in self.picker.marked
         plain = self._style_of(position)
         style = plain
         if marked and position != self.cursor:
             style += self.get_component_rich_style("table--marked", partial=True)
         box = "[~]" if self._in_range(position) else "[x]" if marked else "[ ]"
         yield Segment((">" if position == self.cursor else " ") + box + " ", style)
-        for laid in self._laid:
+        for laid in self._placed:
             tone = laid.column.tone(row)
             cell_style = plain + self.get_component_rich_style(tone, partial=True) if tone else style
             yield Segment(set_cell_size(one_line(laid.column.cell(row)), laid.width), cell_style)

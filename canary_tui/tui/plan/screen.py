@@ -1,11 +1,10 @@
-"""The plan before the start: read it, have every target looked at, start it."""
+"""The plan before the start: read it, run preflight, start the rollout."""
 
 from __future__ import annotations
 
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -18,30 +17,26 @@ from canary_tui.domain.planning.plan import Plan
 from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import Notice, Opened, Preflight, Preflighted, Refused, Start
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.link import EngineLink
-from canary_tui.tui.plan.sections import Piece, Reading, plan_pieces, preflight_pieces
+from canary_tui.tui.host import Host
+from canary_tui.tui.plan.sections import Layout, StyledText, plan_pieces, preflight_pieces
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.header import TitleBar
 from canary_tui.tui.terminal import one_line
 
-if TYPE_CHECKING:
-    from canary_tui.tui.app import CanaryApp
-
 _REPAINT = 0.1
-"""Seconds between two looks at what preflight found meanwhile."""
+"""Seconds between two repaints while preflight goes on."""
 
 
 class PlanScreen(Screen[None]):
-    """`remarks` are warnings that the plan itself cannot know."""
+    """The screen of one plan. `remarks` are warnings that the plan itself cannot know."""
 
     BINDINGS = bindings("plan", "move")
     AUTO_FOCUS = "#plan"
 
-    if TYPE_CHECKING:
-        app: CanaryApp
-
-    def __init__(self, plan: Plan, remarks: tuple[str, ...] = ()) -> None:
+    def __init__(self, host: Host, plan: Plan, remarks: tuple[str, ...] = ()) -> None:
         super().__init__()
+        self._host = host
+        self._link = host.link
         self._plan, self._remarks = plan, remarks
         self._all_names = False
         self._asking = False
@@ -50,19 +45,15 @@ class PlanScreen(Screen[None]):
         self._stale = False
 
     def compose(self) -> ComposeResult:
-        """Title, the text, the question, the keys."""
+        """Lay out title, plan, question and keys."""
         yield TitleBar(*_title(self._plan))
         with VerticalScroll(id="plan", can_focus=True):
             yield Static(id="plan-text")
         yield Static(id="summary")
         yield KeyBar()
 
-    @property
-    def _link(self) -> EngineLink:
-        return self.app.link
-
     def on_mount(self) -> None:
-        """Listen to the engine while this screen is there."""
+        """Listen to the engine, and load the next screen."""
         self._forget = self._link.listen(self._noticed)
         self.set_interval(_REPAINT, self._catch_up)
         # While the plan is read: 85 ms that a key would wait for otherwise.
@@ -70,21 +61,21 @@ class PlanScreen(Screen[None]):
         self._say("Nothing was connected to yet.  P looks at every target, S starts.")
 
     def on_unmount(self) -> None:
-        """No more."""
+        """Stop listening."""
         self._forget()
 
     def on_resize(self) -> None:
-        """The text is broken for the width that there is."""
+        """Wrap the text for the new width."""
         self.call_after_refresh(self._paint)
 
     def _paint(self) -> None:
         width = self.query_one("#plan").size.width - 3
-        reading = Reading(max(40, width), self._all_names)
-        parts: list[Piece] = []
+        layout = Layout(max(40, width), self._all_names)
+        parts: list[StyledText] = []
         if self._looked is not None:
             looked = [self._looked[name] for name in self._plan.targets if name in self._looked]
-            parts += [*preflight_pieces(len(self._plan.targets), looked, reading), ("\n", "")]
-        parts += plan_pieces(self._plan, self._remarks, reading)
+            parts += [*preflight_pieces(len(self._plan.targets), looked, layout), ("\n", "")]
+        parts += plan_pieces(self._plan, self._remarks, layout)
         self.query_one("#plan-text", Static).update(Content.assemble(*parts))
 
     def _say(self, text: str, *, warning: bool = False) -> None:
@@ -95,38 +86,38 @@ class PlanScreen(Screen[None]):
     # -- moving
 
     def action_up(self) -> None:
-        """A line up."""
+        """Scroll up one line."""
         self.query_one("#plan").scroll_up(animate=False)
 
     def action_down(self) -> None:
-        """A line down."""
+        """Scroll down one line."""
         self.query_one("#plan").scroll_down(animate=False)
 
     def action_page_up(self) -> None:
-        """A screen up."""
+        """Scroll up one screen."""
         self.query_one("#plan").scroll_page_up(animate=False)
 
     def action_page_down(self) -> None:
-        """A screen down."""
+        """Scroll down one screen."""
         self.query_one("#plan").scroll_page_down(animate=False)
 
     def action_top(self) -> None:
-        """To the warnings."""
+        """Scroll to the warnings."""
         self.query_one("#plan").scroll_home(animate=False)
 
     def action_bottom(self) -> None:
-        """To the end."""
+        """Scroll to the end."""
         self.query_one("#plan").scroll_end(animate=False)
 
     def action_names(self) -> None:
-        """Every name, or few words."""
+        """Show every name, or names in short."""
         self._all_names = not self._all_names
         self._paint()
 
     # -- preflight
 
     def action_preflight(self) -> None:
-        """Have every target looked at."""
+        """Connect to every target and check it."""
         if self._refused_by_link():
             return
         self._looked = {}
@@ -159,22 +150,22 @@ class PlanScreen(Screen[None]):
     # -- starting
 
     def action_start(self) -> None:
-        """Ask once more, in a sentence."""
+        """Ask for a confirmation, in a sentence."""
         if not self._refused_by_link() and not self._starting:
             self._asking = True
             self._say(f"{start_sentence(self._plan)}?   enter Start   esc Back", warning=True)
             self.refresh_bindings()
 
     def action_confirm(self) -> None:
-        """Start, if that was the question."""
+        """Start, if the question is open."""
         if self._asking and not self._refused_by_link():
             self._asking, self._starting = False, True
-            self._link.send(Start(self._plan, operator(), self.app.options.breaks))
+            self._link.send(Start(self._plan, operator(), self._host.options.breaks))
             self._say("Starting ...")
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's
-        """Enter means something only while it was asked for."""
+        """Offer enter only while the question is open."""
         if action == "confirm":
             return self._asking
         if action in {"start", "preflight"}:
@@ -182,7 +173,7 @@ class PlanScreen(Screen[None]):
         return True
 
     def action_back(self) -> None:
-        """Away from the question, or from the screen."""
+        """Close the question, or the screen."""
         if self._asking:
             self._asking = False
             self._say("Not started.")
@@ -212,10 +203,10 @@ class PlanScreen(Screen[None]):
                 pass
 
     def _open(self, directory: Path) -> None:
-        from canary_tui.tui.rollout.screen import RolloutScreen
+        from canary_tui.tui.rollout.screen import RolloutScreen  # loaded by on_mount's thread meanwhile
 
         self._starting = False
-        self.app.switch_screen(RolloutScreen(directory, self._link))
+        self.app.switch_screen(RolloutScreen(directory, self._link, self._host.options))
 
 
 def _title(plan: Plan) -> tuple[str, str]:
@@ -224,10 +215,8 @@ def _title(plan: Plan) -> tuple[str, str]:
 
 
 def start_sentence(plan: Plan) -> str:
-    """`Start 3 canaries of shop in production`: verb, count, fleet."""
+    """Write the question before the start: `Start 3 canaries of shop in production`."""
     first = len(plan.waves[0].targets)
-    canaries = plan.waves[0].gate is not None
-    noun = ("canary" if first == 1 else "canaries") if canaries else ("target" if first == 1 else "targets")
     place = f" in {plan.environment}" if plan.environment else ""
-    everyone = "" if canaries else ", without canaries and without a gate"
-    return f"Start {first:,} {noun} of {plan.fleet}{place}{everyone}"
+    everyone = "" if plan.canaries else ", without canaries and without a gate"
+    return f"Start {first:,} {plan.members(0, first)} of {plan.fleet}{place}{everyone}"

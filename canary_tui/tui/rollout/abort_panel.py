@@ -1,4 +1,4 @@
-"""Aborting: why it is done, what becomes of the canaries, and what will run because of it, before anything is sent."""
+"""The panel that aborts a rollout: it asks for a reason, shows the consequences, and then takes the decision."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, TypedField, ke
 
 
 class AbortPanel(Panel):
-    """First the note, then `B` or `L`; `esc` at any time: nothing has happened."""
+    """The question asks for a note first, then for `B` or `L`; `esc` at any time leaves everything as it was."""
 
     class Left(Message):
-        """Nothing is aborted."""
+        """The person has left the question; nothing is aborted."""
 
     def __init__(self, guard: KeyGuard, by: Operator) -> None:
         super().__init__(guard, id="abort")
@@ -31,25 +31,25 @@ class AbortPanel(Panel):
         self._state = RolloutState()
 
     def begin(self, plan: Plan, state: RolloutState) -> None:
-        """Come up and ask for the note."""
+        """Open the panel and ask for the note."""
         self._plan, self._state = plan, state
         self._note = self._says = ""
         self.open()
         self.draw()
-        self.ask(" Why? (a few words, kept in the journal)", self._noted)
+        self.ask(" Why? (a few words for the journal)", self._noted)
 
     def draw(self) -> None:
-        """Say what would happen as things stand now."""
+        """Show the consequences of an abort now."""
         plan = self._plan
         if plan is None or not self.display:
             return
-        self.title(f"ABORT {plan.fleet} {plan.release}: no more targets", "esc nothing is aborted")
+        self.title(f"ABORT {plan.fleet} {plan.release}: no further targets", "esc returns, nothing is aborted")
         self.details(_consequences(plan, self._state))
         self.says(*([line((f" {self._says}", "unknown"))] if self._says else []))
         self.keys(*self._choices(plan))
 
     def on_typed_field_left(self, event: TypedField.Left) -> None:
-        """`esc` in the note: nothing of the question stays."""
+        """Close the whole question on `esc` in the note."""
         event.stop()
         self.leave()
 
@@ -64,7 +64,7 @@ class AbortPanel(Panel):
         return bool(self._note)
 
     def decide(self, *, rollback: bool) -> None:
-        """`B` or `L`."""
+        """Send the decision of `B` or `L`."""
         if self.deliberate() and (self.can_roll_back() if rollback else self.can_leave()):
             self.post_message(Decided(Decide(self._state.rollout, Aborted(self._by, self._note, rollback))))
             self.close()
@@ -72,7 +72,7 @@ class AbortPanel(Panel):
     def _noted(self, text: str) -> None:
         note = " ".join(text.split())
         if not note:
-            self._says = "a few words are needed: they are all that the next person has"
+            self._says = "please give a reason; it is recorded in the journal"
             self.draw()
             return
         self._note, self._says = note, ""
@@ -81,7 +81,7 @@ class AbortPanel(Panel):
 
     def _choices(self, plan: Plan) -> list[Content]:
         if not self._note:
-            return [line((" enter goes on to the choice; nothing is aborted yet", "dim"))]
+            return [line((" enter shows the choice; nothing is aborted yet", "dim"))]
         changed, able = _changed(self._state), _able(plan, self._state)
         lines = [line((" note: ", "dim"), self._note)]
         if able:
@@ -107,7 +107,7 @@ def _is_back(target: TargetState) -> bool:
 
 
 def _undoing(state: RolloutState, able: tuple[str, ...]) -> str:
-    """`3 targets go back: web-[1-2] to 1.4.1, web-3 to 1.4.0`."""
+    """Write the rollback: `3 targets go back: web-[1-2] to 1.4.1, web-3 to 1.4.0`."""
     releases: dict[str, list[str]] = {}
     for name in able:
         releases.setdefault(state.targets[name].previous, []).append(name)
@@ -118,11 +118,11 @@ def _undoing(state: RolloutState, able: tuple[str, ...]) -> str:
 def _why_not(plan: Plan, changed: tuple[str, ...]) -> str:
     if not plan.rollback:
         return "the fleet file has no [[rollback]] steps"
-    return "no changed target said which release it had" if changed else "no target was changed"
+    return "no changed target reported its previous release" if changed else "no target was changed"
 
 
 def _consequences(plan: Plan, state: RolloutState) -> list[Content]:
-    """What aborting does whichever way is chosen."""
+    """List the consequences of an abort that hold for both choices."""
     running = [target for target in state.targets.values() if target.running is not None]
     untouched = [target.name for target in state.targets.values() if not target.started_at]
     lines = []
@@ -133,7 +133,7 @@ def _consequences(plan: Plan, state: RolloutState) -> list[Content]:
     if untouched:
         lines.append(line((" untouched  ", "dim"), f"{count(len(untouched), 'target')}: {in_short(tuple(untouched))}"))
     if stuck := [name for name in _changed(state) if plan.rollback and name not in _able(plan, state)]:
-        lines.append(line((" no former release, never rolled back: ", "unknown"), in_short(tuple(stuck))))
+        lines.append(line((" previous release unknown, cannot be rolled back: ", "unknown"), in_short(tuple(stuck))))
     cleaned = [
         target.name
         for target in state.targets.values()
@@ -147,7 +147,7 @@ def _consequences(plan: Plan, state: RolloutState) -> list[Content]:
                 f"finally ({names}) on {count(len(cleaned), 'target')}: {in_short(tuple(cleaned))}",
             )
         )
-    return lines or [line((" nothing runs, and no finally steps will", "dim"))]
+    return lines or [line((" nothing is running, and no finally steps will run", "dim"))]
 
 
 def _step(plan: Plan, state: RolloutState, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Failed targets and unknown outcomes: one list, the ways out, and which target each of them is open to."""
+"""The panel of failed targets and unknown outcomes: one list, and the treatments open to each target."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from canary_tui.domain.rollout.failures import blocked, pending_failures, settle
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState, can_roll_back
 from canary_tui.engine.messages import Decide
-from canary_tui.tui.rollout.status import current_step, standing, step_name
+from canary_tui.tui.rollout.status import current_step, status_of, step_name
 from canary_tui.tui.shared.formats import in_short
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, TypedField, keyed, line
-from canary_tui.tui.shared.rows import Piece, Toned, fit, pieces_width
+from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
 _SETTLEMENTS: dict[str, Settlement] = {"done": "ok", "failed": "failed", "retry": "retry"}
 _MOST_ROWS = 6
 
 
 @dataclass(frozen=True, slots=True)
-class WayOut:
-    """One treatment: its key, what it does in a sentence, and for which targets it is open."""
+class TreatmentKey:
+    """One treatment: its key, its effect in words, and a test of the targets that it is open to."""
 
     key: str
     treatment: Treatment
@@ -38,40 +38,42 @@ class WayOut:
     open_to: Callable[[Plan, TargetState], bool]
 
 
-WAYS_OUT: tuple[WayOut, ...] = (
-    WayOut(
+TREATMENT_KEYS: tuple[TreatmentKey, ...] = (
+    TreatmentKey(
         "R",
         "retry",
         "Retry",
-        "only the failed step, only there; the others go on",
+        "run the failed step again, only there",
         lambda _, target: target.unknown_phase is None,
     ),
-    WayOut(
+    TreatmentKey(
         "K",
         "skip",
         "Skip the step",
-        "as if ok; such a canary proves nothing",
+        "treat as ok; it does not count as proof",
         lambda _, target: target.unknown_phase is None and target.probe == "ok",
     ),
-    WayOut("E", "exclude", "Exclude", "nothing more there; it does not count as done", lambda _plan, _target: True),
-    WayOut(
+    TreatmentKey(
+        "E", "exclude", "Exclude", "nothing more there; it does not count as done", lambda _plan, _target: True
+    ),
+    TreatmentKey(
         "B",
         "rollback",
         "Roll back",
-        "its former release, and no more of this one",
+        "to its previous release; nothing more there",
         lambda plan, target: target.unknown_phase is None and can_roll_back(plan, target),
     ),
 )
 
 
 def waiting_targets(plan: Plan, state: RolloutState) -> tuple[str, ...]:
-    """The targets about which a person is asked, in the plan's order."""
+    """List the targets about which a person is asked, in the plan's order."""
     asked = {*pending_failures(plan, state), *settleable(state)}
     return tuple(name for name in state.targets if name in asked) if asked else ()
 
 
-class FailureList(Toned, can_focus=True):
-    """The targets; `space` marks."""
+class FailureList(RowWidget, can_focus=True):
+    """The list of targets; `space` marks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
@@ -83,11 +85,11 @@ class FailureList(Toned, can_focus=True):
         super().__init__(classes="failures")
         self.names: tuple[str, ...] = ()
         self.marked: set[str] = set()
-        self._rows: list[list[Piece]] = []
+        self._rows: list[list[TonedText]] = []
         self._at = self._top = 0
 
-    def show(self, names: tuple[str, ...], rows: list[list[Piece]]) -> None:
-        """Bring it up to date; marks stay with their targets."""
+    def show(self, names: tuple[str, ...], rows: list[list[TonedText]]) -> None:
+        """Update the list; marks stay with their targets."""
         self.marked &= set(names)
         if rows == self._rows and names == self.names:
             return
@@ -98,7 +100,7 @@ class FailureList(Toned, can_focus=True):
 
     @property
     def current(self) -> str:
-        """The target under the cursor; "" where there is none."""
+        """The selected target; "" if there is none."""
         return self.names[self._at] if self.names else ""
 
     def render_line(self, y: int) -> Strip:
@@ -115,7 +117,7 @@ class FailureList(Toned, can_focus=True):
         return Strip.join([row.crop(0, max(0, self.size.width - len(hidden) - 3)), sign])
 
     def _hidden(self, y: int) -> str:
-        """What the first and the last row say about those that are not seen."""
+        """Tell in the first and the last row the number of hidden targets."""
         below = len(self.names) - self._top - self.size.height
         if y == self.size.height - 1 and below > 0:
             return f"↓ {below} more"
@@ -147,7 +149,7 @@ class FailureList(Toned, can_focus=True):
 
 
 class FailurePanel(Panel):
-    """One decision for the marked targets, or for all that are listed where none is marked."""
+    """One decision for the marked targets, or for all that are listed if none is marked."""
 
     def __init__(self, guard: KeyGuard, by: Operator, *, read_only: bool) -> None:
         super().__init__(guard, id="failures")
@@ -165,14 +167,14 @@ class FailurePanel(Panel):
         return max(1, min(len(self.query_one(FailureList).names), self._most_rows))
 
     def limit(self, rows: int) -> None:
-        """The list gets lower before the keys do: it scrolls, and they would be covered."""
+        """Shorten the list before the keys: the list scrolls, and the keys would be covered."""
         others = 2 + sum(self._rows(one) for one in (".panel-says", ".panel-keys")) + (1 if self.asking else 0)
         self._most_rows = max(1, min(_MOST_ROWS, rows - others))
         self.query_one(FailureList).styles.height = self.choice_rows()
         super().limit(rows)
 
     def show(self, plan: Plan, state: RolloutState) -> None:
-        """Bring it up to date: open while targets wait for a decision."""
+        """Update the panel; it is open while targets wait for a decision."""
         self._plan, self._state = plan, state
         names = waiting_targets(plan, state)
         listed = self.query_one(FailureList)
@@ -182,13 +184,13 @@ class FailurePanel(Panel):
             return
         if names != listed.names and self.asking:
             self.stop_asking()
-            self._note = "the list changed while you decided"
+            self._note = "the list changed while you were deciding"
         self.open()
         listed.show(names, [_row(plan, state, state.targets[name]) for name in names])
         self._draw(plan, state, names)
 
     def on_typed_field_left(self, event: TypedField.Left) -> None:
-        """What was said about the field goes with it."""
+        """Drop the note about the field."""
         self._note = ""
         super().on_typed_field_left(event)
 
@@ -196,25 +198,25 @@ class FailurePanel(Panel):
         self._note = f"refused: {reason}"
 
     def under_cursor(self) -> str:
-        """The target that the person is at in this list; "" while it does not have the focus."""
+        """The selected target while this list has the focus, else ""."""
         listed = self.query_one(FailureList)
         return listed.current if self.display and listed.has_focus else ""
 
     def chosen(self) -> tuple[str, ...]:
-        """The marked targets, or all that are listed."""
+        """The marked targets, or all listed ones."""
         listed = self.query_one(FailureList)
         return tuple(name for name in listed.names if name in listed.marked) or listed.names
 
-    def open_to(self, way: WayOut) -> tuple[str, ...]:
-        """Those of the chosen targets that a way out is open to."""
+    def open_to(self, way: TreatmentKey) -> tuple[str, ...]:
+        """List the chosen targets that a treatment is open to."""
         if self._plan is None or self._state.stage not in ("preflight", "waves"):
             return ()
         plan, pending = self._plan, set(pending_failures(self._plan, self._state))
         return tuple(name for name in self.chosen() if name in pending and way.open_to(plan, self._state.targets[name]))
 
     def treat(self, treatment: Treatment) -> None:
-        """One of `R K E B`: at once for a retry, with a note for the others."""
-        way = next(way for way in WAYS_OUT if way.treatment == treatment)
+        """Send a treatment: a retry at once, the others with a note."""
+        way = next(way for way in TREATMENT_KEYS if way.treatment == treatment)
         targets = self.open_to(way)
         if self._read_only or not targets or not self.deliberate():
             return
@@ -225,16 +227,16 @@ class FailurePanel(Panel):
         self.ask(f" {what} ({in_short(targets)}). Why?", lambda note: self._noted(treatment, targets, note))
 
     def unsettled(self) -> str:
-        """The unknown outcome that `U` is about: the cursor's, or the first."""
+        """The target of `U`: the selected one, or the first with an unknown outcome."""
         unknown = settleable(self._state)
         current = self.query_one(FailureList).current
         return current if current in unknown else next(iter(unknown), "")
 
     def settle(self) -> None:
-        """`U`: say what became of a step that no target can tell about."""
+        """Ask for the outcome of a step that no target can report."""
         target = self.unsettled()
         if target and not self._read_only and self.deliberate():
-            self._note = "done: the next step follows. retry: it runs again, perhaps a second time"
+            self._note = "done: continue with the next step. retry: run the step again, perhaps twice"
             self.ask(f" {target}: type done, failed or retry, then why:", lambda text: self._settled(target, text))
 
     def _settled(self, target: str, text: str) -> None:
@@ -242,7 +244,7 @@ class FailurePanel(Panel):
         settlement = _SETTLEMENTS.get(word)
         if settlement is None or not note.strip():
             self.field.value = ""
-            self._note = "one of the words done, failed, retry, then a few words that say how you know"
+            self._note = "type done, failed or retry, then a few words about how you know"
             return
         self.stop_asking()
         self._note = ""
@@ -252,7 +254,7 @@ class FailurePanel(Panel):
     def _noted(self, treatment: Treatment, targets: tuple[str, ...], text: str) -> None:
         note = " ".join(text.split())
         if not note:
-            self._note = "a few words are needed: they are all that the next person has"
+            self._note = "please give a reason; it is recorded in the journal"
             return
         self.stop_asking()
         self._send(treatment, targets, note)
@@ -267,7 +269,7 @@ class FailurePanel(Panel):
         right = "enter decides, esc leaves" if self.asking else f"the keys are for {self._about(names)}"
         told = f"{count(len(names), 'target')} not ok"
         question = f"{told}: what becomes of {them}?"
-        # Whom the keys are for is never left out.
+        # The targets of the keys are never left out.
         self.title(question if len(question) + len(right) + 9 <= self.screen.size.width else told, right)
         reason = blocked(plan, state)
         # The names follow after the colon; here they stand below, with why.
@@ -282,31 +284,31 @@ class FailurePanel(Panel):
             self.keys(*(ways[:-1] if self.asking else ways))
 
     def _about(self, names: tuple[str, ...]) -> str:
-        """Whom the next key is for."""
+        """Name the targets of the next key."""
         chosen = self.chosen()
         if len(chosen) == 1:
             return chosen[0]
         return f"all {len(names)}" if len(chosen) == len(names) else f"{len(chosen)} of {len(names)}"
 
     def _in_full(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> list[Content]:
-        """Why the target under the cursor is not ok, where the rows have no room for it."""
+        """Tell in full why the selected target is not ok, if the rows have no room for it."""
         rows = {name: _row(plan, state, state.targets[name]) for name in names}
-        if all(pieces_width(row) + 5 <= self.screen.size.width for row in rows.values()):
+        if all(texts_width(row) + 5 <= self.screen.size.width for row in rows.values()):
             return []
         current = self.query_one(FailureList).current or names[0]
         return [line(f" {current}: ", *(text.strip(" :") for text, _ in rows[current][-1:]))]
 
     def _ways(self, names: Sequence[str]) -> list[Content]:
         lines = []
-        for way in WAYS_OUT:
+        for way in TREATMENT_KEYS:
             targets = self.open_to(way)
             if targets:
                 partly = f" ({in_short(targets)})" if len(targets) < len(self.chosen()) else ""
                 lines.append(keyed(way.key, f"{way.verb}: ", (way.does + partly, "dim")))
         if target := self.unsettled():
-            lines.append(keyed("U", f"Settle {target}: ", ("say what became of it: done, failed or retry", "dim")))
-        lines.append(keyed("T", "Shell: ", ("look yourself, on the target under the cursor", "dim")))
-        tail: list[Piece | str] = ["Abort: ", ("then roll back or leave", "dim")]
+            lines.append(keyed("U", f"Settle {target}: ", ("tell its outcome: done, failed or retry", "dim")))
+        lines.append(keyed("T", "Shell: ", ("look at the selected target yourself", "dim")))
+        tail: list[TonedText | str] = ["Abort: ", ("then roll back or leave", "dim")]
         if len(names) > 1:
             tail.append(("   tab, space: choose some", "dim"))
         if self._state.stage in ("preflight", "waves"):
@@ -314,20 +316,20 @@ class FailurePanel(Panel):
         return lines
 
 
-def _row(plan: Plan, state: RolloutState, target: TargetState) -> list[Piece]:
-    called = standing(state, target)
+def _row(plan: Plan, state: RolloutState, target: TargetState) -> list[TonedText]:
+    status = status_of(state, target)
     step = current_step(plan, target)
     track = target.steps
     phase = target.unknown_phase
     if phase is not None:
         track = target.track(phase)
     where = step_name(step) if step is not None and track.attempts else "preflight" if target.probe == "failed" else ""
-    why = track.detail or (f"exit {track.exit_code}" if track.exit_code is not None else "")
+    reason = track.why
     attempt = f" after {track.attempts} attempts" if track.attempts > 1 else ""
     return [
-        (f"{called.symbol} ", called.kind),
+        (f"{status.symbol} ", status.kind),
         (fit(target.name, 16) + " ", "plain"),
         (fit(where, 14) + " ", "dim"),
-        (called.word, called.kind),
-        (f"{attempt}: {why}" if why else attempt, "plain"),
+        (status.word, status.kind),
+        (f"{attempt}: {reason}" if reason else attempt, "plain"),
     ]

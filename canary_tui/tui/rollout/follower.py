@@ -1,41 +1,30 @@
-"""What one rollout's screens know: the fold of its journal so far, the tails of its logs, and the engine's pulse."""
+"""The state behind one rollout's screens: its journal applied so far, the tails of its logs, the engine's pulse."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.apply import IllegalEvent, apply
 from canary_tui.domain.rollout.events import CancelFinished, CancelStarted, ConnectionLost, Record, RolloutStarted
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
-from canary_tui.engine.messages import Command, Heartbeat, Notice, Progress
+from canary_tui.engine.messages import Heartbeat, Notice, Progress
 from canary_tui.store.journal import JournalReader
 from canary_tui.store.journal_format import JournalError
 from canary_tui.store.logs.format import log_path
 from canary_tui.tui.logs.shown import last_line
-from canary_tui.tui.rollout.status import Roster, Standing, standing
+from canary_tui.tui.rollout.status import Roster, Status, status_of
 
 SILENT_AFTER = 3.0
 """Seconds without a heartbeat after which the engine is called silent and nothing is approved."""
 
 
-class Link(Protocol):
-    """What a rollout's screen needs of the way to its engine."""
-
-    gone: str
-
-    def send(self, command: Command) -> None: ...
-    def listen(self, listener: Callable[[Notice], None]) -> Callable[[], None]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Pulse:
-    """The engine's last heartbeat, when it came (monotonic) and what it says about speed (lines a second)."""
+    """The engine's last heartbeat, its time (monotonic), and the speed of the output in lines a second."""
 
     at: float
     lines_per_second: float
@@ -45,7 +34,7 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a running step prints or uploads: bytes so far, of `total` if it is an upload, bytes a second."""
+    """The speed of a running step: bytes so far, of `total` for an upload, and bytes a second."""
 
     at: float
     size: int
@@ -53,8 +42,8 @@ class Pace:
     rate: float
 
 
-class Watching:
-    """Follows a rollout's directory. `poll` costs as much as there is new; everything else is a look-up."""
+class Follower:
+    """Follows a rollout's directory. `poll` costs as much as is new; everything else is a look-up."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -62,16 +51,16 @@ class Watching:
         self.state = RolloutState()
         self.roster = Roster(())
         self.stops: dict[str, CancelFinished | CancelStarted] = {}
-        """The latest about stopping each target's step: asked, or answered."""
+        """The latest event about stopping each target's step: asked, or answered."""
         self.pulse: Pulse | None = None
         self.paces: dict[str, Pace] = {}
         self.version = 0
-        """Counts the records folded: what depends on nothing else is made anew only when it moves."""
+        """The number of applied records. What depends on the state alone is computed anew only when it changes."""
         self.broken = ""
-        """Why the journal cannot be followed any further, once it cannot."""
+        """The reason why the journal cannot be followed any further, or ""."""
         self._last_lines: dict[str, tuple[float, str]] = {}
         self.troubled: set[str] = set()
-        """Targets that failed, or of which something is unknown: nobody else is ever asked about."""
+        """Targets that failed or have an unknown outcome: a person is asked about no other ones."""
         self._heard_at = time.monotonic()
         self._at_work: set[str] = set()
         self._lost_since: dict[str, float] = {}
@@ -83,11 +72,11 @@ class Watching:
 
     @property
     def ended(self) -> bool:
-        """Nothing will happen any more unless somebody resumes."""
+        """Whether nothing will happen unless somebody resumes."""
         return self.state.verdict is not None or self.state.paused is not None
 
     def poll(self) -> list[Record]:
-        """Fold what the journal has more than at the last call."""
+        """Apply the records that are new in the journal."""
         if self.broken:
             return []
         before, touched = self.version, set[str]()
@@ -106,15 +95,15 @@ class Watching:
         return records[: self.version - before]
 
     def close(self) -> None:
-        """Let go of the journal."""
+        """Close the journal."""
         self._reader.close()
 
     def now(self) -> float:
-        """Seconds since 1970; stands still once the rollout or its engine has ended."""
+        """The time in seconds since 1970; it stops when the rollout or its engine has ended."""
         return self.state.at if self.ended else max(self.state.at, time.time())
 
     def take(self, notice: Notice) -> None:
-        """Note what the engine says beside the journal."""
+        """Take in a notice of the engine."""
         match notice:
             case Heartbeat():
                 self.pulse = self._pulse(notice)
@@ -124,14 +113,14 @@ class Watching:
                 pass
 
     def silent_for(self) -> float:
-        """Seconds since the last heartbeat."""
+        """Return the seconds since the last heartbeat."""
         return time.monotonic() - self.pulse.at if self.pulse is not None else 0.0
 
-    def standing(self, target: TargetState) -> Standing:
-        return standing(self.state, target)
+    def status(self, target: TargetState) -> Status:
+        return status_of(self.state, target)
 
     def elapsed(self, target: TargetState) -> float | None:
-        """Seconds that the running step, or the whole target, has taken; None before it began."""
+        """Return the seconds of the running step, or of the whole target; None before it began."""
         if target.running is not None:
             return max(0.0, self.now() - target.running.since)
         if target.started_at and target.ended_at:
@@ -139,7 +128,7 @@ class Watching:
         return None
 
     def last_line(self, target: str) -> str:
-        """The newest line that a target printed; looked up once a second at most."""
+        """Return the newest line that a target printed, read at most once a second."""
         now = time.monotonic()
         at, line = self._last_lines.get(target, (0.0, ""))
         if now - at >= 1.0:
@@ -148,24 +137,24 @@ class Watching:
         return line
 
     def running(self) -> list[TargetState]:
-        """The targets on which a step runs."""
+        """List the targets on which a step runs."""
         return [self.state.targets[name] for name in sorted(self._at_work, key=self.roster.place_in_plan)]
 
     @property
     def at_work(self) -> bool:
-        """A step runs on some target."""
+        """Whether a step runs on some target."""
         return bool(self._at_work)
 
     def quiet_for(self) -> float:
-        """Seconds since the journal said something."""
+        """Return the seconds since the last record."""
         return time.monotonic() - self._heard_at
 
     def lost_for(self, target: str) -> float:
-        """Seconds since the connection to a target was lost."""
+        """Return the seconds since the connection to a target was lost."""
         return max(0.0, self.now() - self._lost_since.get(target, self.now()))
 
     def _note(self, record: Record) -> str:
-        """Keep what the state does not; the one target that the event is about, "" if it may be about any."""
+        """Note what the state does not keep; return the event's target, "" if it may concern any."""
         event = record.event
         match event:
             case ConnectionLost():
@@ -192,7 +181,7 @@ class Watching:
             (self.troubled.add if bad else self.troubled.discard)(name)
             self.roster.place(
                 name,
-                standing(self.state, target).kind,
+                status_of(self.state, target).kind,
                 later=target.wave > max(0, wave),
                 begun=target.started_at > 0,
             )

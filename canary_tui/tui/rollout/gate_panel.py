@@ -1,4 +1,4 @@
-"""The gate: what stands on it, and the only way in which a person at this terminal lets the next wave go."""
+"""The gate's panel: it shows the gate and takes the approval, the only way to the next wave from this terminal."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from textual.content import Content
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.rollout.events import GateApproved, ItemTicked, Operator
 from canary_tui.engine.messages import Decide
-from canary_tui.tui.rollout.gate_summary import GateSummary, Member, changes
+from canary_tui.tui.rollout.gate_summary import GateSummary, changes
 from canary_tui.tui.rollout.status import SYMBOLS
 from canary_tui.tui.shared.formats import ago, clock, in_short, short_time
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, keyed, line
-from canary_tui.tui.shared.rows import Piece
+from canary_tui.tui.shared.rows import TonedText
 
 _SHOWN_MEMBERS = 12
 _TOO_EARLY = "A does nothing yet. What is missing:"
 
 
 class GatePanel(Panel):
-    """`show` it the gate as it is now, as often as you like; it posts `Decided` when a person has."""
+    """The panel of an open gate. `show` updates it; it posts `Decided` when a person has decided."""
 
     def __init__(self, guard: KeyGuard, by: Operator, *, read_only: bool) -> None:
         super().__init__(guard, id="gate")
@@ -32,7 +32,7 @@ class GatePanel(Panel):
 
     @property
     def summary(self) -> GateSummary | None:
-        """The gate that is shown; None while it is closed."""
+        """The gate that is shown; None while the panel is closed."""
         return self._summary
 
     @property
@@ -40,7 +40,7 @@ class GatePanel(Panel):
         return self._summary is not None and not self._summary.locks and not self._read_only and not self._sent
 
     def show(self, summary: GateSummary | None, now: float) -> None:
-        """Bring the panel up to date, or close it. A change disarms the field and is named."""
+        """Update the panel, or close it. A change disarms the field and is named."""
         before, self._summary = self._summary, summary
         if summary is None:
             self._armed = self._sent = False
@@ -58,7 +58,7 @@ class GatePanel(Panel):
         self._draw(summary, now)
 
     def refused(self, reason: str) -> None:
-        """The engine did not take what was sent."""
+        """Show the engine's refusal."""
         self._sent = self._armed = False
         self.stop_asking()
         self._note = f"refused: {reason}"
@@ -66,7 +66,7 @@ class GatePanel(Panel):
     # keys
 
     def arm(self) -> None:
-        """`A`: open the field; with `confirm = "key"`, the second `A` approves."""
+        """Open the field on `A`; with `confirm = "key"`, the second `A` approves."""
         summary = self._summary
         if summary is None or not self.can_approve or not self.deliberate():
             return
@@ -80,18 +80,18 @@ class GatePanel(Panel):
         self.ask(f" A: {summary.question}:", self._typed, by_hand=True)
 
     def explain(self) -> None:
-        """`A` while approving is locked: not silence."""
+        """Say why `A` does nothing while approving is locked."""
         if self._summary is not None and self._summary.locks and not self._read_only:
             self._note = _TOO_EARLY
 
     def hold(self) -> None:
-        """`H`: nothing goes on; what was typed is forgotten."""
+        """Keep the gate closed on `H`, and drop the typed text."""
         self._armed = False
         self.stop_asking()
         self._note = "held: nothing goes on until somebody approves or aborts"
 
     def tick(self, item: int) -> None:
-        """Tick an item, or open it again."""
+        """Tick an item, or untick it."""
         summary = self._summary
         if summary is None or self._read_only or not self.deliberate() or item >= len(summary.checklist):
             return
@@ -129,7 +129,7 @@ class GatePanel(Panel):
             return
         if self._armed or self.asking:
             self.stop_asking()
-            self._note = f"changed while you decided: {'; '.join(said)}"
+            self._note = f"changed while you were deciding: {'; '.join(said)}"
         self._sent = False
 
     # what it says
@@ -152,7 +152,7 @@ class GatePanel(Panel):
         return f"{waiting}, expires in {short_time(max(0.0, summary.expires_at - now))}"
 
     def _details(self, summary: GateSummary, now: float) -> list[Content]:
-        lines = [_members(summary.members, now)]
+        lines = [_members(summary, now)]
         lines += [
             line("  ", (f"{SYMBOLS[one.kind]} {one.name} {one.word}: ", one.kind), one.detail)
             for one in summary.members
@@ -168,7 +168,7 @@ class GatePanel(Panel):
             for index, item in enumerate(summary.checklist)
         ]
         old = ", ".join(summary.old_releases) or "unknown release"
-        who = f"  started by {summary.started_by.user}@{summary.started_by.host}" if summary.started_by else ""
+        who = f"  started by {summary.started_by}" if summary.started_by else ""
         lines.append(line((" release  ", "dim"), f"{old} -> {summary.release}", (who, "dim")))
         lines.append(line((" next     ", "dim"), in_short(summary.next_targets)))
         return lines
@@ -176,7 +176,7 @@ class GatePanel(Panel):
     def _lock_lines(self, summary: GateSummary) -> list[Content]:
         lines = [line((f" {self._note}", "unknown"))] if self._note else []
         if self._sent:
-            lines.append(line((" approval sent; the engine asks the canaries once more", "running")))
+            lines.append(line((" approval sent; waiting for the engine", "running")))
         elif summary.locks:
             ticking = len(summary.ticked) < len(summary.checklist) and not self._read_only
             hint = " (its number ticks it)" if ticking else ""
@@ -201,12 +201,13 @@ class GatePanel(Panel):
 
 
 def _expected_hint(summary: GateSummary) -> str:
-    """Spells out what is meant, but not where it is a number that should be read."""
+    """Spell out the expected word, but not a number, which a person should read above."""
     return "" if summary.confirm == "count" else f": {summary.expected}"
 
 
-def _members(members: tuple[Member, ...], now: float) -> Content:
-    pieces: list[Piece | str] = [(f" canaries {len(members)}: ", "dim")]
+def _members(summary: GateSummary, now: float) -> Content:
+    members = summary.members
+    pieces: list[TonedText | str] = [(f" {summary.called} {len(members)}: ", "dim")]
     for one in sorted(members, key=lambda one: one.kind in ("ok", "skipped"))[:_SHOWN_MEMBERS]:
         pieces += [(f"{SYMBOLS[one.kind]} ", one.kind), f"{one.name} ", (one.word, one.kind)]
         pieces.append((f" {ago(now - one.ended_at)}  " if one.ended_at else "  ", "dim"))

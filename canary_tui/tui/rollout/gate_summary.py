@@ -1,4 +1,4 @@
-"""What an open gate puts before a person: the summary that an approval is made from, and how two of them differ."""
+"""The summary of an open gate that an approval is based on, and the differences between two of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.fleet.tables import Gate
-from canary_tui.domain.fleet.variables import UnknownVariable, fill
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import gate as gates
 from canary_tui.domain.rollout.events import Operator
 from canary_tui.domain.rollout.state import GateState, RolloutState
-from canary_tui.tui.rollout.status import Kind, standing
+from canary_tui.tui.rollout.status import Kind, status_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class GateSummary:
-    """All that an approval is made from. Equal summaries: nothing has changed for the person who reads."""
+    """Everything that an approval is based on. Equal summaries mean that nothing has changed for the reader."""
 
     rollout: str
     wave: int
@@ -52,8 +51,13 @@ class GateSummary:
     locks: tuple[str, ...]
 
     @property
+    def called(self) -> str:
+        """The word for the members: only those of the first wave are canaries."""
+        return "canaries" if self.wave == 0 else self.wave_name
+
+    @property
     def expected(self) -> str:
-        """What must be typed to approve."""
+        """The text that approves."""
         match self.confirm:
             case "release":
                 return self.release
@@ -64,7 +68,7 @@ class GateSummary:
 
     @property
     def question(self) -> str:
-        """What the field is for."""
+        """The order above the field."""
         match self.confirm:
             case "release":
                 return "type the release that goes out"
@@ -75,7 +79,7 @@ class GateSummary:
 
 
 def summarise(plan: Plan, state: RolloutState, engine_silent: bool) -> GateSummary | None:
-    """The gate that waits now; None where none does."""
+    """Summarise the gate that waits now; None if none does."""
     gate = state.gate
     if gate is None or gate.decision != "open" or state.aborted != "none" or state.stage != "waves":
         return None
@@ -104,7 +108,7 @@ def summarise(plan: Plan, state: RolloutState, engine_silent: bool) -> GateSumma
         opened_at=gate.opened_at,
         expires_at=_expiry(planned, gate),
         expired=gate.expired,
-        instructions=_instructions(plan, planned, state.wave),
+        instructions=planned.instructions.strip(),
         checklist=planned.checklist,
         ticked=gate.ticked,
         confirm=planned.confirm,
@@ -113,7 +117,7 @@ def summarise(plan: Plan, state: RolloutState, engine_silent: bool) -> GateSumma
 
 
 def changes(before: GateSummary, after: GateSummary) -> list[str]:
-    """What is different for somebody who read the first one, in words."""
+    """List in words the changes from one summary to the next."""
     said = [
         f"{new.name} is {new.word} now" for old, new in zip(before.members, after.members, strict=False) if old != new
     ]
@@ -121,11 +125,11 @@ def changes(before: GateSummary, after: GateSummary) -> list[str]:
         said.append(f"{count(len(after.next_targets), 'target')} come next now, not {len(before.next_targets)}")
     if before.ticked != after.ticked:
         items = sorted(before.ticked ^ after.ticked)
-        said += [f"item {item + 1} was {'ticked' if item in after.ticked else 'opened again'}" for item in items]
+        said += [f"item {item + 1} was {'ticked' if item in after.ticked else 'unticked'}" for item in items]
     said += [f"now locked: {lock}" for lock in after.locks if lock not in before.locks]
     said += [f"no longer locked: {lock}" for lock in before.locks if lock not in after.locks]
     if before.evidence != after.evidence and not said:
-        said.append("the canaries were looked at again and are not as before")
+        said.append(f"the results of wave {after.wave_name} have changed")
     if before.plan_hash != after.plan_hash or before.wave != after.wave:
         said.append("another gate is open")
     return said
@@ -133,33 +137,9 @@ def changes(before: GateSummary, after: GateSummary) -> list[str]:
 
 def _member(state: RolloutState, name: str) -> Member:
     target = state.targets[name]
-    called = standing(state, target)
-    detail = target.steps.detail
-    if not detail and target.steps.exit_code:
-        detail = f"exit {target.steps.exit_code}"
-    return Member(name, called.kind, called.word, detail, target.ended_at)
+    status = status_of(state, target)
+    return Member(name, status.kind, status.word, target.steps.why, target.ended_at)
 
 
 def _expiry(planned: Gate, gate: GateState) -> float | None:
     return gate.opened_at + planned.expires if planned.expires is not None else None
-
-
-def _instructions(plan: Plan, planned: Gate, wave: int) -> str:
-    """The instructions with their variables; what nobody knows stays as it was written."""
-    variables = {
-        "RELEASE": plan.release,
-        "FLEET": plan.fleet,
-        "ENVIRONMENT": plan.environment,
-        "WAVE": plan.waves[wave].name,
-        "CANARIES": " ".join(plan.waves[0].targets),
-    }
-    first = plan.targets[plan.waves[wave].targets[0]].variables
-    shared = {
-        key: value
-        for key, value in first.items()
-        if all(plan.targets[name].variables.get(key) == value for name in plan.waves[wave].targets)
-    }
-    try:
-        return fill(planned.instructions, shared | variables).strip()
-    except UnknownVariable:
-        return planned.instructions.strip()

@@ -1,4 +1,4 @@
-"""What the keys do to the log that is shown: these work from every pane of the screen, not only from the log's own."""
+"""The actions of the log keys, which work from every pane of the rollout's screen."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from textual.app import SuspendNotSupported
 from textual.screen import Screen
 
 from canary_tui.store.logs.format import log_path
-from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.rollout.log_pane import LogPane
-from canary_tui.tui.shell import lent
+from canary_tui.tui.shell import lend_terminal
 
 
 class LogKeys(Screen[None]):
-    """The actions of the registry's `log` pane, for a screen that has one."""
+    """The part of the rollout's screen with the actions of the registry's `log` pane."""
 
     logs: LogPane
-    watching: Watching
+    follower: Follower
 
     def action_follow(self) -> None:
         self.logs.follow()
@@ -28,16 +28,16 @@ class LogKeys(Screen[None]):
         self.logs.ask_search()
 
     def action_filter(self) -> None:
-        if self.logs.shown == "folded":
-            self.notify("no filter here: it would hide which lines differ; / searches", markup=False)
+        if self.logs.shown == "grouped":
+            self.notify("no filter here: it would hide differing lines; / searches", markup=False)
         else:
             self.logs.ask_filter()
 
     def action_merged(self) -> None:
         self.logs.toggle_merged()
 
-    def action_folded(self) -> None:
-        self.logs.toggle_folded()
+    def action_grouped(self) -> None:
+        self.logs.toggle_grouped()
 
     def action_wrap(self) -> None:
         view = self.logs.view
@@ -47,12 +47,12 @@ class LogKeys(Screen[None]):
         self.logs.toggle_time()
 
     def action_copy(self) -> None:
-        """The line under the cursor: to the terminal's clipboard, and to a file, which also works where that fails."""
+        """Copy the selected line to the terminal's clipboard, and to a file for terminals without one."""
         line = self.logs.view.current_line()
         if not line:
             return
         self.app.copy_to_clipboard(line)
-        path = self.watching.directory / "copied.txt"
+        path = self.follower.directory / "copied.txt"
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -65,7 +65,7 @@ class LogKeys(Screen[None]):
     def action_export(self) -> None:
         """Open the log's file, or all of them, in $PAGER."""
         pane = self.logs
-        folder = self.watching.logs
+        folder = self.follower.logs
         paths = sorted(folder.glob("*.log")) if pane.shown != "one" else [log_path(folder, pane.target)]
         paths = [path for path in paths if path.exists()]
         if not paths:
@@ -73,7 +73,7 @@ class LogKeys(Screen[None]):
             return
         pager = shlex.split(os.environ.get("PAGER", "")) or ["less"]
         try:
-            with lent(self.app):
+            with lend_terminal(self.app):
                 # LESSSECURE: a log is only looked at; no shell, no editor from in there.
                 subprocess.run([*pager, *map(str, paths)], check=False, env={**os.environ, "LESSSECURE": "1"})
         except (OSError, SuspendNotSupported):

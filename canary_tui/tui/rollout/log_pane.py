@@ -1,4 +1,4 @@
-"""The log's half of the rollout screen: whose log, a title that says where one is in it, and the line to search in."""
+"""The log's half of the rollout screen: the choice of log, its title, and the field for searches."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.logs.grouped import FoldedLog, folded_log
+from canary_tui.tui.logs.grouped import GroupedLog, grouped_log
 from canary_tui.tui.logs.log_view import LogView
 from canary_tui.tui.logs.shown import ShownLog, ShownLogs
-from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.columns import upload_words
+from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.rollout.status_bar import waiting_words
-from canary_tui.tui.rollout.target_list import upload_words
 from canary_tui.tui.shared.formats import short_size, short_time
-from canary_tui.tui.shared.rows import Piece, Toned, fit, pieces_width
+from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
-Shown = Literal["one", "merged", "folded"]
-"""One target's log, or those of all in the order of their lines, or with what is equal once."""
+Shown = Literal["one", "merged", "grouped"]
+"""One target's log, or the output of all in order of arrival, or identical output grouped."""
 
 
-class LogTitle(Toned):
-    """Left: whose log and how that target stands. Right: what is searched, and following or paused."""
+class LogTitle(RowWidget):
+    """The title. On the left: the target and its status. On the right: search, and following or paused."""
 
     def __init__(self) -> None:
         super().__init__(id="log-title")
-        self._left: list[Piece] = []
-        self._rights: list[list[Piece]] = [[]]
+        self._left: list[TonedText] = []
+        self._rights: list[list[TonedText]] = [[]]
         self._whole = 1
 
-    def show(self, left: list[Piece], rights: list[list[Piece]], whole: int) -> None:
-        """`rights` are ways to say the same, the longest first: one that leaves `whole` pieces whole is taken."""
+    def show(self, left: list[TonedText], rights: list[list[TonedText]], whole: int) -> None:
+        """Take the longest of `rights`, which say the same, that leaves `whole` texts of the left uncut."""
         if (left, rights, whole) != (self._left, self._rights, self._whole):
             self._left, self._rights, self._whole = left, rights, whole
             self.refresh()
 
-    def _right(self, width: int) -> list[Piece]:
-        room = width - pieces_width(self._left[: self._whole]) - 2
-        right = next((right for right in self._rights if pieces_width(right) <= room), self._rights[-1])
-        spare = width - pieces_width(self._left[:1]) - 2 - pieces_width(right[1:])
-        if len(right) > 1 and pieces_width(right[:1]) > spare:
+    def _right(self, width: int) -> list[TonedText]:
+        room = width - texts_width(self._left[: self._whole]) - 2
+        right = next((right for right in self._rights if texts_width(right) <= room), self._rights[-1])
+        spare = width - texts_width(self._left[:1]) - 2 - texts_width(right[1:])
+        if len(right) > 1 and texts_width(right[:1]) > spare:
             return [(f"{fit(right[0][0].rstrip(), spare - 2)}  ", right[0][1]), *right[1:]]
         return right
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
         width = self.size.width
         right = self._right(width)
-        room = max(0, width - pieces_width(right) - 2)
-        pieces: list[Piece] = []
+        room = max(0, width - texts_width(right) - 2)
+        pieces: list[TonedText] = []
         for text, tone in self._left:
-            pieces.append((text if pieces_width([(text, "")]) <= room else fit(text, room), tone))
-            room -= pieces_width(pieces[-1:])
+            pieces.append((text if texts_width([(text, "")]) <= room else fit(text, room), tone))
+            room -= texts_width(pieces[-1:])
         return self.strip([*pieces, (" " * (room + 1), "plain"), *right, (" ", "plain")], width)
 
 
 class QueryField(Input):
-    """Where a search is typed; it changes nothing but what is shown, so it may be pasted."""
+    """The field for a search. It may be pasted, because it changes nothing but the view."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("field.done", "field.leave")
 
@@ -70,15 +70,15 @@ class QueryField(Input):
         super().__init__(compact=True, select_on_focus=True)
         self.cursor_blink = False
 
-    async def _on_key(self, event: events.Key) -> None:
-        """Enter at once: as a binding it would be overtaken by the characters that are typed after it."""
+    async def on_key(self, event: events.Key) -> None:
+        """Submit enter at once: as a binding it would be overtaken by the characters typed after it."""
         if event.key == "enter":
             event.stop()
             event.prevent_default()
             await self.action_submit()
 
     async def action_done(self) -> None:
-        """What enter does in an input."""
+        """Submit the text, as enter does in any input."""
         await self.action_submit()
 
     def action_leave(self) -> None:
@@ -86,22 +86,22 @@ class QueryField(Input):
 
 
 class LogPane(Vertical):
-    """One log at a time: the target's under the cursor, or all of them, merged or folded."""
+    """One log at a time: the selected target's, or those of all targets, merged or grouped."""
 
-    def __init__(self, watching: Watching) -> None:
+    def __init__(self, follower: Follower) -> None:
         super().__init__(id="log-pane")
-        self._watching = watching
+        self._follower = follower
         self.target = ""
-        """Whose log is shown, or will be when those of all targets are left."""
+        """The target whose log is shown, or comes back after the merged or grouped logs."""
         self.shown: Shown = "one"
-        self._logs = ShownLogs(watching.logs)
+        self._logs = ShownLogs(follower.logs)
         self._clocked = True
         self._filtering = False
-        self._stands: list[Piece] = []
+        self._stands: list[TonedText] = []
         self._before: Widget | None = None
-        self._folded: FoldedLog | None = None
+        self._grouped: GroupedLog | None = None
         self._opening = False
-        """What differs is to be shown as soon as something does, unless somebody has gone elsewhere before."""
+        """Whether to show the first difference as soon as there is one, unless a person scrolls before."""
 
     def compose(self) -> ComposeResult:
         yield LogTitle()
@@ -112,27 +112,27 @@ class LogPane(Vertical):
 
     def on_unmount(self) -> None:
         self._logs.close()
-        if self._folded is not None:
-            self._folded.close()
+        if self._grouped is not None:
+            self._grouped.close()
 
     @property
     def view(self) -> LogView:
         return self.query_one(LogView)
 
     def show_target(self, target: str) -> None:
-        """The log of one target; it need not exist yet."""
+        """Show the log of one target; it need not exist yet."""
         self.target, self.shown = target, "one"
         self._show()
 
     def toggle_merged(self) -> None:
-        """All targets' lines with their names, or back to one."""
+        """Show all targets' lines with their names, or one target again."""
         self.shown = "one" if self.shown == "merged" else "merged"
         self._show()
 
-    def toggle_folded(self) -> None:
-        """All targets' output, what is equal once, or back to one."""
-        self.shown = "one" if self.shown == "folded" else "folded"
-        self._opening = self.shown == "folded"
+    def toggle_grouped(self) -> None:
+        """Show all targets' output with identical output grouped, or one target again."""
+        self.shown = "one" if self.shown == "grouped" else "grouped"
+        self._opening = self.shown == "grouped"
         self._show()
 
     def toggle_time(self) -> None:
@@ -144,44 +144,44 @@ class LogPane(Vertical):
         if source is None:
             return
         source.clocked = self._clocked
-        if self.shown == "folded":
+        if self.shown == "grouped":
             self.view.filter("")
         self.view.show(source)
-        self.view.flush()  # now, not a frame later: whoever moves down the list reads along
+        self.view.flush()  # now, not a frame later: a person who moves down the list reads along
         self.restate()
 
     def _source(self) -> ShownLog | None:
-        plan = self._watching.plan
+        plan = self._follower.plan
         match self.shown:
             case "merged":
-                return self._logs.merged(self._watching.roster.longest)
-            case "folded" if plan is not None:
-                self._folded = self._folded or folded_log(self._watching, plan)
-                return self._folded
+                return self._logs.merged(self._follower.roster.longest)
+            case "grouped" if plan is not None:
+                self._grouped = self._grouped or grouped_log(plan, self._follower.logs)
+                return self._grouped
         return self._logs.target(self.target) if self.target else None
 
     def flush(self) -> None:
-        """Take in what was written since."""
+        """Take in new lines."""
         self.view.flush()
-        if self.shown == "folded" and self._folded is not None:
-            self._open(self._folded)
+        if self.shown == "grouped" and self._grouped is not None:
+            self._open(self._grouped)
             self._stands = self._whose()
         self.title()
 
     @property
     def busy(self) -> bool:
-        """There is more to look at than fits into one frame."""
-        return self.shown == "folded" or self.view.busy
+        """Whether there is more to look at than fits into one frame."""
+        return self.shown == "grouped" or self.view.busy
 
     def follow(self) -> None:
-        """Stay with the newest line."""
+        """Follow the newest line."""
         self._opening = False
         self.view.follow()
 
-    def _open(self, folded: FoldedLog) -> None:
-        """Go to the top, where what differs stands."""
+    def _open(self, grouped: GroupedLog) -> None:
+        """Go to the top, where the differences are."""
         self._opening = self._opening and self.view.window.follow
-        if self._opening and folded.folded.progress == 1.0 and folded.folded.tally.differ:
+        if self._opening and grouped.grouped.progress == 1.0 and grouped.grouped.tally.differ:
             self._opening = False
             self.view.action_top()
 
@@ -189,43 +189,43 @@ class LogPane(Vertical):
         self.title()
 
     def restate(self) -> None:
-        """Say again how the target stands; as often as the list does, so that both tell the same seconds."""
+        """Update the target's status, as often as the list does, so that both show the same seconds."""
         self._stands = self._whose()
         self.title()
 
     def title(self) -> None:
-        """Say whose log this is and where one is in it."""
-        # How a target stands can be read in the list, too; what is folded is told only here.
-        whole = len(self._stands) if self.shown == "folded" else 1
+        """Update the title."""
+        # The list shows a target's status, too; the counts of grouped output stand only here.
+        whole = len(self._stands) if self.shown == "grouped" else 1
         self.query_one(LogTitle).show(self._stands, [self._where(keys=True), self._where(keys=False)], whole)
 
-    def _where(self, *, keys: bool) -> list[Piece]:
+    def _where(self, *, keys: bool) -> list[TonedText]:
         view = self.view
         finds = view.finds(keys=keys)
         mode = (view.mode(keys=keys), "running" if view.window.follow else "unknown")
         return [(f"{finds}  ", "name"), mode] if finds else [mode]
 
-    def _whose(self) -> list[Piece]:
+    def _whose(self) -> list[TonedText]:
         if self.shown == "merged":
             return [(" merged", "strong")]
-        if self.shown == "folded" and self._folded is not None:
-            return [(" folded  ", "strong"), *self._folded.words()]
-        target = self._watching.state.targets.get(self.target)
+        if self.shown == "grouped" and self._grouped is not None:
+            return [(" grouped  ", "strong"), *self._grouped.words()]
+        target = self._follower.state.targets.get(self.target)
         if target is None:
             return []
-        called = self._watching.standing(target)
-        pieces: list[Piece] = [(f" {target.name}  ", "strong")]
+        status = self._follower.status(target)
+        pieces: list[TonedText] = [(f" {target.name}  ", "strong")]
         if target.running is not None and not target.running.lost:
-            waiting = waiting_words(self._watching, target).partition(": ")[2]
-            return [*pieces, (f"{called.symbol} {waiting}{self._upload(target.name)}", called.kind)]
-        took = self._watching.elapsed(target)
+            waiting = waiting_words(self._follower, target).partition(": ")[2]
+            return [*pieces, (f"{status.symbol} {waiting}{self._upload(target.name)}", status.kind)]
+        took = self._follower.elapsed(target)
         after = f" after {short_time(took)}" if took is not None and target.steps.outcome is not None else ""
         detail = f": {target.steps.detail}" if target.steps.detail else ""
-        return [*pieces, (f"{called.symbol} {called.word}{after}{detail}", called.kind)]
+        return [*pieces, (f"{status.symbol} {status.word}{after}{detail}", status.kind)]
 
     def _upload(self, name: str) -> str:
-        """How an upload gets on; "" for every other step."""
-        pace = self._watching.paces.get(name)
+        """Tell an upload's progress; "" for every other step."""
+        pace = self._follower.paces.get(name)
         if pace is None or not pace.total:
             return ""
         return f"  {upload_words(pace)} {short_size(pace.rate)}/s"
@@ -233,15 +233,19 @@ class LogPane(Vertical):
     # searching and filtering
 
     def ask_search(self) -> None:
-        """Type what to look for."""
-        self._ask(" /", self.view.searching.query if self.view.searching else "", "text to find; then n and N go on")
+        """Ask for the text to search."""
+        self._ask(
+            " /",
+            self.view.searching.query if self.view.searching else "",
+            "text to find; then n and N move between matches",
+        )
 
     def ask_filter(self) -> None:
-        """Type what the shown lines must contain."""
-        self._ask(" &", self.view.filter_query, "only lines with this text; empty: all again")
+        """Ask for the text that shown lines must contain."""
+        self._ask(" &", self.view.filter_query, "only lines with this text; empty shows all")
 
     def stop_asking(self) -> None:
-        """Close the field; the focus goes to the log, where `n` goes on."""
+        """Close the field, and focus the log, where `n` continues."""
         if self.has_class("-asking"):
             self.remove_class("-asking")
             (self._before or self.view).focus()

@@ -1,4 +1,4 @@
-"""How a rollout ended, in sentences: verdict, who is not on the release and why, times, and what is left to do."""
+"""The report at the end of a rollout: verdict, targets that are not ok and why, times, and open work."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from canary_tui.engine.messages import Ended
 from canary_tui.errors import ExitCode
 from canary_tui.service.endings import closing_of
 from canary_tui.store.layout import resume_command
-from canary_tui.tui.rollout.follower import Watching
-from canary_tui.tui.rollout.status import current_step, standing, step_name
+from canary_tui.tui.rollout.follower import Follower
+from canary_tui.tui.rollout.status import current_step, status_of, step_name
 from canary_tui.tui.shared.formats import clock, short_time
-from canary_tui.tui.shared.rows import Piece, fit
+from canary_tui.tui.shared.rows import TonedText, fit
 
-Line = list[Piece]
+Line = list[TonedText]
 
 _GOES_ON = "nothing is lost, and resume goes on with exactly the rest"
 _MOST_TOLD = 200
 
 
 def exit_code(state: RolloutState, ended: Ended | None) -> ExitCode:
-    """What the shell is told: what the engine said, or what the journal says."""
+    """Return the exit code of the program: the engine's, or the journal's."""
     if ended is not None:
         return ExitCode(ended.exit_code)
     return closing_of(state).exit_code
 
 
-def verdict(state: RolloutState, *, demo: bool = False) -> Piece:
-    """The first line; of a `demo` nothing is left to go on with."""
+def verdict_line(state: RolloutState, *, demo: bool = False) -> TonedText:
+    """Write the first line; a `demo` cannot be resumed."""
     end = closing_of(state)
     title = f"{end.word.upper().replace('-', ' ')}: {end.sentence}"
     if end.ended:
@@ -44,21 +44,21 @@ def verdict(state: RolloutState, *, demo: bool = False) -> Piece:
     return f"{title}; {on}", "unknown"
 
 
-def report(watching: Watching, fleet_file: str, *, demo: bool = False) -> list[Line]:
-    """The whole result, a line after the other; `fleet_file` is for the command that does it again."""
-    plan, state = watching.plan, watching.state
+def report(follower: Follower, fleet_file: str, *, demo: bool = False) -> list[Line]:
+    """Write the whole report in lines; `fleet_file` is for the command of a similar rollout."""
+    plan, state = follower.plan, follower.state
     if plan is None:
         return [[("the journal is empty", "dim")]]
-    lines: list[Line] = [[verdict(state, demo=demo)], [(_about(plan, watching), "dim")]]
+    lines: list[Line] = [[verdict_line(state, demo=demo)], [(_about(plan, follower), "dim")]]
     for part in (
         _troubled(plan, state),
-        _stops(watching),
+        _stops(follower),
         _rest(state),
         _releases(plan, state),
         _excluded(plan),
         _waves(plan, state),
-        _left(watching, demo=demo),
-        _places(plan, watching, fleet_file),
+        _left(follower, demo=demo),
+        _places(plan, follower, fleet_file),
     ):
         told = list(part)
         if told:
@@ -66,8 +66,8 @@ def report(watching: Watching, fleet_file: str, *, demo: bool = False) -> list[L
     return lines
 
 
-def _about(plan: Plan, watching: Watching) -> str:
-    took = clock(watching.now() - watching.state.started_at)
+def _about(plan: Plan, follower: Follower) -> str:
+    took = clock(follower.now() - follower.state.started_at)
     where = f" in {plan.environment}" if plan.environment else ""
     return f"{plan.fleet} {plan.release}{where}, {count(len(plan.targets), 'target')}, took {took}"
 
@@ -77,13 +77,13 @@ def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:
     if bad:
         yield [(f"Not ok: {count(len(bad), 'target')}", "strong")]
     for target in bad[:_MOST_TOLD]:
-        called = standing(state, target)
+        status = status_of(state, target)
         step = current_step(plan, target)
         where = step_name(step) if step is not None and target.started_at else ""
         yield [
-            (f" {called.symbol} ", called.kind),
+            (f" {status.symbol} ", status.kind),
             (fit(target.name, 18) + " ", "plain"),
-            (fit(called.word, 18) + " ", called.kind),
+            (fit(status.word, 18) + " ", status.kind),
             (fit(where, 16) + " ", "dim"),
             (_why(target), "plain"),
         ]
@@ -91,20 +91,20 @@ def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:
         yield [(f"   and {len(bad) - _MOST_TOLD:,} more", "dim")]
 
 
-def _stops(watching: Watching) -> Iterator[Line]:
-    """What each target showed of having been stopped."""
-    gone = [e for e in watching.stops.values() if isinstance(e, CancelFinished) and e.confirmed]
-    unproven = [e for e in watching.stops.values() if not (isinstance(e, CancelFinished) and e.confirmed)]
+def _stops(follower: Follower) -> Iterator[Line]:
+    """Tell for each stopped target whether the stop was confirmed."""
+    gone = [e for e in follower.stops.values() if isinstance(e, CancelFinished) and e.confirmed]
+    unproven = [e for e in follower.stops.values() if not (isinstance(e, CancelFinished) and e.confirmed)]
     for event in unproven:
         detail = event.detail if isinstance(event, CancelFinished) and event.detail else "no proof that it ended"
         yield [(" ? ", "unknown"), (f"stop of {event.target} unconfirmed: {detail}", "plain")]
     if gone:
         names = compress_names([event.target for event in gone])
-        yield [(" + ", "ok"), (f"stopped, and its processes seen gone on the target: {names}", "plain")]
+        yield [(" + ", "ok"), (f"stopped, the end of the step confirmed: {names}", "plain")]
 
 
 def is_troubled(target: TargetState) -> bool:
-    """Something about it needs a person's eye."""
+    """Whether something about a target needs a person's eye."""
     tracks = (target.steps, target.rollback, target.finally_)
     bad = any(track is not None and track.outcome not in (None, "ok", "skipped", "not-started") for track in tracks)
     return bad or target.unconfirmed or target.running is not None
@@ -113,20 +113,23 @@ def is_troubled(target: TargetState) -> bool:
 def _why(target: TargetState) -> str:
     phase = target.unknown_phase
     track = target.track(phase) if phase is not None else target.rollback or target.steps
-    why = track.detail or target.steps.detail or (f"exit {track.exit_code}" if track.exit_code else "")
+    reason = track.detail or target.steps.detail or track.why
+    reasons = [reason] if reason else []
     cleaned = target.finally_
     if cleaned is not None and cleaned.outcome not in (None, "ok"):
-        why = f"{why}; " * bool(why) + f"finally {cleaned.outcome}: {cleaned.detail}"
-    return f"{why}; the stop is unconfirmed" if target.unconfirmed else why
+        reasons.append(f"finally {cleaned.outcome}: {cleaned.detail}")
+    if target.unconfirmed:
+        reasons.append("the stop is unconfirmed")
+    return "; ".join(reasons)
 
 
 def _rest(state: RolloutState) -> Iterator[Line]:
-    """Everybody else, by how they stand."""
+    """List the other targets by status."""
     words: dict[tuple[str, str], list[str]] = {}
     for target in state.targets.values():
         if not is_troubled(target):
-            called = standing(state, target)
-            words.setdefault((called.word, called.kind), []).append(target.name)
+            status = status_of(state, target)
+            words.setdefault((status.word, status.kind), []).append(target.name)
     for (word, kind), names in words.items():
         yield [(f"{fit(word, 14)} ", kind), (f"{len(names):>6,}  {compress_names(names)}", "plain")]
 
@@ -168,16 +171,16 @@ def _waves(plan: Plan, state: RolloutState) -> Iterator[Line]:
         if gate is not None:
             later = state.wave_times.get(index + 1)
             waited = f", {short_time(later - gate.opened_at)}" if later is not None else ""
-            by = f" by {gate.by.user}@{gate.by.host}" if gate.by is not None else ""
+            by = f" by {gate.by}" if gate.by is not None else ""
             decision = "never approved" if gate.decision == "open" else gate.decision
             line.append((f"  gate {decision}{by}{waited}", "dim"))
         yield line
 
 
-def _left(watching: Watching, *, demo: bool) -> Iterator[Line]:
-    """What a person still has to do."""
-    state = watching.state
-    rollout = shlex.quote(state.rollout or watching.directory.name)
+def _left(follower: Follower, *, demo: bool) -> Iterator[Line]:
+    """List the work that is left to a person."""
+    state = follower.state
+    rollout = shlex.quote(state.rollout or follower.directory.name)
     if state.verdict is None and not demo:
         yield [("go on      ", "strong"), (resume_command(rollout), "plain")]
     mixed = [t.name for t in state.targets.values() if t.changed and t.rollback is None]
@@ -185,21 +188,23 @@ def _left(watching: Watching, *, demo: bool) -> Iterator[Line]:
     if state.verdict in ("failed", "aborted", "expired") and mixed and other:
         yield [("mixed      ", "unknown"), (f"{count(len(mixed), 'target')} changed: {compress_names(mixed)}", "plain")]
     if stuck := state.unnamed:
-        yield [("by hand    ", "unknown"), (f"no former release known: {compress_names(stuck)}", "plain")]
+        yield [("by hand    ", "unknown"), (f"previous release unknown: {compress_names(stuck)}", "plain")]
 
 
-def _places(plan: Plan, watching: Watching, fleet_file: str) -> Iterator[Line]:
-    yield [("logs       ", "dim"), (f"{watching.logs}/", "plain")]
-    yield [("again      ", "dim"), (headless_command(plan, fleet_file), "plain")]
+def _places(plan: Plan, follower: Follower, fleet_file: str) -> Iterator[Line]:
+    yield [("logs       ", "dim"), (f"{follower.logs}/", "plain")]
+    yield [("similar    ", "dim"), (similar_command(plan, fleet_file), "plain")]
 
 
-def headless_command(plan: Plan, fleet_file: str) -> str:
-    """The same rollout without a screen."""
+def similar_command(plan: Plan, fleet_file: str) -> str:
+    """Write a command for a rollout like this one, as far as the plan tells: it holds no `--var` and no `--only`."""
     words = ["canary-tui", "run", fleet_file, "--release", plan.release]
     if plan.environment:
         words += ["--env", plan.environment]
-    if len(plan.waves) > 1:
-        words += ["--canary", compress_names(plan.waves[0].targets)]
+    if plan.canaries:
+        words += ["--canary", compress_names(plan.canaries)]
     if plan.excluded:
         words += ["--exclude", compress_names([one.target for one in plan.excluded])]
+    if plan.redeploy:
+        words.append("--redeploy")
     return shlex.join([*words, "--headless"])

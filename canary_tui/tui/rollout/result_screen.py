@@ -1,4 +1,4 @@
-"""The end of a rollout: the whole report on one screen, and the way out with its exit code."""
+"""The screen at the end of a rollout: the whole report, and the exit with its code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from textual.widgets import Static
 
 from canary_tui.engine.messages import Ended
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.rollout.report import exit_code, report
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.header import TitleBar
@@ -23,17 +23,17 @@ from canary_tui.tui.shared.panel import KeyGuard, line
 
 
 class ResultScreen(Screen[None]):
-    """`esc` looks at the logs again, `q` leaves."""
+    """The report. `esc` returns to the logs, `q` leaves."""
 
     CSS_PATH = "../rollout.tcss"
     BINDINGS: ClassVar[list[BindingType]] = bindings("result")
 
     def __init__(
-        self, watching: Watching, ended: Ended | None, *, live: bool, fleet_file: str, demo: bool = False
+        self, follower: Follower, ended: Ended | None, *, live: bool, fleet_file: str, demo: bool = False
     ) -> None:
         super().__init__()
-        self._watching = watching
-        self._code = exit_code(watching.state, ended)
+        self._follower = follower
+        self._code = exit_code(follower.state, ended)
         self._live = live
         self._fleet_file = fleet_file
         self._demo = demo
@@ -41,11 +41,11 @@ class ResultScreen(Screen[None]):
         self._painted_at = float("inf")
 
     def compose(self) -> ComposeResult:
-        plan = self._watching.plan
+        plan = self._follower.plan
         name = f"{plan.fleet} {plan.release} · result" if plan is not None else "result"
         yield TitleBar(name, f"exit code {self._code.value}")
         with VerticalScroll(id="result"):
-            lines = (line(*pieces) for pieces in report(self._watching, self._fleet_file, demo=self._demo))
+            lines = (line(*pieces) for pieces in report(self._follower, self._fleet_file, demo=self._demo))
             yield Static(Content("\n").join(lines), id="result-text", markup=False)
         yield KeyBar()
 
@@ -60,7 +60,7 @@ class ResultScreen(Screen[None]):
         self._guard.saw(event)
 
     async def action_leave(self) -> None:
-        """Out of the program, or back to where a finished rollout was opened from."""
+        """Leave the program, or return to the screen that opened an ended rollout."""
         if not self._guard.deliberate(self._painted_at):
             return
         if self._live:

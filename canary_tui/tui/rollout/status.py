@@ -1,4 +1,4 @@
-"""What a target's state is called on every screen: one symbol, one word, one tone, and who stands first."""
+"""The status of a target on every screen: one symbol, one word, one tone; and the order of all targets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SYMBOLS: dict[Kind, str] = {
     "held": "#",
 }
 COUNTED: tuple[Kind, ...] = ("failed", "unknown", "unreachable", "running", "ok", "undone", "skipped", "excluded")
-"""The order in which counts are told: what needs a person first. Pending is the rest."""
+"""The order of the counts: first those that need a person. Pending is the rest."""
 
 _OUTCOMES: dict[Outcome, tuple[Kind, str]] = {
     "ok": ("ok", "ok"),
@@ -59,8 +59,8 @@ _WAITING_RANK = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How one target stands. `word` is never empty; `kind` names symbol and tone."""
+class Status:
+    """The status of one target. `word` is never empty; `kind` names symbol and tone."""
 
     kind: Kind
     word: str
@@ -70,59 +70,59 @@ class Standing:
         return SYMBOLS[self.kind]
 
 
-def standing(state: RolloutState, target: TargetState) -> Standing:
-    """What to call this target's state now."""
+def status_of(state: RolloutState, target: TargetState) -> Status:
+    """Name a target's state now."""
     if target.running is not None:
         return _running(target.running)
     track = target.rollback or target.steps
     if track.outcome is not None:
         return _ended(track, rolled_back=target.rollback is not None)
     if target.rollback is not None:
-        return Standing("pending", "to roll back")
+        return Status("pending", "to roll back")
     if target.probe == "running":
-        return Standing("running", "connecting")
+        return Status("running", "connecting")
     if target.probe == "failed":
-        return Standing("unreachable", "not reached")
+        return Status("unreachable", "not reached")
     return _waiting(state, target)
 
 
-def _running(running: Running) -> Standing:
+def _running(running: Running) -> Status:
     if running.lost:
-        return Standing("unreachable", "reconnecting")
+        return Status("unreachable", "reconnecting")
     if running.orphaned:
-        return Standing("unknown", "asking again")
+        return Status("unknown", "asking again")
     if running.cancelling:
-        return Standing("running", "stopping")
-    return Standing("running", _PHASE_WORDS[running.phase])
+        return Status("running", "stopping")
+    return Status("running", _PHASE_WORDS[running.phase])
 
 
-def _ended(track: Track, *, rolled_back: bool) -> Standing:
+def _ended(track: Track, *, rolled_back: bool) -> Status:
     assert track.outcome is not None
     kind, word = _OUTCOMES[track.outcome]
     if rolled_back and kind == "ok":
-        return Standing("undone", "rolled back")
-    return Standing(kind, f"rollback {word}" if rolled_back else word)
+        return Status("undone", "rolled back")
+    return Status(kind, f"rollback {word}" if rolled_back else word)
 
 
-def _waiting(state: RolloutState, target: TargetState) -> Standing:
-    """Behind a gate or a stop a target is held; before its turn it is pending. One in the middle is neither."""
+def _waiting(state: RolloutState, target: TargetState) -> Status:
+    """Call a target held behind a gate or a stop, pending before its turn, and half done in the middle."""
     begun = target.steps.position > 0 or target.steps.attempts > 0
     if state.verdict is not None:
-        return Standing("held", "half done") if begun else Standing("pending", "not started")
+        return Status("held", "half done") if begun else Status("pending", "not started")
     gate = state.gates.get(state.wave)
     behind_gate = gate is not None and gate.decision == "open" and target.wave > state.wave
     if behind_gate or state.stop != "none" or state.aborted != "none" or state.paused is not None:
-        return Standing("held", "half done" if begun else "held")
-    return Standing("pending", "half done" if begun else "pending")
+        return Status("held", "half done" if begun else "held")
+    return Status("pending", "half done" if begun else "pending")
 
 
 def step_name(step: Step) -> str:
-    """What a step is called."""
+    """Name a step."""
     return step.name or default_name(step)
 
 
 def current_step(plan: Plan, target: TargetState) -> Step | None:
-    """The step that is running on a target, or that it ended at; None where it has not begun."""
+    """Return the step that runs on a target, or the one that it ended at; None before its first."""
     if target.running is not None:
         steps = plan.phase_steps(target.running.phase)
         return steps[target.running.step] if target.running.step < len(steps) else None
@@ -155,10 +155,10 @@ class Roster:
         return len(self.names)
 
     def place(self, name: str, kind: Kind, *, later: bool, begun: bool = False) -> None:
-        """Note how a target stands.
+        """Note a target's status.
 
-        `later`: its wave has not come yet, so it goes to the end. `begun`: between two of its steps it stays where
-        it is while one runs.
+        `later`: its wave has not come yet, so it goes to the end. `begun`: between two steps it keeps the place that
+        it has while one runs.
         """
         index = self._index[name]
         rank = _RANKS[kind]
@@ -182,7 +182,7 @@ class Roster:
         return self._kinds[self._index[name]] or "pending"
 
     def at(self, row: int) -> str:
-        """The name in a row; IndexError past the last."""
+        """Return the name in a row; IndexError past the last."""
         for bucket in self._buckets:
             if row < len(bucket):
                 return self.names[bucket[row]]
@@ -190,7 +190,7 @@ class Roster:
         raise IndexError(row)
 
     def row(self, name: str) -> int:
-        """Where a target stands."""
+        """Return a target's row."""
         index = self._index[name]
         rank = self._ranks[index]
         before = sum(len(bucket) for bucket in self._buckets[:rank])

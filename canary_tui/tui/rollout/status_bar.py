@@ -1,4 +1,4 @@
-"""The two rows above everything: where the rollout is, how it goes, what is waited for and how long still."""
+"""The two rows at the top of the rollout's screen: wave, counts, progress, the slowest step, the engine."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from textual.strip import Strip
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
-from canary_tui.tui.rollout.follower import SILENT_AFTER, Link, Watching
+from canary_tui.tui.host import Link
+from canary_tui.tui.rollout.follower import SILENT_AFTER, Follower
 from canary_tui.tui.rollout.status import COUNTED, SYMBOLS, current_step, step_name
 from canary_tui.tui.shared.formats import clock, short_count, short_size, short_time
-from canary_tui.tui.shared.rows import Piece, Toned, fit, pieces_width
+from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
 _BAR, _SHORT_BAR = 24, 10
 _ROOMY = 100
 _STAGES = {"preflight": "preflight", "rolling-back": "rolling back", "finishing": "finishing"}
 
 
-class StatusBar(Toned):
-    """Drawn anew only when one of its characters changed."""
+class StatusBar(RowWidget):
+    """The two rows, painted again only when a character has changed."""
 
-    def __init__(self, watching: Watching, link: Link | None) -> None:
+    def __init__(self, follower: Follower, link: Link | None) -> None:
         super().__init__(id="status")
-        self._watching = watching
+        self._follower = follower
         self._link = link
         self._version = -1
         self._progress = (0, 0)
-        self._rows: tuple[list[Piece], list[Piece]] = ([], [])
+        self._rows: tuple[list[TonedText], list[TonedText]] = ([], [])
 
     def flush(self) -> None:
-        """Look again; repaint if there is anything to see."""
+        """Compose the rows again; repaint if they differ."""
         rows = self._compose_rows()
         if rows != self._rows:
             self._rows = rows
@@ -41,55 +42,55 @@ class StatusBar(Toned):
     def on_resize(self) -> None:
         self.flush()
 
-    def _compose_rows(self) -> tuple[list[Piece], list[Piece]]:
-        plan, state = self._watching.plan, self._watching.state
+    def _compose_rows(self) -> tuple[list[TonedText], list[TonedText]]:
+        plan, state = self._follower.plan, self._follower.state
         if plan is None:
             return [(" waiting for the journal", "dim")], []
         width = self.size.width
         head = headline(plan, state)
-        told = counts(self._watching)
-        if pieces_width(told) + len(head) + 12 > width:
-            told = counts(self._watching, words=False)
+        told = counts(self._follower)
+        if texts_width(told) + len(head) + 12 > width:
+            told = counts(self._follower, words=False)
         right = [*told, (" ", "plain")]
-        left = fit(f" {head}", max(10, width - pieces_width(right) - 9))
-        elapsed = self._watching.now() - state.started_at
-        first: list[Piece] = [(left, "strong"), (f" {clock(elapsed):>7} ", "plain"), *right]
+        left = fit(f" {head}", max(10, width - texts_width(right) - 9))
+        elapsed = self._follower.now() - state.started_at
+        first: list[TonedText] = [(left, "strong"), (f" {clock(elapsed):>7} ", "plain"), *right]
         return first, self._second(plan, state, width)
 
-    def _second(self, plan: Plan, state: RolloutState, width: int) -> list[Piece]:
+    def _second(self, plan: Plan, state: RolloutState, width: int) -> list[TonedText]:
         engine = [*self._engine(), (" ", "plain")]
-        if self._version != self._watching.version:
-            self._version, self._progress = self._watching.version, progress(plan, state)
+        if self._version != self._follower.version:
+            self._version, self._progress = self._follower.version, progress(plan, state)
         done, total = self._progress
         label = f" {done}/{total}  "
-        waiting = waiting_for(self._watching)
+        waiting = waiting_for(self._follower)
         bar = _BAR if width >= _ROOMY else _SHORT_BAR
-        room = max(0, width - pieces_width(engine) - len(label) - bar - 3)
+        room = max(0, width - texts_width(engine) - len(label) - bar - 3)
         filled = bar * done // total if total else bar
-        pieces: list[Piece] = [(" [", "dim"), ("#" * filled, "ok"), ("-" * (bar - filled) + "]", "dim")]
+        pieces: list[TonedText] = [(" [", "dim"), ("#" * filled, "ok"), ("-" * (bar - filled) + "]", "dim")]
         pieces += [(label, "plain"), (fit(waiting, room - 1) + " ", "running")]
         return [*pieces, *engine]
 
-    def _engine(self) -> list[Piece]:
-        watching = self._watching
-        if watching.ended:
-            return [(ended_words(watching.state), "dim")]
+    def _engine(self) -> list[TonedText]:
+        follower = self._follower
+        if follower.ended:
+            return [(ended_words(follower.state), "dim")]
         if self._link is None:
             return [("read only", "dim")]
         if self._link.gone:
             return [("engine gone", "failed")]
-        if watching.pulse is None:
+        if follower.pulse is None:
             return [("engine starting", "dim")]
-        silent = watching.silent_for()
+        silent = follower.silent_for()
         if silent > SILENT_AFTER:
             return [(f"engine silent {short_time(silent)}", "failed")]
-        pulse = watching.pulse
+        pulse = follower.pulse
         speed = f"  {short_count(pulse.lines_per_second):>5} lines/s {short_size(pulse.size):>6}"
         return [("engine ok", "ok"), (speed, "plain")]
 
 
 def headline(plan: Plan, state: RolloutState) -> str:
-    """`shop 1.4.2 · production · wave 1 of 3 canary`."""
+    """Write fleet, release and place: `shop 1.4.2 · production · wave 1 of 3 canary`."""
     parts = [f"{plan.fleet} {plan.release}", plan.environment]
     if state.stage == "waves":
         wave = plan.waves[state.wave]
@@ -103,18 +104,18 @@ def headline(plan: Plan, state: RolloutState) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def counts(watching: Watching, *, words: bool = True) -> list[Piece]:
-    """How many targets stand how: `2 + ok  1 > running`; nothing about those whose turn has not come."""
-    pieces: list[Piece] = []
+def counts(follower: Follower, *, words: bool = True) -> list[TonedText]:
+    """Count the targets by status: `2 + ok  1 > running`; pending ones are left out."""
+    pieces: list[TonedText] = []
     for kind in COUNTED:
-        if count := watching.roster.counts[kind]:
+        if count := follower.roster.counts[kind]:
             word = f" {kind}" if words else ""
             pieces += [("  " if pieces else "", "plain"), (f"{count:,} {SYMBOLS[kind]}{word}", kind)]
     return pieces
 
 
 def progress(plan: Plan, state: RolloutState) -> tuple[int, int]:
-    """Of the targets that the current stage is about, how many are through with it."""
+    """Count the targets of the current stage, and those that are through with it."""
     if state.stage == "preflight":
         targets = list(state.targets.values())
         return sum(target.probe in ("ok", "failed") for target in targets), len(targets)
@@ -130,37 +131,37 @@ def progress(plan: Plan, state: RolloutState) -> tuple[int, int]:
     return sum(target.steps.outcome is not None for target in state.targets.values()), len(state.targets)
 
 
-def waiting_for(watching: Watching) -> str:
-    """The running step that has taken most of its limit: `web-5: switch 8 s of 2 m`."""
+def waiting_for(follower: Follower) -> str:
+    """Name the running step that has used most of its limit: `web-5: switch 8 s of 2 m`."""
     longest = max(
-        ((target, _share(watching, target)) for target in watching.running()), key=lambda one: one[1], default=None
+        ((target, _share(follower, target)) for target in follower.running()), key=lambda one: one[1], default=None
     )
-    return waiting_words(watching, longest[0]) if longest is not None else ""
+    return waiting_words(follower, longest[0]) if longest is not None else ""
 
 
-def waiting_words(watching: Watching, target: TargetState) -> str:
-    """What one target is waited for, its time and its limit."""
-    running, plan = target.running, watching.plan
+def waiting_words(follower: Follower, target: TargetState) -> str:
+    """Name a target's running step with its time and its limit."""
+    running, plan = target.running, follower.plan
     if running is None or plan is None:
         return ""
-    elapsed = watching.now() - running.since
+    elapsed = follower.now() - running.since
     if running.lost:
-        return f"{target.name}: reconnecting {short_time(watching.lost_for(target.name))}"
+        return f"{target.name}: reconnecting {short_time(follower.lost_for(target.name))}"
     step = current_step(plan, target)
     if step is None:
         return ""
     return f"{target.name}: {step_name(step)} {short_time(elapsed)} of {short_time(step.timeout)}"
 
 
-def _share(watching: Watching, target: TargetState) -> float:
+def _share(follower: Follower, target: TargetState) -> float:
     assert target.running is not None
-    assert watching.plan is not None
-    step = current_step(watching.plan, target)
-    return (watching.now() - target.running.since) / step.timeout if step is not None else 0.0
+    assert follower.plan is not None
+    step = current_step(follower.plan, target)
+    return (follower.now() - target.running.since) / step.timeout if step is not None else 0.0
 
 
 def ended_words(state: RolloutState) -> str:
-    """How it ended, in two or three words."""
+    """Tell the end in two or three words."""
     if state.verdict is not None:
         return state.verdict
     return f"paused: {state.paused}" if state.paused else ""

@@ -1,4 +1,4 @@
-"""Ctrl-C: what can be stopped, what is held back while that is asked, and what each target showed of having stopped."""
+"""The panel of Ctrl-C: it starts nothing new while it asks what to stop, then shows each target's answer."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from canary_tui.domain.rollout.events import CancelFinished, Operator, StopReque
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.engine.messages import Decide
-from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.rollout.status_bar import waiting_words
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, line
-from canary_tui.tui.shared.rows import Toned
+from canary_tui.tui.shared.rows import RowWidget
 
-Choice = Literal["keep", "starting", "running", "abort"]
+StopChoice = Literal["keep", "starting", "running", "abort"]
 
-_LABELS: dict[Choice, str] = {
-    "keep": "Keep going       what is held back is started, and nothing is stopped",
-    "starting": "Stop starting    what runs ends, nothing new begins; resume goes on later",
-    "running": "Stop what runs   its processes are ended on the targets, and that is verified",
-    "abort": "Abort ...        no more targets for good; then roll back or leave",
+_LABELS: dict[StopChoice, str] = {
+    "keep": "Continue         start new steps again; nothing is stopped",
+    "starting": "Stop starting    let running steps finish, start nothing new; resume later",
+    "running": "Stop what runs   end the running processes on the targets, and verify it",
+    "abort": "Abort ...        no further targets; then roll back or leave",
 }
 
-_GO_ON = "Keep going       takes the stop back: what comes next is started again"
+_GO_ON = "Continue         withdraw the stop: new steps start again"
 
 
-class Choices(Toned, can_focus=True):
-    """A few rows, one of them chosen; `enter` takes it."""
+class StopChoices(RowWidget, can_focus=True):
+    """The choices in rows, one of them selected; `enter` takes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k,left", "move(-1)", "Up", show=False),
@@ -43,19 +43,19 @@ class Choices(Toned, can_focus=True):
     ]
 
     class Taken(Message):
-        """`enter` on a choice; "" for `esc`."""
+        """A choice was taken; None for `esc`."""
 
-        def __init__(self, choice: Choice | None) -> None:
+        def __init__(self, choice: StopChoice | None) -> None:
             super().__init__()
             self.choice = choice
 
     def __init__(self) -> None:
         super().__init__(classes="choices")
-        self.choices: tuple[Choice, ...] = ()
+        self.choices: tuple[StopChoice, ...] = ()
         self._at = 0
 
-    def offer(self, choices: tuple[Choice, ...]) -> None:
-        """Show these; the first one is chosen, unless nothing has changed."""
+    def offer(self, choices: tuple[StopChoice, ...]) -> None:
+        """Show choices; new ones start at the first."""
         if choices != self.choices:
             self.choices, self._at = choices, 0
             self.styles.height = len(choices)
@@ -74,7 +74,7 @@ class Choices(Toned, can_focus=True):
             [(f" {mark} {self._label(self.choices[y])}", "plain")], self.size.width, "cursor" if chosen else ""
         )
 
-    def _label(self, choice: Choice) -> str:
+    def _label(self, choice: StopChoice) -> str:
         # Once starting is stopped, going on is no longer what happens by itself.
         return _GO_ON if choice == "keep" and "starting" not in self.choices else _LABELS[choice]
 
@@ -91,54 +91,54 @@ class Choices(Toned, can_focus=True):
 
 
 class StopPanel(Panel):
-    """Holds the rollout as soon as it opens, with Keep going chosen: nothing new is started while a person thinks.
+    """Starts nothing new as soon as it opens, with Continue selected, while a person thinks.
 
-    Once something is stopped, it says what each target showed.
+    Once something is stopped, it shows each target's answer.
     """
 
     class AbortWanted(Message):
-        """The person would rather abort."""
+        """The person wants to abort instead."""
 
     def __init__(self, guard: KeyGuard, by: Operator) -> None:
         super().__init__(guard, id="stop")
         self._by = by
-        self._watching: Watching | None = None
+        self._follower: Follower | None = None
         self._holding = False
-        """We asked for the hold, and it was neither withdrawn nor made a stop since."""
+        """This panel asked to start nothing new, and that was neither withdrawn nor made a stop since."""
 
     def compose_choice(self) -> ComposeResult:
-        yield Choices()
+        yield StopChoices()
 
     def choice_rows(self) -> int:
-        return len(self.query_one(Choices).choices)
+        return len(self.query_one(StopChoices).choices)
 
-    def begin(self, watching: Watching) -> None:
-        """Come up and hold; the second time, once it can have been read, stop what runs."""
-        self._watching = watching
+    def begin(self, follower: Follower) -> None:
+        """Open the panel and start nothing new; the second time, once it can have been read, stop running steps."""
+        self._follower = follower
         if self.display:
             if self.readable():
                 self._stop("running")
             return
-        self._holding = watching.state.stop in ("none", "asking")
+        self._holding = follower.state.stop in ("none", "asking")
         if self._holding:
             self._decide(StopRequested("asking", self._by))  # again, too: one that was withdrawn is perhaps still shown
         self.open()
-        choices = self.query_one(Choices)
+        choices = self.query_one(StopChoices)
         choices.reset()
         self.draw()
         self._focus_before = self.screen.focused
         choices.focus()
 
     def draw(self) -> None:
-        """Say how far stopping has come."""
-        if self._watching is None or not self.display:
+        """Show the progress of the stop."""
+        if self._follower is None or not self.display:
             return
-        state = self._watching.state
-        self.title(*_title(state, len(self._watching.running())))
-        self.details(self._details(self._watching))
+        state = self._follower.state
+        self.title(*_title(state, len(self._follower.running())))
+        self.details(self._details(self._follower))
         self.says()
         self.keys(line((_keys(state), "dim")))
-        self.query_one(Choices).offer(_choices(state))
+        self.query_one(StopChoices).offer(_choices(state))
 
     def close(self) -> None:
         super().close()
@@ -146,16 +146,16 @@ class StopPanel(Panel):
         if before is not None and before.is_attached:
             self.screen.set_focus(before)
 
-    def on_choices_taken(self, event: Choices.Taken) -> None:
+    def on_stop_choices_taken(self, event: StopChoices.Taken) -> None:
         event.stop()
-        if self._watching is None or (event.choice not in (None, "keep") and not self.deliberate()):
+        if self._follower is None or (event.choice not in (None, "keep") and not self.deliberate()):
             return
         match event.choice:
             case None:
                 self.release()
                 self.close()
             case "keep":
-                self._holding = self._holding or self._watching.state.stop in ("asking", "starting")
+                self._holding = self._holding or self._follower.state.stop in ("asking", "starting")
                 self.release()
                 self.close()
             case "starting" | "running":
@@ -165,36 +165,36 @@ class StopPanel(Panel):
                 self.post_message(self.AbortWanted())
 
     def release(self) -> None:
-        """What is held back for the question's sake goes on."""
+        """Let new steps start again, if only this question kept them back."""
         if self._holding:
             self._holding = False
             self._decide(StopWithdrawn(self._by))
 
     def _stop(self, stage: StopStage) -> None:
-        assert self._watching is not None
-        if self._watching.state.stop not in (stage, "running"):
+        assert self._follower is not None
+        if self._follower.state.stop not in (stage, "running"):
             self._holding = False
             self._decide(StopRequested(stage, self._by))
 
     def _decide(self, decision: StopRequested | StopWithdrawn) -> None:
-        assert self._watching is not None
-        self.post_message(Decided(Decide(self._watching.state.rollout, decision)))
+        assert self._follower is not None
+        self.post_message(Decided(Decide(self._follower.state.rollout, decision)))
 
-    def _details(self, watching: Watching) -> list[Content]:
-        running = watching.running()
-        lines = [_stopping(watching, target) for target in running[:_MOST]]
+    def _details(self, follower: Follower) -> list[Content]:
+        running = follower.running()
+        lines = [_stopping(follower, target) for target in running[:_MOST]]
         if len(running) > _MOST:
             lines.append(line((f"   and {len(running) - _MOST} more", "dim")))
-        lines += [_stopped(event) for event in watching.stops.values() if isinstance(event, CancelFinished)]
-        return lines or [line((" nothing runs on any target", "dim"))]
+        lines += [_stopped(event) for event in follower.stops.values() if isinstance(event, CancelFinished)]
+        return lines or [line((" no step runs on any target", "dim"))]
 
 
 _MOST = 20
 
 
-def _choices(state: RolloutState) -> tuple[Choice, ...]:
+def _choices(state: RolloutState) -> tuple[StopChoice, ...]:
     can_abort = state.stage in ("preflight", "waves") and state.aborted == "none"
-    abort: tuple[Choice, ...] = ("abort",) if can_abort else ()
+    abort: tuple[StopChoice, ...] = ("abort",) if can_abort else ()
     match state.stop:
         case "none" | "asking":
             return ("keep", "starting", "running", *abort)
@@ -207,9 +207,9 @@ def _choices(state: RolloutState) -> tuple[Choice, ...]:
 def _keys(state: RolloutState) -> str:
     match state.stop:
         case "none" | "asking":
-            return " ↑ ↓ enter choose, esc keeps going; ctrl+c once more stops what runs"
+            return " ↑ ↓ enter choose, esc continues; ctrl+c again stops running steps"
         case "starting":
-            return " esc closes this, and the stop stays; ctrl+c once more stops what runs"
+            return " esc closes this, and the stop stays; ctrl+c again stops running steps"
         case "running":
             return " esc closes this; what is stopped stays stopped"
 
@@ -218,25 +218,25 @@ def _title(state: RolloutState, running: int) -> tuple[str, str]:
     steps = count(running, "step")
     match state.stop:
         case "none":
-            return "STOP? the engine is told to start nothing new", f"{steps} running"
+            return "STOP? telling the engine to start nothing new", f"{steps} running"
         case "asking":
-            return "STOP? nothing new is started while this asks", f"{steps} running"
+            return "STOP? nothing new starts until you choose", f"{steps} running"
         case "starting":
-            return "STOPPING: nothing new is started", f"{steps} running"
+            return "STOPPING: nothing new starts", f"{steps} running"
         case "running":
-            return "STOPPING what runs", f"{steps} still running" if running else "all ended"
+            return "STOPPING running steps", f"{steps} still running" if running else "all ended"
 
 
-def _stopping(watching: Watching, target: TargetState) -> Content:
+def _stopping(follower: Follower, target: TargetState) -> Content:
     assert target.running is not None
     # No sign before it: `>` says below what is chosen.
     doing = "is being stopped" if target.running.cancelling else "runs"
-    return line(f"   {waiting_words(watching, target)}  ", (doing, "running"))
+    return line(f"   {waiting_words(follower, target)}  ", (doing, "running"))
 
 
 def _stopped(event: CancelFinished) -> Content:
     if event.confirmed:
-        return line((" + ", "ok"), f"{event.target} stopped: its processes are gone, the target says")
+        return line((" + ", "ok"), f"{event.target} stopped; the end of its step is confirmed")
     return line(
-        (" ? ", "unknown"), f"{event.target} unconfirmed: {event.detail or 'the target did not show them gone'}"
+        (" ? ", "unknown"), f"{event.target} unconfirmed: {event.detail or 'the end of its step is not proven'}"
     )

@@ -1,4 +1,4 @@
-"""One cell for each target of a big rollout: the whole wave at a glance, in the plan's order."""
+"""The strip of cells above the list: one cell for each target of a big rollout, in the plan's order."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from itertools import pairwise
 
 from textual import events
 from textual.message import Message
-from textual.strip import Strip as Row
+from textual.strip import Strip
 
-from canary_tui.tui.rollout.follower import Watching
+from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.rollout.status import SYMBOLS, Kind
-from canary_tui.tui.shared.rows import Piece, Toned
+from canary_tui.tui.shared.rows import RowWidget, TonedText
 
 FROM_TARGETS = 41
-"""Fewer are told by the list alone."""
+"""The least number of targets with a strip; the list alone shows fewer."""
 _MOST_ROWS = 4
 
 
-class HeatStrip(Toned):
-    """As wide as the screen, at most four rows; of more targets, a cell stands for the worst of several."""
+class HeatStrip(RowWidget):
+    """The strip, at most four rows high; with too many targets, a cell shows the worst of several."""
 
     class Picked(Message):
         """A cell was clicked."""
@@ -27,19 +27,19 @@ class HeatStrip(Toned):
             super().__init__()
             self.target = target
 
-    def __init__(self, watching: Watching) -> None:
+    def __init__(self, follower: Follower) -> None:
         super().__init__(id="strip")
-        self._watching = watching
+        self._follower = follower
         self._kinds: list[Kind] = []
         self._seen: tuple[int, int] = (-1, -1)
 
     def flush(self) -> None:
-        """Count again after something happened; take no room while there are few targets."""
-        seen = (self._watching.version, self.size.width)
+        """Compute the cells again after a change; hide the strip while there are few targets."""
+        seen = (self._follower.version, self.size.width)
         if seen == self._seen:
             return
         self._seen = seen
-        names = self._watching.roster.names
+        names = self._follower.roster.names
         self.display = len(names) >= FROM_TARGETS
         if not self.display:
             return
@@ -51,9 +51,9 @@ class HeatStrip(Toned):
             self._kinds = kinds
             self.refresh()
 
-    def render_line(self, y: int) -> Row:
+    def render_line(self, y: int) -> Strip:
         per_row = max(1, self.size.width - 2)
-        pieces: list[Piece] = [(" ", "plain")]
+        pieces: list[TonedText] = [(" ", "plain")]
         start = y * per_row
         row = self._kinds[start : start + per_row]
         while row:
@@ -68,14 +68,14 @@ class HeatStrip(Toned):
 
     def on_click(self, event: events.Click) -> None:
         per_row = max(1, self.size.width - 2)
-        names = self._watching.roster.names
+        names = self._follower.roster.names
         cells = min(len(names), max(1, len(self._kinds)))
         index = event.y * per_row + event.x - 1
         if 0 <= index < cells:
             self.post_message(self.Picked(names[index * len(names) // cells]))
 
     def _cells(self, names: tuple[str, ...], room: int) -> list[Kind]:
-        kinds = [self._watching.roster.kind(name) for name in names]
+        kinds = [self._follower.roster.kind(name) for name in names]
         if len(kinds) <= room:
             return kinds
         edges = [cell * len(kinds) // room for cell in range(room + 1)]

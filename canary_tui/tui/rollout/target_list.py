@@ -1,9 +1,7 @@
-"""The list of a rollout's targets: which columns there are at which width, and whose log is looked at."""
+"""The list of a rollout's targets, and the cursor on the target whose log is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import ClassVar
 
@@ -13,99 +11,17 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from canary_tui.domain.rollout.target import TargetState
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.rollout.follower import Pace, Watching
-from canary_tui.tui.rollout.status import Standing, current_step, step_name
-from canary_tui.tui.shared.formats import short_size, short_time, tight_time
-from canary_tui.tui.shared.rows import Piece, Toned, fit
+from canary_tui.tui.rollout.columns import Columns, Row, lay_out
+from canary_tui.tui.rollout.follower import Follower
+from canary_tui.tui.shared.rows import RowWidget, TonedText
 
-_LONGEST_NAME = 24
-_LEAST_NOW = 12
-_MOST_NOW = 24
 _WAITING = ("pending", "held")
 _QUIET = (*_WAITING, "ok", "undone", "skipped", "excluded")
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """What the columns are made from, for one row."""
-
-    watching: Watching
-    target: TargetState
-    standing: Standing
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """`width` 0 takes the room that is left; `from_width` is the list's width from which on it is shown."""
-
-    title: str
-    width: int
-    text: Callable[[Cell], str]
-    from_width: int = 0
-    right: bool = False
-
-
-def _doing(cell: Cell) -> str:
-    """The step that runs, or the word for how it stands, with the step that it ended at."""
-    plan, target = cell.watching.plan, cell.target
-    step = current_step(plan, target) if plan is not None else None
-    if target.unconfirmed:
-        return "unconfirmed stop"
-    if target.running is not None and not target.running.lost:
-        return f"stopping {step_name(step)}" if target.running.cancelling and step else step_name(step) if step else ""
-    if cell.standing.kind in ("failed", "unknown") and step is not None and target.steps.attempts:
-        return f"{cell.standing.word}: {step_name(step)}"
-    return cell.standing.word
-
-
-def _took(cell: Cell) -> str:
-    if cell.target.running is not None and cell.target.running.lost:
-        return tight_time(cell.watching.lost_for(cell.target.name))
-    elapsed = cell.watching.elapsed(cell.target)
-    return tight_time(elapsed) if elapsed is not None else ""
-
-
-def _release(cell: Cell) -> str:
-    target, plan = cell.target, cell.watching.plan
-    if target.reported is not None:
-        return target.reported
-    if plan is not None and target.steps.outcome == "ok" and target.rollback is None:
-        return plan.release
-    return target.previous
-
-
-def _rate(cell: Cell) -> str:
-    """How fast a running step prints, or how far an upload is and how long it still takes."""
-    pace = cell.watching.paces.get(cell.target.name)
-    if pace is None or cell.target.running is None:
-        return ""
-    return upload_words(pace) if pace.total else f"{short_size(pace.rate)}/s"
-
-
-def upload_words(pace: Pace) -> str:
-    """`45 % 4 s left`."""
-    done = f"{100 * pace.size // max(1, pace.total)} %"
-    return f"{done} {short_time((pace.total - pace.size) / pace.rate)} left" if pace.rate else done
-
-
-def _last_line(cell: Cell) -> str:
-    return cell.watching.last_line(cell.target.name) or cell.target.steps.detail
-
-
-COLUMNS: tuple[Column, ...] = (
-    Column("TARGET", _LONGEST_NAME, lambda cell: cell.target.name),
-    Column("NOW", 0, _doing),
-    Column("TIME", 6, _took, right=True),
-    Column("RELEASE", 10, _release, from_width=48),
-    Column("RATE", 16, _rate, from_width=64),
-    Column("LAST LINE", 40, _last_line, from_width=100),
-)
-
-
-class TargetList(Toned, can_focus=True):
-    """Failed targets first. The cursor stays on its target, not on its row."""
+class TargetList(RowWidget, can_focus=True):
+    """The list, failed targets first. The cursor stays on its target, not on its row."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         # Not move.bottom: `G` follows the log from everywhere.
@@ -120,26 +36,27 @@ class TargetList(Toned, can_focus=True):
             super().__init__()
             self.target = target
 
-    def __init__(self, watching: Watching) -> None:
+    def __init__(self, follower: Follower) -> None:
         super().__init__(id="targets")
-        self._watching = watching
+        self._follower = follower
         self._top = 0
         self._cursor = ""
         self._steered = False
-        """A person has moved the cursor: from then on nothing else does."""
-        self._rows: list[tuple[list[Piece], bool]] = []
+        """A person has moved the cursor; from then on nothing else moves it."""
+        self._rows: list[tuple[list[TonedText], bool]] = []
 
     @property
     def cursor(self) -> str:
-        """The target whose log is looked at; "" before there are any."""
+        """The target whose log is shown; "" before there are any."""
         return self._cursor
 
     def flush(self) -> None:
-        """Look at the visible targets again; repaint the rows that read differently."""
-        roster = self._watching.roster
+        """Compose the visible rows again; repaint those that differ."""
+        roster = self._follower.roster
         if len(roster) and not self._steered:
             self._drift()
-        rows = [self._header(), *(self._row(roster.at(row)) for row in self._visible())]
+        columns = lay_out(self.size.width, roster.longest)
+        rows = [_header(columns), *(self._row(roster.at(row), columns) for row in self._visible())]
         before, self._rows = self._rows, rows
         changed = [y for y, (row, old) in enumerate(zip_longest(rows, before)) if row != old]
         if changed:
@@ -155,8 +72,8 @@ class TargetList(Toned, can_focus=True):
 
     def choose(self, target: str) -> None:
         """Put the cursor on a target."""
-        if target in self._watching.state.targets:
-            self._go(self._watching.roster.row(target))
+        if target in self._follower.state.targets:
+            self._go(self._follower.roster.row(target))
 
     def action_up(self) -> None:
         self._go(self._position() - 1)
@@ -174,11 +91,11 @@ class TargetList(Toned, can_focus=True):
         self._go(0)
 
     def action_bottom(self) -> None:
-        self._go(len(self._watching.roster) - 1)
+        self._go(len(self._follower.roster) - 1)
 
     def action_next_failed(self) -> None:
-        """The next target that is not ok, round and round; those stand at the top."""
-        roster = self._watching.roster
+        """Move to the next target that is not ok; after the last comes the first. They stand at the top."""
+        roster = self._follower.roster
         troubled = roster.counts["failed"] + roster.counts["unknown"] + roster.counts["unreachable"]
         if troubled:
             here = self._position()
@@ -199,7 +116,7 @@ class TargetList(Toned, can_focus=True):
             self._go(self._top + event.y - 1)
 
     def _go(self, row: int) -> None:
-        roster = self._watching.roster
+        roster = self._follower.roster
         if len(roster):
             self._steered = True
             self._choose(roster.at(max(0, min(row, len(roster) - 1))))
@@ -207,17 +124,18 @@ class TargetList(Toned, can_focus=True):
             self.flush()
 
     def _drift(self) -> None:
-        """Look at what needs a person, or runs, and stay there until it has ended; else at what ended before who waits.
+        """Move the cursor to a target that needs a person or runs, and keep it there until that has ended.
 
-        Before anything has begun every target is looked at for a moment, and the canary may be done in less.
+        An ended target comes before a waiting one: before the first step every target runs a probe for a moment, and
+        the canary may be done in less.
         """
-        roster = self._watching.roster
+        roster = self._follower.roster
         first = roster.at(0)
         if not self._cursor or self._interest(first) > self._interest(self._cursor):
             self._choose(first)
 
     def _interest(self, target: str) -> int:
-        kind = self._watching.roster.kind(target)
+        kind = self._follower.roster.kind(target)
         return 0 if kind in _WAITING else 1 if kind in _QUIET else 2
 
     def _choose(self, target: str) -> None:
@@ -226,7 +144,7 @@ class TargetList(Toned, can_focus=True):
             self.post_message(self.Chosen(target))
 
     def _position(self) -> int:
-        return self._watching.roster.row(self._cursor) if self._cursor else 0
+        return self._follower.roster.row(self._cursor) if self._cursor else 0
 
     def _keep_visible(self) -> None:
         height, position = max(1, self.size.height - 1), self._position()
@@ -236,38 +154,16 @@ class TargetList(Toned, can_focus=True):
             self._top = position - height + 1
 
     def _visible(self) -> range:
-        self._top = min(self._top, max(0, len(self._watching.roster) - max(1, self.size.height - 1)))
-        return range(self._top, min(self._top + max(0, self.size.height - 1), len(self._watching.roster)))
+        self._top = min(self._top, max(0, len(self._follower.roster) - max(1, self.size.height - 1)))
+        return range(self._top, min(self._top + max(0, self.size.height - 1), len(self._follower.roster)))
 
-    def _header(self) -> tuple[list[Piece], bool]:
-        titles: list[Piece] = [
-            (self._cell(column, column.title, width), "heading") for column, width in self._columns()
-        ]
-        return [("   ", "heading"), *titles], False
+    def _row(self, name: str, columns: Columns) -> tuple[list[TonedText], bool]:
+        target = self._follower.state.targets[name]
+        status = self._follower.status(target)
+        row = Row(self._follower, target, status)
+        cells = [column.cell(row, width) for column, width in columns]
+        return [(f" {status.symbol} ", status.kind), *cells], name == self._cursor
 
-    def _row(self, name: str) -> tuple[list[Piece], bool]:
-        target = self._watching.state.targets[name]
-        standing = self._watching.standing(target)
-        cell = Cell(self._watching, target, standing)
-        pieces: list[Piece] = [(f" {standing.symbol} ", standing.kind)]
-        for column, width in self._columns():
-            tone = standing.kind if column.title == "NOW" else "plain"
-            pieces.append((self._cell(column, column.text(cell), width), tone))
-        return pieces, name == self._cursor
 
-    def _columns(self) -> list[tuple[Column, int]]:
-        """Names get what the longest one needs; what is left over goes to the last column, or to what is done now."""
-        width = self.size.width
-        shown = [column for column in COLUMNS if column.from_width <= width]
-        widths = {column.title: column.width for column in shown}
-        room = width - 3 - sum(column.width for column in shown[2:]) - len(shown)
-        widths["TARGET"] = max(6, min(self._watching.roster.longest, _LONGEST_NAME, room - _LEAST_NOW))
-        widths["NOW"] = max(0, room - widths["TARGET"])
-        if "LAST LINE" in widths and widths["NOW"] > _MOST_NOW:
-            widths["LAST LINE"] += widths["NOW"] - _MOST_NOW
-            widths["NOW"] = _MOST_NOW
-        return [(column, widths[column.title]) for column in shown]
-
-    def _cell(self, column: Column, text: str, width: int) -> str:
-        text = fit(text.rjust(width) if column.right else text, width)
-        return text + " "
+def _header(columns: Columns) -> tuple[list[TonedText], bool]:
+    return [("   ", "heading"), *(column.heading(width) for column, width in columns)], False

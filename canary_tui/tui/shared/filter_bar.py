@@ -1,4 +1,4 @@
-"""A line to type into: its label on the left, counts on the right, what is wrong below."""
+"""A line to type into: a label on the left, counts on the right, a complaint below."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from canary_tui.tui.terminal import one_line
 
 
 class Field(Input):
-    """A one-line input without a frame; enter, escape and down mean what the bar says they mean."""
+    """A one-line input without a frame; enter, escape and down are left to the bar around it."""
 
     DEFAULT_CSS = """
     Field, Field:focus { border: none; height: 1; padding: 0; background: $panel; }
@@ -25,7 +25,7 @@ class Field(Input):
     BINDINGS = bindings("field")
 
     class Left(Message):
-        """Escape or down was pressed. `down`: the list below is wanted."""
+        """Escape or down was pressed; `down` asks for the list below."""
 
         def __init__(self, *, down: bool) -> None:
             super().__init__()
@@ -36,20 +36,20 @@ class Field(Input):
         self.cursor_blink = False
 
     async def action_done(self) -> None:
-        """What enter does in an input."""
+        """Submit the text, as enter does in any input."""
         await self.action_submit()
 
     def action_leave(self) -> None:
-        """Escape."""
+        """Leave the field on escape."""
         self.post_message(self.Left(down=False))
 
     def action_down(self) -> None:
-        """The arrow."""
+        """Leave the field downwards."""
         self.post_message(self.Left(down=True))
 
 
 class LineBar(Vertical):
-    """A label, a field, a text at the right; and a second line that is there only while something is wrong."""
+    """A label, a field and a text at the right; a second line appears only while something is wrong."""
 
     DEFAULT_CSS = """
     LineBar { height: auto; }
@@ -66,7 +66,7 @@ class LineBar(Vertical):
         self._label, self._placeholder = label, placeholder
 
     def compose(self) -> ComposeResult:
-        """The two lines."""
+        """Lay out the two lines."""
         with Horizontal():
             yield Static(Content(self._label), classes="label")
             yield Field(self._placeholder)
@@ -75,21 +75,21 @@ class LineBar(Vertical):
 
     @property
     def field(self) -> Field:
-        """Where one types."""
+        """The field."""
         return self.query_one(Field)
 
     def say(self, side: str) -> None:
-        """The text at the right."""
+        """Change the text at the right."""
         self.query_one(".side", Static).update(Content(one_line(side)))
 
     def complain(self, what: str) -> None:
-        """What is wrong with what was typed; "" when nothing is."""
+        """Say what is wrong with the text; "" clears it."""
         self.query_one(".wrong", Static).update(Content(one_line(what)))
         self.set_class(bool(what), "-wrong")
 
 
 class AskBar(LineBar):
-    """Asks for one thing inside a screen, and goes away; nothing is covered by it."""
+    """A question inside a screen that covers nothing and closes when it is answered."""
 
     DEFAULT_CSS = """
     AskBar { display: none; }
@@ -98,14 +98,14 @@ class AskBar(LineBar):
     """
 
     class Closed(Message):
-        """Answered or left; the focus is free."""
+        """The question was answered or left; the focus is free."""
 
     def __init__(self) -> None:
         super().__init__("")
         self._take: Callable[[str], str] = lambda _: ""
 
     def ask(self, label: str, value: str, take: Callable[[str], str], *, side: str = "enter takes it") -> None:
-        """Ask; `take` is given what was typed and returns what is wrong with it, "" to close."""
+        """Ask; `take` gets the text and returns a complaint, or "" to close."""
         self._take = take
         self.query_one(".label", Static).update(Content(label))
         self.complain("")
@@ -117,11 +117,11 @@ class AskBar(LineBar):
 
     @property
     def open(self) -> bool:
-        """Whether it is asking."""
+        """Whether the question is open."""
         return self.has_class("-open")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Take what was typed, or say what is wrong with it."""
+        """Take the text, or say what is wrong with it."""
         event.stop()
         wrong = self._take(event.value.strip())
         self.complain(wrong)
@@ -129,7 +129,7 @@ class AskBar(LineBar):
             self._close()
 
     def on_field_left(self, event: Field.Left) -> None:
-        """Leave it unanswered."""
+        """Close the question without an answer."""
         event.stop()
         if not event.down:
             self._close()

@@ -1,4 +1,4 @@
-"""The line at the bottom of every screen: at most seven keys that do something now."""
+"""The line at the bottom of every screen: at most seven keys that work now."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from canary_tui.tui.actions import find_action, key_sign
 
 MOST = 7
 LAST = 99
-"""The rank of what is never left out."""
+"""The rank of the key that is never left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """A key as it stands in the line."""
+    """A key in the line."""
 
     rank: int
     key: str
@@ -30,12 +30,12 @@ class Hint:
 
     @property
     def width(self) -> int:
-        """Columns, with the blanks after it."""
+        """The columns of key and label, with the blanks after them."""
         return len(self.key) + 1 + len(self.label) + 2
 
 
 def hints_of(screen: Screen[object]) -> list[Hint]:
-    """The keys that are bound now and belong in the line, in the registry's order; the help last."""
+    """List the keys that are bound now and belong in the line, in the registry's order; the help is last."""
     found: dict[str, Hint] = {}
     for key, active in screen.active_bindings.items():
         action = find_action(active.binding.id)
@@ -45,14 +45,14 @@ def hints_of(screen: Screen[object]) -> list[Hint]:
 
 
 def is_text(screen: Screen[object], key: str) -> bool:
-    """Whether the key goes into the field that is being typed into."""
+    """Whether the key is text for the focused field."""
     sign = key_sign(key)
     character = sign if len(sign) == 1 and sign.isascii() else key_to_character(key)
     return screen.focused is not None and screen.focused.check_consume_key(key, character)
 
 
 def that_fit(hints: list[Hint], width: int) -> list[Hint]:
-    """The first six and the last, or as many of the first as fit beside the last."""
+    """Choose the first six keys and the last, or as many of the first as fit beside the last."""
     if not hints:
         return []
     *first, last = hints if hints[-1].rank == LAST else [*hints, Hint(LAST, "", "", enabled=False)]
@@ -67,7 +67,7 @@ def that_fit(hints: list[Hint], width: int) -> list[Hint]:
 
 
 class KeyBar(Widget):
-    """One line, painted from the bindings that are active; follows the focus by itself."""
+    """One line, painted from the active bindings; it follows the focus by itself."""
 
     DEFAULT_CSS = """
     KeyBar { height: 1; dock: bottom; background: $panel; color: $foreground; }
@@ -78,7 +78,7 @@ class KeyBar(Widget):
     COMPONENT_CLASSES = {"keybar--key", "keybar--off"}  # noqa: RUF012  Textual's declaration
 
     def on_mount(self) -> None:
-        """Repaint whenever other keys become active, and when a dialog covers the screen or leaves it."""
+        """Repaint when other keys become active, and when a dialog covers the screen or leaves it."""
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.refresh(), immediate=True)
         self.watch(self.screen, "stack_updates", self._covered, init=False)
 
@@ -86,7 +86,7 @@ class KeyBar(Widget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
-        """The only line."""
+        """Paint the only line."""
         width = self.size.width
         segments = list(self._segments(that_fit(hints_of(self.screen), width)))
         return Strip(segments).adjust_cell_length(width, self.rich_style)

@@ -1,4 +1,4 @@
-"""How numbers are put into few characters: times, sizes and rates."""
+"""Short forms of times, sizes, counts and lists of names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 
 def short_time(seconds: float) -> str:
-    """About two digits that matter: `8 s`, `2 m`, `1 m 30 s`, `1 h 58 m`, `9 d`."""
+    """Write a duration with about two digits: `8 s`, `2 m`, `1 m 30 s`, `1 h 58 m`, `9 d`."""
     whole = int(seconds)
     for size, unit in _UNITS:
         if whole >= size:
@@ -22,7 +22,7 @@ def short_time(seconds: float) -> str:
 
 
 def tight_time(seconds: float) -> str:
-    """At most six characters, and no coarser than it must be: `8 s`, `99 s`, `12m34s`, `1h58m`, `9d3h`."""
+    """Write a duration in at most six characters: `8 s`, `99 s`, `12m34s`, `1h58m`, `9d3h`."""
     whole = int(seconds)
     if whole < 100:
         return f"{whole} s"
@@ -33,14 +33,14 @@ def tight_time(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Elapsed time as `03:12`, from an hour on `1:03:12`."""
+    """Write elapsed time as `03:12`, from an hour on as `1:03:12`."""
     minutes, rest = divmod(int(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes:02}:{rest:02}"
 
 
 def short_size(size: float) -> str:
-    """Bytes as `0 B`, `41 kB`, `1.2 GB`."""
+    """Write bytes as `0 B`, `41 kB`, `1.2 GB`."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
             return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
@@ -49,18 +49,18 @@ def short_size(size: float) -> str:
 
 
 def short_count(count: float) -> str:
-    """A number as `812` or `31.2k` or `2.0M`."""
+    """Write a number as `812` or `31.2k` or `2.0M`."""
     if count < 1000:
         return f"{count:.0f}"
     return f"{count / 1000:.1f}k" if count < 999_950 else f"{count / 1e6:.1f}M"
 
 
 def ago(seconds: float) -> str:
-    """How long ago, no finer than a minute: it stands still while it is read."""
+    """Write an age no finer than a minute, so that it stands still while it is read."""
     return f"{short_time(int(seconds) // 60 * 60)} ago" if seconds >= 60 else "just now"
 
 
 @lru_cache(32)
 def in_short(names: tuple[str, ...]) -> str:
-    """The names of targets in few words; for 5,000 that takes 0.2 s, so it is done once."""
+    """Compress names of targets; the result is kept, because 5,000 names take 0.2 s."""
     return compress_names(names)

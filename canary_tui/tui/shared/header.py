@@ -1,4 +1,4 @@
-"""The line at the top of every screen: what this is about on the left, how much of it on the right."""
+"""The line at the top of every screen: its subject on the left, a count on the right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from canary_tui.tui.terminal import one_line
 
 
 class TitleBar(Widget):
-    """One line of plain text; the right part stays whole, the left one is cut."""
+    """One line of plain text; a narrow terminal cuts the left part."""
 
     DEFAULT_CSS = """
     TitleBar { height: 1; dock: top; background: $panel; color: $foreground; text-style: bold; }
@@ -29,7 +29,7 @@ class TitleBar(Widget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
-        """The only line."""
+        """Paint the only line."""
         right = f" {self._right} " if self._right else ""
         room = max(0, self.size.width - cell_len(right))
         text = set_cell_size(f" {self._left}", room) + right

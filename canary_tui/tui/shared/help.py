@@ -1,4 +1,4 @@
-"""What can be pressed, told from the registry: the help of where one is, and the command palette."""
+"""The keys that work now, from the registry: the help, and the command palette."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from textual.content import Content
 from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
-from canary_tui.tui.actions import ACTIONS, TITLES, Action, bindings, find_action, key_sign
+from canary_tui.tui.actions import ACTIONS, TITLES, KeyAction, bindings, find_action, key_sign
 from canary_tui.tui.shared.footer import is_text
 from canary_tui.tui.themes import NAMES
 
 _INDENT = 20
 _UNLISTED = {"app.palette", "app.interrupt"}
-"""Actions that make no sense inside the palette."""
+"""Actions that are useless inside the palette."""
 
 
 @dataclass(frozen=True, slots=True)
-class Usable:
-    """An action that can be done where one is, by these keys."""
+class UsableKey:
+    """An action that works on a screen now, with its keys."""
 
-    action: Action
+    action: KeyAction
     keys: tuple[str, ...]
     binding: ActiveBinding
 
     @property
     def signs(self) -> str:
-        """The keys as they are written."""
+        """The keys as the screens write them."""
         return "  ".join(map(key_sign, self.keys))
 
 
-def usable_on(screen: Screen[object]) -> list[Usable]:
-    """The actions that are bound on a screen with its focus as it is, in the registry's order."""
+def usable_on(screen: Screen[object]) -> list[UsableKey]:
+    """List the actions bound on a screen with its present focus, in the registry's order."""
     keys: dict[str, list[str]] = {}
     active: dict[str, ActiveBinding] = {}
     for key, binding in screen.active_bindings.items():
@@ -49,11 +49,11 @@ def usable_on(screen: Screen[object]) -> list[Usable]:
         if action is not None and not is_text(screen, key):
             keys.setdefault(action.id, []).append(key)
             active[action.id] = binding
-    return [Usable(action, tuple(keys[action.id]), active[action.id]) for action in ACTIONS if action.id in keys]
+    return [UsableKey(action, tuple(keys[action.id]), active[action.id]) for action in ACTIONS if action.id in keys]
 
 
 class HelpScreen(ModalScreen[None]):
-    """The keys of the pane one is in, then those of the rest."""
+    """The keys of the focused pane, then those of the rest."""
 
     BINDINGS = [*bindings("help"), *bindings("app.quit")]  # noqa: RUF012  Textual's declaration
 
@@ -62,28 +62,28 @@ class HelpScreen(ModalScreen[None]):
         self._usable = usable_on(about)
 
     def compose(self) -> ComposeResult:
-        """One list that scrolls."""
+        """Lay out one list that scrolls."""
         with VerticalScroll(id="help") as scroll:
             scroll.border_title = Content("Keys here")
             scroll.border_subtitle = Content("esc closes")
             yield Static()
 
     def on_resize(self, event: events.Resize) -> None:
-        """The sentences are broken for the width that there is."""
+        """Wrap the sentences for the new width."""
         room = min(96, event.size.width * 94 // 100) - 8
         self.query_one("#help Static", Static).update(help_text(self._usable, room))
 
     def action_close(self) -> None:
-        """Back to the screen."""
+        """Close the help."""
         self.dismiss()
 
 
-def help_text(usable: Iterable[Usable], width: int) -> Content:
-    """The list, a part for each pane; what acts on targets is marked."""
+def help_text(usable: Iterable[UsableKey], width: int) -> Content:
+    """Write the list, a part for each pane; actions on targets are marked."""
     return Content.assemble(*_help_parts(usable, max(40, width)))
 
 
-def _help_parts(usable: Iterable[Usable], width: int) -> Iterator[tuple[str, str]]:
+def _help_parts(usable: Iterable[UsableKey], width: int) -> Iterator[tuple[str, str]]:
     pane = ""
     hanging = " " * _INDENT
     for one in sorted(usable, key=lambda one: one.action.pane in {"move", "app"}):
@@ -98,15 +98,15 @@ def _help_parts(usable: Iterable[Usable], width: int) -> Iterator[tuple[str, str
 
 
 class ActionCommands(Provider):
-    """Every action that can be done now, with its key, and every theme."""
+    """The command palette: every action that works now, with its keys, and every theme."""
 
     async def discover(self) -> Hits:
-        """All of them, before anything is typed."""
+        """Offer all commands before anything is typed."""
         for title, about, run in self._commands():
             yield DiscoveryHit(Content(title), run, text=title, help=about)
 
     async def search(self, query: str) -> Hits:
-        """Those that fit what was typed."""
+        """Offer the commands that match the text."""
         matcher = self.matcher(query)
         for title, about, run in self._commands():
             if (score := matcher.match(title)) > 0:
@@ -118,7 +118,8 @@ class ActionCommands(Provider):
                 run = partial(self.app.run_action, one.binding.binding.action, one.binding.node)
                 yield f"{one.action.label}  ({one.signs})", one.action.help, run
         for name in NAMES:
-            yield f"Theme: {name}", "Changes the colours, now and for the next start.", partial(self._use, name)
-
-    def _use(self, name: str) -> None:
-        self.app.use_theme(name)  # type: ignore[attr-defined]  # the palette is CanaryApp's
+            yield (
+                f"Theme: {name}",
+                "Change the colours, now and for the next start.",
+                partial(self.app.run_action, f"app.use_theme({name!r})"),
+            )

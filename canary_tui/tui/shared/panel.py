@@ -1,4 +1,4 @@
-"""How a docked question behaves: when its keys count, and how typed ahead, repeated and pasted keys are kept out."""
+"""The docked question: it takes no key that was typed ahead, repeated or pasted."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from textual.widgets import Input, Static
 
 from canary_tui.engine.messages import Command
 from canary_tui.tui.actions import bindings
-from canary_tui.tui.shared.rows import Piece, Toned, fit, pieces_width
+from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 from canary_tui.tui.terminal import one_line
 
 GUARD = 0.8
-"""Seconds after its first paint during which a panel takes no decision: nobody has read it yet."""
+"""Seconds after its first paint in which a panel takes no decision, because nobody has read it yet."""
 _REPEAT = 0.12
-"""A key again within so many seconds is a held key, not a decision; terminals repeat 10 to 50 times a second."""
+"""Seconds within which the same key again is a held key, not a decision; terminals repeat 10 to 50 times a second."""
 _PASTED = 0.02
-"""No person presses enter so few seconds after another key; what a terminal sends in one piece comes at once."""
+"""Seconds within which no person presses enter after another key; a paste arrives at once."""
 
 _TONE_COLOURS = {
     "dim": "$foreground 60%",
@@ -43,7 +43,7 @@ _TONE_COLOURS = {
 
 
 class Decided(Message):
-    """A person decided; the command is for the engine."""
+    """A person has decided; the command is for the engine."""
 
     def __init__(self, command: Command) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Decided(Message):
 
 
 class KeyGuard:
-    """Knows of each key when it was pressed last and whether it is being held down."""
+    """The times of the last keys, and whether the last one is held down."""
 
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
@@ -65,12 +65,12 @@ class KeyGuard:
         self._last[event.key] = self._pressed = event.time
 
     def deliberate(self, painted_at: float) -> bool:
-        """The last key was pressed by somebody who had time to read what was painted then."""
+        """Whether the last key came from a person who had time to read what was painted then."""
         return not self._held and self._pressed >= painted_at + GUARD
 
 
 class TypedField(Input):
-    """A line to type in: no paste, nothing remembered, `esc` leaves it."""
+    """A line to type in. It takes no paste and remembers nothing; `esc` leaves it."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("field.done", "field.leave")
 
@@ -80,11 +80,11 @@ class TypedField(Input):
     def __init__(self) -> None:
         super().__init__(compact=True, select_on_focus=False)
         self.by_hand = False
-        """An enter that comes too fast after a character ends nothing: this decides something by itself."""
+        """An enter that comes too fast after a character is ignored, because this field decides by itself."""
         self._last_key = float("-inf")
 
-    async def _on_key(self, event: events.Key) -> None:
-        """An enter right behind a character was pasted, where the terminal does not mark pastes as such."""
+    async def on_key(self, event: events.Key) -> None:
+        """Submit on enter, unless it came right behind a character: some terminals do not mark a paste as one."""
         typed = event.time - self._last_key > _PASTED
         self._last_key = event.time
         if event.key != "enter":
@@ -99,24 +99,24 @@ class TypedField(Input):
             self.notify("That came all at once, as a paste does. Type it.", severity="warning", markup=False)
 
     async def action_done(self) -> None:
-        """What enter does in an input."""
+        """Submit the text, as enter does in any input."""
         await self.action_submit()
 
-    def _on_paste(self, event: events.Paste) -> None:
-        """A decision is typed, never pasted."""
+    def on_paste(self, event: events.Paste) -> None:
+        """Ignore a paste: a decision is typed."""
         event.prevent_default()
         event.stop()
 
     def action_paste(self) -> None:
-        """The same for the clipboard inside the program."""
+        """Ignore the program's own clipboard, too."""
 
     def action_leave(self) -> None:
         self.value = ""
         self.post_message(self.Left())
 
 
-class PanelTitle(Toned):
-    """`== GATE canary -> half =========== waiting 02:11 ==`: text on both sides of a rule."""
+class PanelTitle(RowWidget):
+    """The rule above a panel with a text at each end: `== GATE canary -> half ====== waiting 02:11 ==`."""
 
     def __init__(self) -> None:
         super().__init__(classes="panel-title")
@@ -129,7 +129,7 @@ class PanelTitle(Toned):
             self.refresh()
 
     def show_cut(self, cut: bool) -> None:
-        """Say, or no longer say, that there is more than is seen, and what shows it."""
+        """Show or hide the keys that scroll, for details that do not fit."""
         if cut != self._cut:
             self._cut = cut
             self.refresh()
@@ -138,40 +138,40 @@ class PanelTitle(Toned):
         width = self.size.width
         scroll = "[ and ] scroll" if self._cut else ""
         right = "  ".join(part for part in (scroll, self._right) if part)
-        if pieces_width([(self._left + right, "")]) + 9 > width:
+        if texts_width([(self._left + right, "")]) + 9 > width:
             right = scroll  # what is asked comes before since when
         right = f" {right} ==" if right else "=="
         room = width - len(right) - 4
         left = f" {fit(self._left, room).rstrip()} " if room > 8 else " "
-        pieces: list[Piece] = [("==", "rule"), (left, "rule")]
-        pieces.append(("=" * max(0, width - pieces_width(pieces) - pieces_width([(right, "")])), "rule"))
+        pieces: list[TonedText] = [("==", "rule"), (left, "rule")]
+        pieces.append(("=" * max(0, width - texts_width(pieces) - texts_width([(right, "")])), "rule"))
         return self.strip([*pieces, (right, "rule")], width)
 
 
-def line(*pieces: Piece | str) -> Content:
-    """A line of a panel; a plain string has no tone."""
+def line(*pieces: TonedText | str) -> Content:
+    """Make a line of a panel; a plain string has no tone."""
     parts = [(one_line(piece), "") if isinstance(piece, str) else (one_line(piece[0]), piece[1]) for piece in pieces]
     return Content.assemble(*((text, _TONE_COLOURS.get(tone, "")) for text, tone in parts))
 
 
-def keyed(key: str, *rest: Piece | str) -> Content:
-    """A line that begins with the key to press."""
+def keyed(key: str, *rest: TonedText | str) -> Content:
+    """Make a line that begins with the key to press."""
     return line(" ", (key, "key"), " ", *rest)
 
 
 def _indented(lines: Sequence[Content]) -> Content:
-    """One under the other. Their first blank becomes the margin, so that what is wrapped begins below it, too."""
+    """Stack lines. Their first blank becomes the margin, so that wrapped text begins below it, too."""
     return Content("\n").join(one[1:] if one.plain.startswith(" ") else one for one in lines)
 
 
 class Panel(Vertical):
-    """A question docked below the logs: a title, details that scroll, a field, what the keys do.
+    """A question docked below the logs: a title, details that scroll, a field, and the keys.
 
-    It never takes the focus by itself, and is as high as it needs, up to what the screen leaves it.
+    It never takes the focus by itself. It is as high as it needs, up to the rows that the screen leaves it.
     """
 
     class Asks(Message):
-        """The field was opened or closed: the texts around it say something else now."""
+        """The field was opened or closed, so the texts around it change."""
 
     def __init__(self, guard: KeyGuard, *, id: str) -> None:  # noqa: A002  Textual's name
         super().__init__(id=id)
@@ -194,17 +194,17 @@ class Panel(Vertical):
         yield Static(classes="panel-keys", markup=False)
 
     def compose_choice(self) -> ComposeResult:
-        """What there is to choose from, between the details and the field."""
+        """Lay out the choices between the details and the field."""
         yield from ()
 
     def choice_rows(self) -> int:
-        """How many rows that takes."""
+        """Return the rows of the choices."""
         return 0
 
     # opening and closing
 
     def open(self) -> None:
-        """Come up; what was typed before does not count."""
+        """Open the panel; text typed before does not count."""
         if self.display:
             return
         self.display = True
@@ -218,18 +218,18 @@ class Panel(Vertical):
         self.display = False
 
     def rearm(self) -> None:
-        """Take no decision until it can have been read again: something else had the terminal."""
+        """Take no decision until the panel can have been read again, after another program had the terminal."""
         if self.display:
             self._painted_at = float("inf")
             self.stop_asking()
             self.call_after_refresh(self._painted)
 
     def deliberate(self) -> bool:
-        """The key that is being handled may decide something here."""
+        """Whether the key that is being handled may decide something here."""
         return self.display and self._guard.deliberate(self._painted_at)
 
     def readable(self) -> bool:
-        """It has stood there long enough to be read; for keys that the guard does not see."""
+        """Whether the panel was open long enough to be read; for keys that the guard does not see."""
         return self.display and time.monotonic() >= self._painted_at + GUARD
 
     def _painted(self) -> None:
@@ -246,7 +246,7 @@ class Panel(Vertical):
         return self._on_typed is not None
 
     def ask(self, label: str, on_typed: Callable[[str], None], *, by_hand: bool = False) -> None:
-        """Open the field, empty, with what it is for; `enter` hands over what was typed."""
+        """Open the empty field with a label; `enter` hands the text to `on_typed`."""
         self.field.by_hand = by_hand
         self._on_typed = on_typed
         self.field.value = ""
@@ -293,7 +293,7 @@ class Panel(Vertical):
         self._put(".panel-keys", _indented(lines))
 
     def limit(self, rows: int) -> None:
-        """Take at most so many rows; the details scroll."""
+        """Take at most `rows` rows; the details scroll."""
         others = 1 + self.choice_rows() + sum(self._rows(one) for one in (".panel-says", ".panel-keys"))
         room = max(1, rows - others - (1 if self.asking else 0))
         self.query_one(VerticalScroll).styles.max_height = room
@@ -312,7 +312,7 @@ class Panel(Vertical):
         self.query_one(VerticalScroll).scroll_relative(y=rows, animate=False)
 
     def _put(self, selector: str, content: Content) -> None:
-        """Change a text only if it reads differently: an update lays out the whole screen again."""
+        """Change a text only if it differs: an update lays out the whole screen again."""
         key = (content.plain, tuple(content.spans))
         if self._shown.get(selector) != key:
             self._shown[selector] = key

@@ -1,4 +1,4 @@
-"""A fleet file that was refused: every problem, as `canary-tui check` prints it, until the file is sound."""
+"""The screen of a refused fleet file: every problem, as `canary-tui check` prints it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from canary_tui.tui.shared.header import TitleBar
 
 
 class ProblemsScreen(Screen[bool]):
-    """Dismissed with True to read the file again, False to leave."""
+    """The list of problems. It is dismissed with True to read the file again, with False to leave."""
 
     BINDINGS = bindings("problems")
 
@@ -28,7 +28,7 @@ class ProblemsScreen(Screen[bool]):
         self._path, self._error = path, error
 
     def compose(self) -> ComposeResult:
-        """The list."""
+        """Lay out the list."""
         problems = self._error.problems if isinstance(self._error, FleetFileError) else ()
         number = count(len(problems), "problem") if problems else "cannot be used"
         yield TitleBar(f"canary-tui  {self._path}", number)
@@ -45,12 +45,12 @@ class ProblemsScreen(Screen[bool]):
         self.dismiss(True)
 
     def action_leave(self) -> None:
-        """Leave."""
+        """Leave the program."""
         self.dismiss(False)
 
 
 def problem_text(problem: Problem) -> Content:
-    """What `check` prints, with the first line and the caret set off."""
+    """Write a problem as `check` does, with its first line and its caret set off."""
     first, *rest = problem_lines(problem)
     parts: list[tuple[str, str]] = [(first, "bold")]
     parts += [(f"\n{line}", "bold $error" if line.rstrip().endswith("^") else "$secondary") for line in rest]

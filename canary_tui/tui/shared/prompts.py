@@ -1,4 +1,4 @@
-"""What only a person can answer: an unknown host key, a passphrase, a password, whether to leave, which of several."""
+"""The dialogs that only a person can answer: host keys, secrets, leaving, a choice among several."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from canary_tui.engine.target import Question
 
 ARMED_AFTER = 0.8
-"""Seconds from the first frame of a question until it listens: keys that were meant for something else are over."""
+"""Seconds from a question's first frame until it listens, so that keys meant for another screen have passed."""
 
 _TITLES = {
     "host-key": "An unknown host key",
@@ -34,20 +34,20 @@ _TITLES = {
 
 
 class SecretField(Field):
-    """A field that may refuse pastes: what must be read before it is typed cannot come from a clipboard."""
+    """A field that may refuse pastes, for words that a person must read before typing them."""
 
     def __init__(self, *, password: bool, pastes: bool) -> None:
         super().__init__(password=password)
         self._pastes = pastes
 
-    def _on_paste(self, event: events.Paste) -> None:
+    def on_paste(self, event: events.Paste) -> None:
         if not self._pastes:
             event.prevent_default()
             event.stop()
 
 
 class QuestionScreen(ModalScreen[str | None]):
-    """One question of the engine. Dismissed with the answer, or None: this target is refused."""
+    """One question of the engine. It is dismissed with the answer, or with None to refuse the target."""
 
     BINDINGS = bindings("question")
     AUTO_FOCUS = None
@@ -58,7 +58,7 @@ class QuestionScreen(ModalScreen[str | None]):
         self._armed = False
 
     def compose(self) -> ComposeResult:
-        """The words, the field, the line that says what to do."""
+        """Lay out the question, the field and the hint."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(_TITLES[self._question.kind])
             yield Static(question_text(self._question))
@@ -69,7 +69,7 @@ class QuestionScreen(ModalScreen[str | None]):
             yield Static(Content("In a moment ..."), classes="hint")
 
     def on_mount(self) -> None:
-        """The clock starts when the question has been seen, not when it was made."""
+        """Start the clock when the question is seen, not when it is made."""
         self.call_after_refresh(lambda: self.set_timer(ARMED_AFTER, self._arm))
 
     def _arm(self) -> None:
@@ -84,7 +84,7 @@ class QuestionScreen(ModalScreen[str | None]):
         self.query_one(".hint", Static).update(Content(text))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """The answer; a host key takes exactly `yes`, and nothing is an answer to nothing."""
+        """Take the answer; a host key takes exactly `yes`, and an empty text is no answer."""
         event.stop()
         answer = event.value
         if self._question.kind == "host-key":
@@ -96,13 +96,13 @@ class QuestionScreen(ModalScreen[str | None]):
             self.dismiss(answer)
 
     def on_field_left(self, event: Field.Left) -> None:
-        """Escape inside of the field."""
+        """Refuse the target on escape in the field."""
         event.stop()
         if not event.down:
             self.action_refuse()
 
     def action_refuse(self) -> None:
-        """No answer: this target is refused, the others go on."""
+        """Refuse this target; the others continue."""
         if self._armed:
             self.dismiss(None)
 
@@ -114,7 +114,7 @@ def _what_to_do(question: Question) -> str:
 
 
 def question_text(question: Question) -> Content:
-    """What is asked, with the server's own words marked as its own."""
+    """Write the question, with the server's own words marked as such."""
     return Content.assemble(*_question_parts(question))
 
 
@@ -134,7 +134,7 @@ def _question_parts(question: Question) -> Iterator[tuple[str, str]]:
 
 
 class LeaveScreen(ModalScreen[bool]):
-    """Leaving while a rollout is live: what becomes of it, and one capital to do so."""
+    """The question before leaving a live rollout: it says what happens then, and takes one capital."""
 
     BINDINGS = bindings("leave")
 
@@ -149,23 +149,23 @@ class LeaveScreen(ModalScreen[bool]):
             self._text = "The demo's servers end with this screen, and the rollout with them.\n"
 
     def compose(self) -> ComposeResult:
-        """The sentence and the keys."""
+        """Lay out the sentence and the keys."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content("A rollout is live")
             yield Static(Content(self._text))
             yield KeyBar()
 
     def action_leave(self) -> None:
-        """Go."""
+        """Leave."""
         self.dismiss(True)
 
     def action_stay(self) -> None:
-        """Back."""
+        """Stay."""
         self.dismiss(False)
 
 
 class ChooseScreen(ModalScreen[int | None]):
-    """One of several; dismissed with its index, or None."""
+    """A choice among several. It is dismissed with an index, or None."""
 
     BINDINGS = bindings("choose")
 
@@ -174,28 +174,28 @@ class ChooseScreen(ModalScreen[int | None]):
         self._title, self._options, self._current = title, options, current
 
     def compose(self) -> ComposeResult:
-        """The list."""
+        """Lay out the options."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(one_line(self._title))
             dialog.border_subtitle = Content("enter chooses, esc leaves")
             yield OptionList(*(Option(Content(one_line(option))) for option in self._options), markup=False)
 
     def on_mount(self) -> None:
-        """Begin at what holds now."""
+        """Start at the current option."""
         self.query_one(OptionList).highlighted = self._current
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Enter."""
+        """Take the selected option."""
         self.dismiss(event.option_index)
 
     def action_up(self) -> None:
-        """As the arrow."""
+        """Move as the arrow keys do."""
         self.query_one(OptionList).action_cursor_up()
 
     def action_down(self) -> None:
-        """As the arrow."""
+        """Move as the arrow keys do."""
         self.query_one(OptionList).action_cursor_down()
 
     def action_leave(self) -> None:
-        """Nothing was chosen."""
+        """Close without a choice."""
         self.dismiss(None)

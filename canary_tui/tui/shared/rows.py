@@ -1,4 +1,4 @@
-"""How pieces of text with a tone become one row of the screen; every row of our own widgets is made here."""
+"""Texts with tones, made into the rows of our own widgets."""
 
 from __future__ import annotations
 
@@ -39,12 +39,14 @@ TONES = (
     "held",
 )
 
-Piece = tuple[str, str]
+TonedText = tuple[str, str]
 """A text and the tone it is drawn in."""
+ToneSpan = tuple[int, int, str]
+"""Characters `start` to `stop` of a text and the tone they are drawn in."""
 
 
 def fit(text: str, width: int) -> str:
-    """Text in exactly so many cells; `…` says that something was cut off."""
+    """Fit a text into exactly `width` cells; `…` marks a cut."""
     if width <= 0:
         return ""
     if cell_len(text) > width:
@@ -52,37 +54,37 @@ def fit(text: str, width: int) -> str:
     return set_cell_size(text, width)
 
 
-def pieces_width(pieces: Iterable[Piece]) -> int:
+def texts_width(pieces: Iterable[TonedText]) -> int:
     return sum(cell_len(text) for text, _ in pieces)
 
 
 class Tones(Widget):
-    """The tones of a screen, which has one of it, unseen.
+    """The tones of a screen: each screen has one of these widgets, unseen.
 
-    Were they every widget's own, each change of the focus would match twenty more nodes a widget with all rules.
+    If every widget had its own tones, each change of the focus would match all rules with twenty more nodes a widget.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"tone--{tone}" for tone in TONES}
     DEFAULT_CSS = "Tones { display: none; }"
 
 
-class Toned(Widget):
-    """A widget that draws itself row by row; subclasses say which pieces a row has. Its screen has `Tones`."""
+class RowWidget(Widget):
+    """A widget that is drawn row by row from toned texts. Its screen has `Tones`."""
 
     ALLOW_SELECT = False
     _looks: dict[str, Style] | None = None
-    """The widget's own style (as "") and the tones, as far as they were asked for since the last refresh."""
+    """The widget's own style (as "") and the tones that were used since the last refresh."""
 
     @property
     def rich_style(self) -> Style:
-        """The widget's own style. Textual works it out from all ancestors anew for each row: a third of a paint."""
+        """The widget's own style, kept: Textual computes it from all ancestors for each row, a third of a paint."""
         style = self._kept.get("")
         if style is None:
             style = self._kept[""] = super().rich_style
         return style
 
     def tone(self, name: str) -> Style:
-        """A tone's style, to be laid over the widget's own."""
+        """Return a tone's style, to be laid over the widget's own."""
         style = self._kept.get(name)
         if style is None:
             styles = self.screen.query_exactly_one(Tones).get_component_styles(f"tone--{name}")
@@ -93,7 +95,7 @@ class Toned(Widget):
         return style
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
-        """Paint again; whatever changes a style, of this widget or above it, comes through here."""
+        """Paint again with new styles: every change of a style, here or above, comes through this method."""
         self._looks = None
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
@@ -107,8 +109,8 @@ class Toned(Widget):
             self._looks = {}
         return self._looks
 
-    def strip(self, pieces: Iterable[Piece], width: int, over: str = "") -> Strip:
-        """One row of exactly `width` cells; `over` is a tone laid over all of it."""
+    def strip(self, pieces: Iterable[TonedText], width: int, over: str = "") -> Strip:
+        """Make one row of exactly `width` cells; `over` is a tone laid over all of it."""
         base = self.rich_style
         top = self.tone(over) if over else None
         segments, room = [], width

@@ -1,4 +1,4 @@
-"""The folded logs on the screen: pressed for, looked at, searched in, while output comes."""
+"""The grouped logs on the screen: pressed for, looked at, searched in, while output comes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_forty_targets_are_one_text_and_the_one_that_differs_is_open_at_it
         recorded.end(name)
     async with watched(recorded, (120, 30)) as (app, pilot, pane):
         await press(pilot, "d")
-        await shows(app, " folded  1 differs  39 same")
+        await shows(app, " grouped  1 differs  39 same")
         await until(lambda: log_rows(app)[0] == "== 39 targets same as canary: web-[1-6,8-40]")
         found = log_rows(app)
         assert found[1] == "!= 1 target differs from line 4 on: web-7"
@@ -56,18 +56,20 @@ async def test_forty_targets_are_one_text_and_the_one_that_differs_is_open_at_it
         marked = next(segment for segment in pane.view.render_line(4) if "warning" in segment.text)
         assert marked.style.color == pane.view.tone("failed").color
         await press(pilot, "d")
-        await until(lambda: " folded" not in screen_text(app))
+        await until(lambda: " grouped" not in screen_text(app))
 
 
-async def test_output_that_comes_is_folded_in_and_who_is_behind_does_not_differ(tmp_path):
+async def test_output_that_comes_is_grouped_in_and_who_is_behind_does_not_differ(tmp_path):
     recorded = second_wave(tmp_path, 6, 2, "ME unpacks")
     async with watched(recorded, (120, 30)) as (app, pilot, _):
         await press(pilot, "d")
-        await shows(app, "folded  6 same  4 behind", "== 6 targets same as canary, 4 still behind: web-[1-6]", "FOLLOW")
+        await shows(
+            app, "grouped  6 same  4 behind", "== 6 targets same as canary, 4 still behind: web-[1-6]", "FOLLOW"
+        )
         recorded.end("web-3")
         await until(lambda: " behind" in screen_text(app) and "differ" not in screen_text(app))
         recorded.print("web-4", "something else")
-        await shows(app, "folded  1 differs  5 same  3 behind", "!= 1 target differs from line 3 on: web-4")
+        await shows(app, "grouped  1 differs  5 same  3 behind", "!= 1 target differs from line 3 on: web-4")
         assert any(row.startswith("!> ") and row.endswith("something else") for row in log_rows(app))
         recorded.print("web-4", "and more of it")
         await shows(app, "and more of it")
@@ -80,7 +82,7 @@ async def test_the_reference_is_followed_and_with_one_wave_it_is_what_most_print
         recorded.print(name, *(f"line {n}" for n in range(100)))
     async with watched(recorded) as (app, pilot, pane):
         await press(pilot, "d")
-        await shows(app, "folded  5 same", "line 99", "FOLLOW")
+        await shows(app, "grouped  5 same", "line 99", "FOLLOW")
         for name in recorded.plan.targets:
             recorded.print(name, "the newest")
         await shows(app, "the newest")
@@ -95,7 +97,7 @@ async def test_what_is_looked_at_stays_in_its_place_while_others_begin_to_differ
     recorded = second_wave(tmp_path, 8, 2, *(f"line {n}" for n in range(300)))
     async with watched(recorded, (120, 30)) as (app, pilot, pane):
         await press(pilot, "d")
-        await shows(app, "folded  8 same")
+        await shows(app, "grouped  8 same")
         pane.view.focus()
         await press(pilot, "pageup", "pageup", "pageup")
         await shows(app, "PAUSED")
@@ -138,22 +140,22 @@ async def test_search_wrap_time_and_copy_work_and_a_filter_says_why_it_does_not(
         await until(lambda: "".join(row.strip() for row in log_rows(app)).count("x" * 120))
 
 
-async def test_merged_and_folded_take_turns_and_the_list_chooses_again_only_when_they_are_left(tmp_path):
+async def test_merged_and_grouped_take_turns_and_the_list_chooses_again_only_when_they_are_left(tmp_path):
     recorded = second_wave(tmp_path, 4, 2, "ME unpacks")
     async with watched(recorded) as (app, pilot, _):
         await press(pilot, "d")
-        await shows(app, " folded")
+        await shows(app, " grouped")
         await press(pilot, "j")
-        await shows(app, " folded")
+        await shows(app, " grouped")
         await press(pilot, "l")
         await shows(app, " merged")
         await press(pilot, "d")
-        await shows(app, " folded")
+        await shows(app, " grouped")
         await press(pilot, "d")
         await shows(app, " web-4  ")
 
 
-async def test_a_rollout_that_has_ended_is_folded_as_a_live_one_is(tmp_path):
+async def test_a_rollout_that_has_ended_is_grouped_as_a_live_one_is(tmp_path):
     recorded = second_wave(tmp_path, 6, 2, "ME unpacks")
     recorded.print("web-5", "oh")
     for name in ("web-3", "web-4", "web-5", "web-6"):
@@ -163,7 +165,7 @@ async def test_a_rollout_that_has_ended_is_folded_as_a_live_one_is(tmp_path):
     async with app.run_test(size=(100, 30)) as pilot:
         await shows(app, "read only")
         await press(pilot, "d")
-        await shows(app, "folded  1 differs  5 same", "!= 1 target differs from line 3 on: web-5", "oh")
+        await shows(app, "grouped  1 differs  5 same", "!= 1 target differs from line 3 on: web-5", "oh")
     recorded.writer.close()
 
 
@@ -171,17 +173,17 @@ async def test_before_anything_is_printed_the_title_says_so(tmp_path):
     recorded = Recorded(tmp_path / "r").start()
     async with watched(recorded) as (app, pilot, _):
         await press(pilot, "d")
-        await shows(app, "folded  no output yet")
+        await shows(app, "grouped  no output yet")
         recorded.begin("web-1")
         recorded.print("web-1", "first words")
-        await shows(app, "folded  1 same", "first words")
+        await shows(app, "grouped  1 same", "first words")
 
 
 async def test_no_output_acts_on_the_terminal_or_as_markup(tmp_path):
     recorded = second_wave(tmp_path, 4, 2, "\x1b]52;c;aGk=\x07 \x1b[2J [/x] deploy[prod] \u202eevil")
     async with watched(recorded, (140, 24)) as (app, pilot, _):
         await press(pilot, "d")
-        await shows(app, "folded  4 same", "[/x] deploy[prod]")
+        await shows(app, "grouped  4 same", "[/x] deploy[prod]")
         assert all(character.isprintable() or character == "\n" for character in screen_text(app))
 
 
@@ -197,17 +199,17 @@ async def test_a_thousand_targets_are_compared_in_slices_between_which_keys_are_
         await shows(app, "web-4")
         started = time.process_time()
         await press(pilot, "d")
-        await shows(app, " folded")
+        await shows(app, " grouped")
         assert time.process_time() - started < 1.0
-        folded = pane._folded.folded
+        grouped = pane._grouped.grouped
         slices = []
-        while folded.progress < 1.0:
+        while grouped.progress < 1.0:
             before = time.process_time()
-            folded.poll()
+            grouped.poll()
             slices.append(time.process_time() - before)
             await pilot.pause()
         assert max(slices, default=0.0) < 0.2
-        await shows(app, "folded  1 differs  999 same", "differs from line 701 on: web-501")
+        await shows(app, "grouped  1 differs  999 same", "differs from line 701 on: web-501")
         assert any(row.startswith("!> ") and row.endswith("number 7OO into /srv/shop/current") for row in log_rows(app))
         await press(pilot, "d")
         await shows(app, " web-1  ")

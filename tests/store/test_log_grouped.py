@@ -1,4 +1,4 @@
-"""Folded logs as rows, from real logs on disk that grow."""
+"""Grouped logs as rows, from real logs on disk that grow."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from canary_tui.store.logs.grouped import FoldedReader
+from canary_tui.store.logs.grouped import GroupedReader
 from canary_tui.store.logs.grouping import MOST_LINES
-from canary_tui.store.logs.search import search
+from canary_tui.store.logs.search import Direction, Search
 from canary_tui.store.logs.writer import LogSet
 
 NAMES = tuple(f"web-{number}" for number in range(1, 41))
@@ -30,22 +30,31 @@ def say(logs: LogSet, texts: str, *names: str) -> None:
     logs.flush()
 
 
-def poll_until(reader: FoldedReader, condition: Callable[[], object]) -> None:
+def poll_until(reader: GroupedReader, condition: Callable[[], object]) -> None:
     end = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < end, rows(reader)
         reader.poll()
 
 
-def rows(reader: FoldedReader) -> list[str]:
-    return reader.texts(0, reader.lines)
+def rows(reader: GroupedReader) -> list[str]:
+    return [line.text for line in reader.read(0, reader.lines)]
+
+
+def first_found(reader: GroupedReader, pattern: str, start: int = 0, direction: Direction = 1) -> int | None:
+    """The row that a search comes to first."""
+    looking = Search(reader, pattern, start, direction)
+    while not looking.done:
+        if found := looking.step(0.0):
+            return found[0]
+    return None
 
 
 def test_equal_output_stands_there_once_and_what_differs_is_open_from_shortly_before_its_first_other_line(tmp_path):
     with logs_of(tmp_path / "logs", *NAMES) as logs:
         say(logs, "a,b,c,d,e", *(name for name in NAMES if name != "web-7"))
         say(logs, "a,b,c,X,Y", "web-7")
-        reader = FoldedReader(tmp_path / "logs", OWN, ("web-1", "web-2"), "canary")
+        reader = GroupedReader(tmp_path / "logs", OWN, ("web-1", "web-2"), "canary")
         poll_until(reader, lambda: reader.tally.same + reader.tally.differ == 40)
         found = rows(reader)
         assert found[:6] == [
@@ -66,7 +75,7 @@ def test_who_is_behind_is_counted_and_no_difference_until_it_prints_one(tmp_path
     with logs_of(tmp_path / "logs", *NAMES[:3]) as logs:
         say(logs, "a,b", "web-1", "web-2")
         say(logs, "a", "web-3")
-        reader = FoldedReader(tmp_path / "logs", OWN, ("web-1",), "canary")
+        reader = GroupedReader(tmp_path / "logs", OWN, ("web-1",), "canary")
         poll_until(reader, lambda: reader.lines)
         assert rows(reader)[0] == "3 targets same as canary, 1 still behind: web-[1-3]"
         say(logs, "b", "web-3")
@@ -85,7 +94,7 @@ def test_who_is_behind_is_counted_and_no_difference_until_it_prints_one(tmp_path
 def test_a_row_that_is_looked_at_is_found_again_when_rows_come_above_it(tmp_path):
     with logs_of(tmp_path / "logs", *NAMES[:4]) as logs:
         say(logs, "a,b,c", *NAMES[:4])
-        reader = FoldedReader(tmp_path / "logs", OWN)
+        reader = GroupedReader(tmp_path / "logs", OWN)
         poll_until(reader, lambda: reader.lines)
         before, edition = rows(reader), reader.edition
         say(logs, "d", *NAMES[:4])
@@ -107,15 +116,15 @@ def test_a_search_goes_through_headings_and_lines_both_ways(tmp_path):
     with logs_of(tmp_path / "logs", *NAMES[:3]) as logs:
         say(logs, "a,needle,c", "web-1", "web-2")
         say(logs, "a,thread,needle too", "web-3")
-        reader = FoldedReader(tmp_path / "logs", OWN)
+        reader = GroupedReader(tmp_path / "logs", OWN)
         poll_until(reader, lambda: reader.lines)
         found = rows(reader)
         first, last = [at for at, row in enumerate(found) if "needle" in row]
-        assert search(reader, "needle") == first
-        assert search(reader, "needle", first + 1) == last
-        assert search(reader, "needle", last - 1, -1) == first
-        assert search(reader, "differs", last, -1) == 1
-        assert search(reader, "nothing such") is None
+        assert first_found(reader, "needle") == first
+        assert first_found(reader, "needle", first + 1) == last
+        assert first_found(reader, "needle", last - 1, -1) == first
+        assert first_found(reader, "differs", last, -1) == 1
+        assert first_found(reader, "nothing such") is None
         reader.close()
 
 
@@ -125,7 +134,7 @@ def test_long_logs_are_read_in_pieces_and_found_line_by_line(tmp_path):
             logs.target(name).write("".join(f"line {n} of {name} {'x' * 90}\n" for n in range(20_000)))
         say(logs, "odd", "web-3")
         say(logs, "end", *NAMES[:2])
-        reader = FoldedReader(tmp_path / "logs", OWN, budget=0.0)
+        reader = GroupedReader(tmp_path / "logs", OWN, budget=0.0)
         polls = 0
         while reader.progress < 1.0:
             reader.poll()
@@ -145,7 +154,7 @@ def test_more_different_logs_than_files_may_be_open_are_read(tmp_path):
     with logs_of(tmp_path / "logs", *NAMES) as logs:
         for name in NAMES:
             say(logs, f"from {name[4:]}", name)
-        reader = FoldedReader(tmp_path / "logs", OWN)
+        reader = GroupedReader(tmp_path / "logs", OWN)
         poll_until(reader, lambda: reader.tally.differ == 39)
         for _ in range(2):
             assert sorted(row for row in rows(reader) if row.startswith("from")) == sorted(
@@ -155,7 +164,7 @@ def test_more_different_logs_than_files_may_be_open_are_read(tmp_path):
 
 
 def test_without_logs_there_are_no_rows(tmp_path):
-    reader = FoldedReader(tmp_path / "none", OWN)
+    reader = GroupedReader(tmp_path / "none", OWN)
     assert not reader.poll()
     assert (reader.lines, reader.progress) == (0, 1.0)
 
@@ -163,7 +172,7 @@ def test_without_logs_there_are_no_rows(tmp_path):
 def test_logs_that_are_too_long_say_up_to_where_they_are_compared(tmp_path):
     with logs_of(tmp_path / "logs", *NAMES[:2]) as logs:
         say(logs, ",".join(f"{n}" for n in range(MOST_LINES)), *NAMES[:2])
-        reader = FoldedReader(tmp_path / "logs", OWN)
+        reader = GroupedReader(tmp_path / "logs", OWN)
         poll_until(reader, lambda: reader.progress == 1.0)
         assert reader.line(0).text.startswith("2 targets with the same output, compared up to line 100,000 ")
         assert reader.lines == 1 + MOST_LINES
@@ -175,7 +184,7 @@ def test_a_long_text_that_differs_does_not_hide_the_short_ones(tmp_path):
         say(logs, "a,b", *NAMES[:3])
         say(logs, ",".join(f"noise {n}" for n in range(500)), "web-4")
         say(logs, "boom", "web-5")
-        reader = FoldedReader(tmp_path / "logs", OWN)
+        reader = GroupedReader(tmp_path / "logs", OWN)
         poll_until(reader, lambda: reader.tally.differ == 2)
         headings = [row for row in rows(reader) if "differs" in row]
         assert headings == ["1 target differs from line 2 on: web-5", "1 target differs from line 2 on: web-4"]

@@ -7,7 +7,7 @@ import gc
 from driving import opened, press, shows
 from recorded import Recorded, RolloutScreen, Stage, Wire, make_plan
 
-from canary_tui.tui.textual_fixes import mend
+from canary_tui.tui.textual_fixes import apply_fixes
 
 
 async def help_opened(app, pilot, times):
@@ -29,7 +29,7 @@ async def test_a_screen_that_was_closed_leaves_nothing_behind(tmp_path):
 
 
 async def test_what_was_painted_goes_without_a_search_for_it(tmp_path):
-    mend()
+    apply_fixes()
     recorded = Recorded(tmp_path / "r", make_plan(8, 2)).start()
     recorded.deploy("web-1", "web-2")
     for number in range(60):

@@ -10,7 +10,7 @@ from canary_tui.domain.fleet.steps import RunStep
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.store.logs.format import Formatter
-from canary_tui.store.logs.grouping import Folding, Group, own_words
+from canary_tui.store.logs.grouping import Group, Grouping, own_words
 
 NAMES = tuple(f"web-{number}" for number in range(1, 8))
 Texts = dict[str, list[str]]
@@ -24,11 +24,11 @@ def log_of(name: str, *texts: str, at: float = 1e9, execution: str = "ab12ab12ab
     return "".join(lines).encode()
 
 
-def folded(texts: Texts, **options: int) -> Folding:
-    folding = Folding({name: [name] for name in texts}, **options)
+def grouped(texts: Texts, **options: int) -> Grouping:
+    grouping = Grouping({name: [name] for name in texts}, **options)
     for number, (name, lines) in enumerate(texts.items()):
-        folding.add(name, log_of(name, *lines, at=1e9 + number * 77, execution=f"{number:012x}"))
-    return folding
+        grouping.add(name, log_of(name, *lines, at=1e9 + number * 77, execution=f"{number:012x}"))
+    return grouping
 
 
 def members(groups: list[Group]) -> list[tuple[str, ...]]:
@@ -43,7 +43,7 @@ many_texts = st.dictionaries(st.sampled_from(NAMES), st.lists(words, max_size=6)
 @given(many_texts, st.data())
 def test_groups_are_a_partition_and_every_member_has_printed_the_beginning_of_its_groups_text(texts, data):
     first = data.draw(st.lists(st.sampled_from(sorted(texts)), unique=True))
-    groups = folded(texts).groups(first)
+    groups = grouped(texts).groups(first)
     assert sorted(name for group in groups for name in group.targets) == sorted(texts)
     for group in groups:
         text = texts[group.furthest]
@@ -64,39 +64,39 @@ def test_groups_are_a_partition_and_every_member_has_printed_the_beginning_of_it
 @settings(max_examples=100, deadline=None)
 @given(many_texts, st.randoms(use_true_random=False))
 def test_it_does_not_matter_in_which_portions_and_in_whose_order_the_logs_are_read(texts, random):
-    folding = Folding({name: [name] for name in texts})
+    grouping = Grouping({name: [name] for name in texts})
     portions = [[line + b"\n" for line in log_of(name, *lines).split(b"\n")[:-1]] for name, lines in texts.items()]
     while any(portions):
         name, lines = random.choice([pair for pair in zip(texts, portions, strict=True) if pair[1]])
         size = random.randint(1, len(lines))
-        folding.add(name, b"".join(lines[:size]))
+        grouping.add(name, b"".join(lines[:size]))
         del lines[:size]
-    once = folded(texts)
-    assert {name: place.lines for name, place in folding.places.items()} == {
+    once = grouped(texts)
+    assert {name: place.lines for name, place in grouping.places.items()} == {
         name: place.lines for name, place in once.places.items()
     }
     for one in texts:
         for other in texts:
-            same = folding.places[one].branch is folding.places[other].branch
+            same = grouping.places[one].branch is grouping.places[other].branch
             assert (same and len(texts[one]) == len(texts[other])) == (texts[one] == texts[other])
 
 
 def test_the_canaries_are_the_reference_even_where_most_print_something_else():
     texts = {name: ["unpack", "new warning"] for name in NAMES} | {"web-1": ["unpack", "ok"], "web-2": ["unpack", "ok"]}
-    reference, others = folded(texts).groups(["web-1", "web-2"])
+    reference, others = grouped(texts).groups(["web-1", "web-2"])
     assert reference.targets == ("web-1", "web-2")
     assert (others.targets, others.differs) == (NAMES[2:], 2)
-    assert members(folded(texts).groups()) == [NAMES[2:], ("web-1", "web-2")], "without canaries most are right"
+    assert members(grouped(texts).groups()) == [NAMES[2:], ("web-1", "web-2")], "without canaries most are right"
 
 
 def test_who_has_only_not_come_as_far_is_behind_and_who_prints_more_than_an_ended_step_differs():
     form = Formatter()
     ended = (form.begin("switch", "aa", 1e9) + form.text("done\n", "out", 1e9) + form.end("aa", "ok", 1e9)).encode()
-    folding = Folding({name: [name] for name in NAMES[:3]})
-    folding.add("web-1", ended)
-    folding.add("web-2", log_of("web-2", "done"))
-    folding.add("web-3", log_of("web-3", "done", "and more"))
-    reference, other = folding.groups(["web-1"])
+    grouping = Grouping({name: [name] for name in NAMES[:3]})
+    grouping.add("web-1", ended)
+    grouping.add("web-2", log_of("web-2", "done"))
+    grouping.add("web-3", log_of("web-3", "done", "and more"))
+    reference, other = grouping.groups(["web-1"])
     assert (reference.targets, reference.behind, reference.furthest) == (("web-1", "web-2"), 1, "web-1")
     assert (other.targets, other.differs) == (("web-3",), 2)
 
@@ -116,10 +116,10 @@ def test_who_has_only_not_come_as_far_is_behind_and_who_prints_more_than_an_ende
 )
 def test_only_what_is_the_targets_own_may_differ(one: str, other: str, same: bool):
     plan = two_targets("web-2", PORT=("8081", "8082"), COLOUR=("green", "green"), ID=("1", "2"))
-    folding = Folding(own_words(plan))
-    folding.add("web-1", log_of("web-1", one))
-    folding.add("web-2", log_of("web-2", other))
-    assert (len(folding.groups()) == 1) == same
+    grouping = Grouping(own_words(plan))
+    grouping.add("web-1", log_of("web-1", one))
+    grouping.add("web-2", log_of("web-2", other))
+    assert (len(grouping.groups()) == 1) == same
 
 
 def two_targets(second: str, **variables: tuple[str, str]) -> Plan:
@@ -133,33 +133,33 @@ def two_targets(second: str, **variables: tuple[str, str]) -> Plan:
 
 
 def test_a_target_that_is_called_like_a_step_is_compared_with_the_others():
-    folding = Folding(own_words(two_targets("switch")))
-    folding.add("web-1", log_of("web-1", "to switch"))
-    folding.add("switch", log_of("switch", "to switch"))
-    assert len(folding.groups()) == 1
+    grouping = Grouping(own_words(two_targets("switch")))
+    grouping.add("web-1", log_of("web-1", "to switch"))
+    grouping.add("switch", log_of("switch", "to switch"))
+    assert len(grouping.groups()) == 1
 
 
 def test_standard_error_is_not_standard_output():
-    folding = Folding({name: [name] for name in NAMES[:2]})
+    grouping = Grouping({name: [name] for name in NAMES[:2]})
     for name, stream in (("web-1", "out"), ("web-2", "err")):
         form = Formatter()
-        folding.add(name, (form.begin("switch", "aa", 1e9) + form.text("careful\n", stream, 1e9)).encode())
-    assert len(folding.groups()) == 2
+        grouping.add(name, (form.begin("switch", "aa", 1e9) + form.text("careful\n", stream, 1e9)).encode())
+    assert len(grouping.groups()) == 2
 
 
 def test_what_is_kept_is_bounded_and_what_is_not_compared_is_told():
     texts = {name: [f"{name if number < 3 else 'x'} {n}" for n in range(100)] for number, name in enumerate(NAMES)}
-    short = folded(texts, most=50).groups()
+    short = grouped(texts, most=50).groups()
     assert all(group.cut and group.lines == 50 for group in short)
-    folding = folded({name: [f"{number} {n}" for n in range(100)] for number, name in enumerate(NAMES)}, room=350)
-    groups = folding.groups()
-    assert sum(len(place.branch.lines) for place in folding.places.values()) <= 350 + len(NAMES)
+    grouping = grouped({name: [f"{number} {n}" for n in range(100)] for number, name in enumerate(NAMES)}, room=350)
+    groups = grouping.groups()
+    assert sum(len(place.branch.lines) for place in grouping.places.values()) <= 350 + len(NAMES)
     assert len(groups) == len(NAMES), "that it differs is known of each"
     assert [group.cut for group in groups].count(True) == 4, "three whole logs and a half had room"
     assert sorted(name for group in groups for name in group.targets) == list(NAMES)
 
 
 def test_equal_logs_are_kept_once():
-    folding = folded({name: [f"line {n}" for n in range(1000)] for name in NAMES})
-    assert len({id(place.branch) for place in folding.places.values()}) == 1
-    assert len(folding.places["web-1"].branch.lines) == 1001
+    grouping = grouped({name: [f"line {n}" for n in range(1000)] for name in NAMES})
+    assert len({id(place.branch) for place in grouping.places.values()}) == 1
+    assert len(grouping.places["web-1"].branch.lines) == 1001
