@@ -18,8 +18,9 @@ from canary_tui.domain.planning.build import Choices, build_plan
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply, replay
-from canary_tui.domain.rollout.events import Decision, Event, Operator, Record, StopStage
+from canary_tui.domain.rollout.events import Decision, Event, Operator, Record
 from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.words import StopStage
 from canary_tui.engine.messages import (
     Command,
     Decide,

@@ -15,9 +15,10 @@ from canary_tui.domain.planning.tools import tools_of
 from canary_tui.domain.rollout import effects
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.effects import Effect
-from canary_tui.domain.rollout.events import Event, Outcome
+from canary_tui.domain.rollout.events import Event
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import Running
+from canary_tui.domain.rollout.words import Outcome
 from canary_tui.engine.steps import Task, perform, variables
 from canary_tui.engine.target import (
     AttachRequest,

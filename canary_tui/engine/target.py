@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from canary_tui.domain.codec import wire
 from canary_tui.domain.planning.plan import PlannedTarget
-from canary_tui.domain.rollout.events import Outcome
+from canary_tui.domain.rollout.words import Outcome
 from canary_tui.text.sink import Stream
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from canary_tui.domain.rollout.events import Pause
 from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.words import Pause
 from canary_tui.errors import ExitCode
 from canary_tui.store.layout import resume_command
 

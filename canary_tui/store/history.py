@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from canary_tui.domain.rollout.events import Operator, Verdict
+from canary_tui.domain.rollout.events import Operator
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.words import Verdict
 from canary_tui.store.files import read_only, write_atomically
 from canary_tui.store.format_1 import Format1
 from canary_tui.store.journal_format import Damaged, read_line

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from canary_tui.domain.rollout.apply import IllegalEvent, replay
-from canary_tui.domain.rollout.events import Outcome
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.words import Outcome
 from canary_tui.store.files import safe_name, write_atomically
 from canary_tui.store.history import when
 from canary_tui.store.journal import read_journal

@@ -22,6 +22,7 @@ from canary_tui.domain.rollout.index import Group
 from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import groups
+from canary_tui.domain.rollout.words import Outcome, Settlement, StopStage, Treatment
 
 ME = e.Operator("ann", "here")
 OUTCOMES = st.sampled_from(
@@ -151,7 +152,7 @@ class Rollouts(RuleBasedStateMachine):
         assert running is not None
         return running.execution
 
-    def end(self, deed: effects.Effect, outcome: e.Outcome) -> None:
+    def end(self, deed: effects.Effect, outcome: Outcome) -> None:
         self.deeds.discard(deed)
         match deed:
             case effects.Probe(target):
@@ -204,12 +205,12 @@ class Rollouts(RuleBasedStateMachine):
 
     @precondition(lambda self: self.deeds)
     @rule(data=st.data(), outcome=OUTCOMES)
-    def one_more_ends(self, data: st.DataObject, outcome: e.Outcome) -> None:
+    def one_more_ends(self, data: st.DataObject, outcome: Outcome) -> None:
         self.something_ends(data, outcome)
 
     @precondition(lambda self: self.deeds)
     @rule(data=st.data(), outcome=OUTCOMES)
-    def something_ends(self, data: st.DataObject, outcome: e.Outcome) -> None:
+    def something_ends(self, data: st.DataObject, outcome: Outcome) -> None:
         deeds = sorted(self.deeds, key=repr)
         self.end(data.draw(st.sampled_from(deeds)), outcome)
         self.carry_out()
@@ -254,20 +255,20 @@ class Rollouts(RuleBasedStateMachine):
 
     @precondition(lambda self: any(target.failing for target in self.state.targets.values()))
     @rule(data=st.data(), treatment=st.sampled_from(["retry", "skip", "exclude", "rollback"]))
-    def a_person_treats_a_failure(self, data: st.DataObject, treatment: e.Treatment) -> None:
+    def a_person_treats_a_failure(self, data: st.DataObject, treatment: Treatment) -> None:
         failing = sorted(name for name, target in self.state.targets.items() if target.failing)
         name = data.draw(st.sampled_from(failing))
         self.attempt(e.FailureTreated((name,), treatment, ME, "why"))
 
     @precondition(lambda self: failures.settleable(self.state))
     @rule(data=st.data(), settlement=st.sampled_from(["retry", "ok", "failed"]))
-    def a_person_settles(self, data: st.DataObject, settlement: e.Settlement) -> None:
+    def a_person_settles(self, data: st.DataObject, settlement: Settlement) -> None:
         name = data.draw(st.sampled_from(sorted(self.state.targets)))
         self.attempt(e.UnknownSettled(name, settlement, ME))
 
     @precondition(lambda self: self.state.wave >= 0)
     @rule(stage=st.sampled_from(["asking", "asking", "starting", "running"]), meant=st.integers(0, 3))
-    def a_person_stops(self, stage: e.StopStage, meant: int) -> None:
+    def a_person_stops(self, stage: StopStage, meant: int) -> None:
         if meant:
             return
         at_work = self.state.paused is None and self.state.verdict is None

@@ -6,8 +6,8 @@ from typing import get_args
 
 import pytest
 
-from canary_tui.domain.rollout.events import Pause, Verdict
 from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.words import Pause, Verdict
 from canary_tui.engine.messages import Ended
 from canary_tui.errors import ExitCode
 from canary_tui.service.endings import closing_line, closing_of

@@ -18,6 +18,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply
 from canary_tui.domain.rollout.gate import evidence
 from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.words import Outcome
 from canary_tui.engine.messages import Command, Decide, Heartbeat, Notice
 from canary_tui.store.files import make_folder
 from canary_tui.store.journal import JournalWriter
@@ -143,7 +144,7 @@ class Recorded:
         self.logs.target(name).begin(self.plan.steps[step].name, execution)
         return execution
 
-    def end(self, name: str, outcome: e.Outcome = "ok", code: int | None = 0, detail: str = "") -> None:
+    def end(self, name: str, outcome: Outcome = "ok", code: int | None = 0, detail: str = "") -> None:
         running = self.state.targets[name].running
         assert running is not None
         self.logs.target(name).end(running.execution, outcome)

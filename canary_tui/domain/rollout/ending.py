@@ -15,13 +15,13 @@ from itertools import islice
 from canary_tui.domain.planning.plan import Plan, applicable
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.effects import Action, Cancel, ReadRelease, Unlock
-from canary_tui.domain.rollout.events import Ending
 from canary_tui.domain.rollout.failures import blocked, settle_first, settleable
 from canary_tui.domain.rollout.index import Group
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import can_roll_back
 from canary_tui.domain.rollout.verdict import verdict
 from canary_tui.domain.rollout.window import busy, next_step, other_steps, to_cancel
+from canary_tui.domain.rollout.words import Ending
 
 CLEANING = 8
 """Targets at once in `finally` steps."""

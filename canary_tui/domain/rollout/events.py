@@ -6,28 +6,10 @@ Times are not here: they come with the record. Text that a target or a person wr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from canary_tui.domain.codec import wire
 from canary_tui.domain.planning.plan import Phase, Plan
-
-Outcome = Literal[
-    "ok", "failed", "timed-out", "unreachable", "unknown", "cancelled", "skipped", "excluded", "not-started"
-]
-Verdict = Literal["succeeded", "failed", "aborted", "rolled-back", "expired"]
-Treatment = Literal["retry", "skip", "exclude", "rollback"]
-"""What a person decides for one failed target; aborting is a decision about the whole rollout."""
-Ending = Literal["completed", "aborted", "expired", "failed"]
-"""What brought the deploying part of a rollout to its end."""
-Settlement = Literal["retry", "ok", "failed"]
-"""What a person says became of a step whose outcome no target can tell."""
-StopStage = Literal["asking", "starting", "running"]
-"""Start nothing new while a person is asked whether to stop; start nothing new, and end when what runs has ended;
-stop what runs, too."""
-Pause = Literal["waiting", "unknown", "detached", "interrupted", "terminated"]
-"""Why an engine ended before its rollout did: nobody to ask at a gate, or about an unknown outcome; a lost front;
-Ctrl-C; a signal."""
-
+from canary_tui.domain.rollout.words import Ending, Outcome, Pause, Settlement, StopStage, Treatment, Verdict
 
 FORMAT = 2
 """The journal's format: how these events are written. Raised with every change of a tag, a field or its meaning."""
@@ -368,57 +350,21 @@ class RolloutFinished:
 
 
 Event = (
-    RolloutStarted
-    | EngineResumed
-    | EngineStopped
-    | FrontLost
-    | ArtifactRead
-    | ProbeStarted
-    | TargetProbed
-    | WaveStarted
-    | TargetSkipped
-    | StepStarted
-    | StepAttached
-    | ConnectionLost
-    | ConnectionRestored
-    | StepFinished
-    | FailureTreated
-    | UnknownSettled
-    | GateOpened
-    | ItemTicked
-    | GateApproved
-    | GatePassed
-    | GateExpired
-    | Aborted
-    | StopRequested
-    | StopWithdrawn
-    | CancelStarted
-    | CancelFinished
-    | RollbackStarted
-    | FinallyStarted
-    | ReleaseRead
-    | TargetUnlocked
-    | RolloutFinished
-)
+    RolloutStarted | EngineResumed | EngineStopped | FrontLost | ArtifactRead | ProbeStarted | TargetProbed
+    | WaveStarted | TargetSkipped | StepStarted | StepAttached | ConnectionLost | ConnectionRestored
+    | StepFinished | FailureTreated | UnknownSettled | GateOpened | ItemTicked | GateApproved | GatePassed
+    | GateExpired | Aborted | StopRequested | StopWithdrawn | CancelStarted | CancelFinished | RollbackStarted
+    | FinallyStarted | ReleaseRead | TargetUnlocked | RolloutFinished
+)  # fmt: skip
 
 
 Decision = GateApproved | ItemTicked | Aborted | FailureTreated | UnknownSettled | StopRequested | StopWithdrawn
 """What a person decides while a rollout is under way."""
 TargetEvent = (
-    ProbeStarted
-    | TargetProbed
-    | TargetSkipped
-    | StepStarted
-    | StepAttached
-    | ConnectionLost
-    | ConnectionRestored
-    | StepFinished
-    | UnknownSettled
-    | CancelStarted
-    | CancelFinished
-    | ReleaseRead
+    ProbeStarted | TargetProbed | TargetSkipped | StepStarted | StepAttached | ConnectionLost
+    | ConnectionRestored | StepFinished | UnknownSettled | CancelStarted | CancelFinished | ReleaseRead
     | TargetUnlocked
-)
+)  # fmt: skip
 """What happens to one target: `rollout/target.py` says how it changes."""
 GateEvent = GateOpened | ItemTicked | GateApproved | GatePassed | GateExpired
 """What happens to one gate: `rollout/gate.py` says how it changes."""
@@ -436,11 +382,6 @@ class Record:
 
 class IllegalEvent(ValueError):
     """The event cannot happen in this state; the message says why, for a person."""
-
-
-def why_ended(outcome: Outcome | None, detail: str, exit_code: int | None) -> str:
-    """The reason behind an outcome, in words: the detail, else a failure's exit code, else ""."""
-    return detail or (f"exit {exit_code}" if outcome == "failed" and exit_code else "")
 
 
 def require(condition: bool, otherwise: str) -> None:

@@ -11,8 +11,9 @@ from typing import assert_never
 
 from canary_tui.domain.planning.plan import Phase, Plan
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout.events import Decision, Event, Settlement, StopStage, why_ended
+from canary_tui.domain.rollout.events import Decision, Event
 from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.words import Settlement, StopStage, why_ended
 
 _OfEngine = e.RolloutStarted | e.EngineResumed | e.EngineStopped | e.FrontLost | e.ArtifactRead
 _OfRollout = (

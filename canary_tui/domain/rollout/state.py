@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from canary_tui.domain.planning.plan import Plan
-from canary_tui.domain.rollout.events import Ending, Operator, Pause, StopStage, Verdict
+from canary_tui.domain.rollout.events import Operator
 from canary_tui.domain.rollout.index import Group, Index
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.words import Ending, Pause, StopStage, Verdict
 
 
 @dataclass(frozen=True, slots=True)

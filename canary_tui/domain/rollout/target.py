@@ -32,8 +32,9 @@ from typing import Literal, assert_never
 from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.planning.plan import Phase, Plan, applicable
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout.events import IllegalEvent, Outcome, TargetEvent, require, why_ended
+from canary_tui.domain.rollout.events import IllegalEvent, TargetEvent, require
 from canary_tui.domain.rollout.index import Group
+from canary_tui.domain.rollout.words import Outcome, why_ended
 
 FAILING: frozenset[Outcome] = frozenset({"failed", "timed-out", "unreachable", "unknown", "cancelled"})
 """Outcomes that count against the limits."""

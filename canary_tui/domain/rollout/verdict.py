@@ -8,10 +8,10 @@ from typing import assert_never
 
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout.events import Verdict
 from canary_tui.domain.rollout.failures import blocked, counted, failed_targets, named
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.words import Verdict
 from canary_tui.errors import ExitCode
 
 

@@ -52,7 +52,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from canary_tui.domain.rollout.events import Outcome
+from canary_tui.domain.rollout.words import Outcome
 from canary_tui.engine.target import (
     AttachRequest,
     ExecuteReport,

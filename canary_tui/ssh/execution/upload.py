@@ -9,7 +9,7 @@ import os
 import time
 from typing import BinaryIO
 
-from canary_tui.domain.rollout.events import Outcome
+from canary_tui.domain.rollout.words import Outcome
 from canary_tui.engine.target import UploadReport, UploadRequest, Watch
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.install import RunnerError, fenced_by, rollout_word, speak

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from canary_tui.domain.rollout.events import Outcome
+    from canary_tui.domain.rollout.words import Outcome
 
 _DIGITS = re.compile(r"([0-9]+)")
 _UNDO_DEPTH = 100

@@ -13,10 +13,11 @@ from textual.strip import Strip
 
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.planning.plan import Plan
-from canary_tui.domain.rollout.events import FailureTreated, Operator, Settlement, Treatment, UnknownSettled
+from canary_tui.domain.rollout.events import FailureTreated, Operator, UnknownSettled
 from canary_tui.domain.rollout.failures import blocked, pending_failures, settleable
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState, can_roll_back
+from canary_tui.domain.rollout.words import Settlement, Treatment
 from canary_tui.engine.messages import Decide
 from canary_tui.tui.rollout.status import current_step, status_of, step_name
 from canary_tui.tui.shared.formats import in_short

@@ -10,9 +10,9 @@ from typing import Literal
 from canary_tui.domain.fleet.step_names import default_name
 from canary_tui.domain.fleet.steps import Step
 from canary_tui.domain.planning.plan import Phase, Plan
-from canary_tui.domain.rollout.events import Outcome
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import Running, TargetState, Track
+from canary_tui.domain.rollout.words import Outcome
 
 Kind = Literal["failed", "unknown", "unreachable", "running", "pending", "ok", "undone", "skipped", "excluded", "held"]
 

@@ -11,9 +11,10 @@ from textual.message import Message
 from textual.strip import Strip
 
 from canary_tui.domain.fleet.names import count
-from canary_tui.domain.rollout.events import CancelFinished, Operator, StopRequested, StopStage, StopWithdrawn
+from canary_tui.domain.rollout.events import CancelFinished, Operator, StopRequested, StopWithdrawn
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.words import StopStage
 from canary_tui.engine.messages import Decide
 from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.rollout.status_bar import waiting_words
