@@ -17,6 +17,7 @@ from canary_tui.fleetfile.decode import MOST_FAULTS, Fault, Faults, TooManyFault
 from canary_tui.fleetfile.locate import KeyPath, Position, locate
 from canary_tui.fleetfile.source import parse, read_text
 from canary_tui.fleetfile.validate import check, expand_targets
+from canary_tui.startup import without_collector
 
 LARGEST_SCRIPT = 2**20
 """Bytes of one script: it travels inside the plan, and so into the journal."""
@@ -37,6 +38,7 @@ class LoadedFleet:
         return str(self.path.parent)
 
 
+@without_collector()
 def load_fleet(path: str | Path) -> LoadedFleet:
     """Read, decode and check a fleet file and the scripts that it names. Connects to nothing.
 

@@ -11,7 +11,7 @@ from canary_tui.domain.rollout.words import Pause, Verdict
 from canary_tui.engine.messages import Ended
 from canary_tui.errors import ExitCode
 from canary_tui.service.endings import closing_line, closing_of
-from canary_tui.tui.rollout.report import exit_code, verdict
+from canary_tui.tui.rollout.report import exit_code, verdict_line
 
 RESUME = "; resume it with: canary-tui resume r"
 LOST = "; nothing is lost, and resume goes on with exactly the rest"
@@ -44,7 +44,7 @@ def test_a_verdict_has_the_code_of_the_journal_and_its_reason_on_every_face(ende
     state = RolloutState(rollout="r", verdict=ended, reason="why", exit_code=code)
     assert (closing_of(state).exit_code, exit_code(state, None)) == (code, code)
     assert closing_line(state) == line
-    assert verdict(state) == (title, "ok" if code == 0 else "failed")
+    assert verdict_line(state) == (title, "ok" if code == 0 else "failed")
 
 
 @pytest.mark.parametrize("pause", PAUSES)
@@ -53,14 +53,14 @@ def test_a_pause_has_one_code_and_one_sentence_on_every_face(pause):
     code, sentence = PAUSES[pause]
     assert (closing_of(state).exit_code, exit_code(state, None)) == (code, code)
     assert closing_line(state) == f"paused: {sentence}{RESUME}"
-    assert verdict(state) == (f"PAUSED: {sentence}{LOST}", "unknown")
+    assert verdict_line(state) == (f"PAUSED: {sentence}{LOST}", "unknown")
 
 
 def test_what_was_cut_off_is_interrupted_on_every_face():
     state = RolloutState(rollout="r")
     assert (closing_of(state).exit_code, exit_code(state, None)) == (130, 130)
     assert closing_line(state) == f"not ended: its engine has written no end{RESUME}"
-    assert verdict(state) == ("NOT ENDED: its engine has written no end", "dim")
+    assert verdict_line(state) == ("NOT ENDED: its engine has written no end", "dim")
 
 
 def test_the_engine_has_the_last_word_about_its_code():
