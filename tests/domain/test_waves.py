@@ -77,7 +77,7 @@ def test_a_number_is_at_most_what_there_is(number: int, total: int) -> None:
 # Dividing
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(wave_lists(), target_lists())
 def test_every_target_is_in_one_wave_or_somebody_is_told(waves: tuple[Wave, ...], targets: list[TargetFacts]) -> None:
     division = divide(waves, targets)
@@ -91,7 +91,7 @@ def test_every_target_is_in_one_wave_or_somebody_is_told(waves: tuple[Wave, ...]
         assert set(given_out) == set(names)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(wave_lists(), target_lists())
 def test_a_wave_keeps_the_order_of_the_file(waves: tuple[Wave, ...], targets: list[TargetFacts]) -> None:
     names = [one.name for one in targets]
@@ -99,7 +99,7 @@ def test_a_wave_keeps_the_order_of_the_file(waves: tuple[Wave, ...], targets: li
         assert list(group) == [name for name in names if name in group]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(wave_lists(), target_lists())
 def test_a_target_goes_with_the_first_wave_that_selects_it(waves: tuple[Wave, ...], targets: list[TargetFacts]) -> None:
     groups = divide(waves, targets).groups
@@ -109,7 +109,7 @@ def test_a_target_goes_with_the_first_wave_that_selects_it(waves: tuple[Wave, ..
             assert set(group) == set(parse_selection(one.targets).select(targets)) - earlier
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(wave_lists(), target_lists())
 def test_a_share_is_of_all_targets_and_gets_at_most_who_is_left(
     waves: tuple[Wave, ...], targets: list[TargetFacts]
@@ -121,7 +121,7 @@ def test_a_share_is_of_all_targets_and_gets_at_most_who_is_left(
             assert len(group) == min(one.share.of(len(targets)), left)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(wave_lists(), target_lists(), st.sets(st.integers(1, 12)))
 def test_picked_canaries_replace_what_the_first_wave_says_and_nothing_else(
     waves: tuple[Wave, ...], targets: list[TargetFacts], numbers: set[int]
@@ -291,7 +291,7 @@ def test_the_waves_of_a_place_and_what_does_not_hold_there(
     assert found.notes == notes
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(wave_lists(), st.sampled_from(["production", "staging"]))
 def test_a_protected_place_always_has_a_gate_that_a_person_approves(waves: tuple[Wave, ...], place: str) -> None:
     found = lineup(fleet_of(*waves), place)
@@ -302,7 +302,7 @@ def test_a_protected_place_always_has_a_gate_that_a_person_approves(waves: tuple
     assert gated or not PLACES[place].protected
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(wave_lists(), st.sampled_from(["production", "staging"]))
 def test_a_wave_is_never_lost_without_a_word(waves: tuple[Wave, ...], place: str) -> None:
     found = lineup(fleet_of(*waves), place)
@@ -346,7 +346,7 @@ def test_a_wave_says_where_its_targets_come_from(first: Wave, origin: str) -> No
     assert [one.origin for one in plan.waves] == [origin, "all that is left"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(wave_lists(), st.sampled_from(["production", "staging"]), st.sampled_from(["t-1", "t-[2-3]", "@canary"]))
 def test_whoever_leaves_a_wave_without_targets_does_not_leave_out_its_gate(
     waves: tuple[Wave, ...], place: str, excluded: str
@@ -363,7 +363,7 @@ def test_whoever_leaves_a_wave_without_targets_does_not_leave_out_its_gate(
         assert bool(planned.gate) == any(one.gate for one in before[first:second])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(wave_lists(), st.sampled_from(["production", "staging"]))
 def test_the_picker_shows_the_canaries_that_the_plan_would_have(waves: tuple[Wave, ...], place: str) -> None:
     fleet = fleet_of(*waves)
