@@ -200,3 +200,19 @@ def test_a_step_is_for_the_targets_that_share_a_role_with_it(first: set[str], se
     for target in plan.targets.values():
         expected = [0, *(i for i, one in enumerate(roles, 1) if not one or set(one) & set(target.roles))]
         assert list(target.steps) == expected
+
+
+@pytest.mark.parametrize(
+    ("to", "values", "path"),
+    [
+        pytest.param("srv/.$X/a", {"X": "."}, "srv/../a", id="a dot of the file and one of the variable"),
+        pytest.param("srv/$X$Y/a", {"X": ".", "Y": "."}, "srv/../a", id="a dot of each"),
+        pytest.param("srv/$X", {"X": ""}, "srv/", id="a folder"),
+        pytest.param("srv/$X", {"X": "bin/"}, "srv/bin/", id="a folder of the variable's own"),
+        pytest.param("$X", {"X": ""}, "", id="nothing"),
+    ],
+)
+def test_a_path_is_held_to_its_rule_once_it_is_filled_in(to: str, values: dict[str, str], path: str) -> None:
+    fleet = fleet_of(RUN, UploadStep(upload="a", to=to, name="s", roles=("db",)))
+    (reason,) = refused(fleet, **values)
+    assert reason.startswith(f"step 's' cannot upload to {path!r} on db-1: ")

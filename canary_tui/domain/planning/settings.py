@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from canary_tui.domain.fleet.quoting import shorten
+from canary_tui.domain.fleet.rules import RemotePath
 from canary_tui.domain.fleet.steps import HttpStep, Step, UploadStep
 from canary_tui.domain.fleet.tables import Environment, Fleet, Ssh, Target
-from canary_tui.domain.fleet.variables import ALWAYS, AT_RUN_TIME, names_in
+from canary_tui.domain.fleet.variables import ALWAYS, AT_RUN_TIME, fill, names_in
 from canary_tui.domain.planning.plan import Plan, PlannedTarget
 
 LONGEST_CANARIES = 2000
@@ -38,6 +39,7 @@ class Settings:
         self.overrides = overrides
         self.lists = lists
         self.uses = [use for steps in lists for step in steps for use in _uses(step)]
+        self.uploads = [step for steps in lists for step in steps if isinstance(step, UploadStep) and "$" in step.to]
         self.applied: dict[tuple[str, ...], tuple[tuple[int, ...], ...]] = {}
 
     def target(self, target: Target, wave: str) -> PlannedTarget:
@@ -56,15 +58,30 @@ class Settings:
         )
 
     def refusals(self, target: PlannedTarget) -> Iterator[str]:
-        """Why some `$NAME` that we fill in for a target cannot be filled in."""
+        """Why some `$NAME` that we fill in for a target cannot be filled in, or makes no path where it is."""
+        unfit = list(self._unfit(target))
+        yield from unfit or self._no_paths(target)
+
+    def _unfit(self, target: PlannedTarget) -> Iterator[str]:
         for name, step, is_path in self.uses:
-            if name in AT_RUN_TIME or (step.roles and set(step.roles).isdisjoint(target.roles)):
+            if name in AT_RUN_TIME or _is_for_others(step, target):
                 continue
             value = target.variables.get(name)
             if value is None:
                 yield f"step {step.name!r} uses ${name}, which {target.name} does not have"
             elif is_path and (".." in value.split("/") or not value.isprintable()):
                 yield f"step {step.name!r}: ${name} of {target.name} is no part of a path: {shorten(value)}"
+
+    def _no_paths(self, target: PlannedTarget) -> Iterator[str]:
+        """Parts that are harmless alone may climb together: `.$A` with a dot."""
+        for step in self.uploads:
+            if _is_for_others(step, target):
+                continue
+            path = fill(step.to, {**target.variables, **dict.fromkeys(AT_RUN_TIME, "x")})
+            try:
+                RemotePath().check(path)
+            except ValueError as error:
+                yield f"step {step.name!r} cannot upload to {shorten(path)} on {target.name}: {error}"
 
     def _variables(self, target: Target, wave: str) -> dict[str, str]:
         own = {"TARGET": target.name, "HOST": target.address, "WAVE": wave}
@@ -81,6 +98,10 @@ class Settings:
                 for steps in self.lists
             )
         return self.applied[roles]
+
+
+def _is_for_others(step: Step, target: PlannedTarget) -> bool:
+    return bool(step.roles) and set(step.roles).isdisjoint(target.roles)
 
 
 def _uses(step: Step) -> Sequence[tuple[str, Step, bool]]:
