@@ -9,7 +9,9 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from canary_tui.domain.fleet.names import MOST_TARGETS, compress_names, count, expand, some_names, suggest
-from canary_tui.domain.fleet.rules import NAME_PATTERN, TARGET_NAME
+from canary_tui.domain.fleet.rules import COMMAND, LABEL, NAME_PATTERN, TARGET_NAME, URL
+from canary_tui.domain.fleet.step_names import default_name, named
+from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
 
 TARGET_NAMES = st.from_regex(TARGET_NAME.pattern, fullmatch=True).map(lambda name: name[:40])
 
@@ -135,3 +137,65 @@ def test_no_word_is_near_in_a_large_fleet_either() -> None:
 )
 def test_a_number_of_things_is_written_with_its_noun(number: int, text: str) -> None:
     assert count(number, "target") == text
+
+
+# Steps that have no name
+
+
+def is_command(text: str) -> bool:
+    try:
+        COMMAND.check(text)
+    except ValueError:
+        return False
+    return True
+
+
+COMMANDS = st.text(alphabet="ab -#\n\t;'ü\u200b\u2028", min_size=1, max_size=60).filter(is_command)
+STEPS = st.one_of(
+    st.builds(RunStep, run=COMMANDS, name=st.sampled_from(["", "", "make", "make (2)"])),
+    st.builds(LocalStep, local=COMMANDS),
+    st.builds(ScriptStep, script=st.sampled_from(["a.sh", "bin/a.sh", "x/" + "y" * 90])),
+    st.builds(UploadStep, upload=st.sampled_from(["a.sh", "dist/", "d/" + "y" * 90]), to=st.just("b")),
+    st.builds(HttpStep, http=st.from_regex(URL.pattern, fullmatch=True).map(lambda url: url[:90])),
+    st.just(RunStep(run="make")),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(STEPS, max_size=8))
+def test_every_step_has_a_name_of_its_own_that_a_file_could_have_given_it(steps: list[Step]) -> None:
+    given_names = [step.name for step in steps if step.name]
+    assume(len(set(given_names)) == len(given_names))
+    done = named(steps)
+    assert [step.name for step in done if step.name in given_names] == given_names
+    assert len({step.name for step in done}) == len(steps)
+    for step in done:
+        LABEL.check(step.name)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(STEPS, max_size=6))
+def test_steps_that_have_their_names_keep_them(steps: list[Step]) -> None:
+    done = named(steps)
+    assert named(done) == done
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        pytest.param("make", "make", id="a word"),
+        pytest.param(
+            "set -eu\nset +x\n# why\n\nmake install", "make install", id="the first line that tells something"
+        ),
+        pytest.param("\u200b\nmake", "make", id="not one that shows nothing"),
+        pytest.param("  a\t b  ", "a b", id="spaces"),
+        pytest.param("x" * 32, "x" * 32, id="32 characters"),
+        pytest.param("x" * 33, "x" * 31 + "…", id="33 characters"),
+        pytest.param("systemctl restart the-very-long-unit-name", "systemctl restart…", id="cut between words"),
+        pytest.param("a " + "x" * 40, "a " + "x" * 29 + "…", id="or inside of a long one"),
+        pytest.param("# only", "# only", id="nothing tells anything"),
+    ],
+)
+def test_a_command_is_called_by_its_first_words(command: str, name: str) -> None:
+    assert default_name(RunStep(run=command)) == name
+    assert default_name(LocalStep(local=command)) == f"local {name}"
