@@ -347,20 +347,25 @@ def test_a_wave_says_where_its_targets_come_from(first: Wave, origin: str) -> No
 
 
 @settings(max_examples=100, deadline=None)
-@given(wave_lists(), st.sampled_from(["production", "staging"]), st.sampled_from(["t-1", "t-[2-3]", "@canary"]))
+@given(
+    st.lists(st.sampled_from([None, GATE]), min_size=5, max_size=5),
+    st.sets(st.sampled_from(["t-2", "t-3", "t-4"])),
+    st.booleans(),
+)
 def test_whoever_leaves_a_wave_without_targets_does_not_leave_out_its_gate(
-    waves: tuple[Wave, ...], place: str, excluded: str
+    gates: list[Gate | None], excluded: set[str], picked: bool
 ) -> None:
     """Between two waves that are left a gate stands if one stood between them in the file."""
-    fleet = fleet_of(*waves, count=6)
-    try:
-        plan = build_plan(fleet, Choices("1", place, exclude=(excluded,)), {})
-    except PlanError:
-        return
-    before = lineup(fleet, place).waves
-    at = [next(i for i, one in enumerate(before) if one.name == planned.name) for planned in plan.waves]
+    waves = [Wave(f"w{i}", targets=f"t-{i}", gate=one) for i, one in enumerate(gates[:4], 1)]
+    fleet = fleet_of(*waves, Wave("rest"), count=6)
+    canaries = ("t-1", *sorted(excluded)) if picked and gates[0] else None
+    choices = Choices("1", "staging", canaries=canaries, exclude=() if canaries else tuple(sorted(excluded)))
+    plan = build_plan(fleet, choices, {})
+    assert len(plan.waves) == 5 - len(excluded)
+    at = [int(one.name.removeprefix("w")) if one.name != "rest" else 5 for one in plan.waves]
     for planned, first, second in zip(plan.waves, at, at[1:], strict=False):
-        assert bool(planned.gate) == any(one.gate for one in before[first:second])
+        assert bool(planned.gate) == any(gates[first - 1 : second - 1])
+    assert plan.waves[-1].gate is None
 
 
 @settings(max_examples=100, deadline=None)
