@@ -47,8 +47,8 @@ def default_name(step: Step) -> str:
 
 def _first_words(command: str) -> str:
     lines = command.splitlines()
-    telling = next((line for line in lines if not _UNTELLING.fullmatch(line)), command)
-    return _cut(telling.strip())
+    telling = next((line for line in lines if _cut(line) and not _UNTELLING.fullmatch(line)), command)
+    return _cut(telling) or "step"  # text of nothing but zero-width characters
 
 
 def _file(path: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 from canary_tui.domain.fleet.quoting import shorten
-from canary_tui.domain.fleet.steps import filled_fields
+from canary_tui.domain.fleet.rules import RemotePath
+from canary_tui.domain.fleet.steps import UploadStep, filled_fields
 from canary_tui.domain.fleet.tables import Environment, Fleet, Ssh, Target
-from canary_tui.domain.fleet.variables import ALWAYS, AT_RUN_TIME, names_in
+from canary_tui.domain.fleet.variables import ALWAYS, AT_RUN_TIME, fill, names_in
 from canary_tui.domain.planning.expand import Expanded, applies_to
 from canary_tui.domain.planning.plan import Plan, PlannedTarget
 
@@ -44,6 +45,7 @@ class Settings:
             for field in filled_fields(step)
             for name in names_in(field.text)
         ]
+        self.uploads = [step for step in expanded.all if isinstance(step, UploadStep) and "$" in step.to]
 
     def target(self, target: Target, wave: str) -> PlannedTarget:
         """Everything about one target of a wave."""
@@ -61,7 +63,11 @@ class Settings:
         )
 
     def refusals(self, target: PlannedTarget) -> Iterator[str]:
-        """Why some `$NAME` that we fill in for a target cannot be filled in."""
+        """Why some `$NAME` that we fill in for a target cannot be filled in, or makes no path where it is."""
+        unfit = list(self._unfit(target))
+        yield from unfit or self._no_paths(target)
+
+    def _unfit(self, target: PlannedTarget) -> Iterator[str]:
         for name, step, is_path in self.uses:
             if name in AT_RUN_TIME or not applies_to(step, target.roles):
                 continue
@@ -70,6 +76,17 @@ class Settings:
                 yield f"step {step.name!r} uses ${name}, which {target.name} does not have"
             elif is_path and (".." in value.split("/") or not value.isprintable()):
                 yield f"step {step.name!r}: ${name} of {target.name} is no part of a path: {shorten(value)}"
+
+    def _no_paths(self, target: PlannedTarget) -> Iterator[str]:
+        """Parts that are harmless alone may climb together: `.$A` with a dot."""
+        for step in self.uploads:
+            if not applies_to(step, target.roles):
+                continue
+            path = fill(step.to, {**target.variables, **dict.fromkeys(AT_RUN_TIME, "x")})
+            try:
+                RemotePath().check(path)
+            except ValueError as error:
+                yield f"step {step.name!r} cannot upload to {shorten(path)} on {target.name}: {error}"
 
     def _variables(self, target: Target, wave: str) -> dict[str, str]:
         own = {"TARGET": target.name, "HOST": target.address, "WAVE": wave}

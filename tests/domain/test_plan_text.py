@@ -1,0 +1,171 @@
+"""The plan as text: everything that a person needs before a yes, in words that mean one thing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_rollout import UNDO, plan_of, wave
+
+from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
+from canary_tui.domain.fleet.tables import Confirm, Gate, Limits
+from canary_tui.domain.fleet.units import Duration, Share
+from canary_tui.domain.planning.plan import Excluded, Plan
+from canary_tui.domain.planning.plan_text import duration_text, plan_lines
+
+PLAN = plan_of(wave("web-1", Gate()), wave("web-2 web-3", parallel=4))
+
+
+def lines(plan: Plan, beginning: str) -> list[str]:
+    return [line for line in plan_lines(plan) if line.strip().startswith(beginning)]
+
+
+def test_a_plan_begins_with_what_goes_where_and_its_warnings() -> None:
+    plan = replace(PLAN, environment="production", warnings=("look twice", "and again"))
+    assert plan_lines(plan)[:4] == [
+        "shop 2 to production",
+        f"3 targets in 2 waves, plan {plan.hash[:12]}",
+        "! look twice",
+        "! and again",
+    ]
+    assert plan_lines(PLAN)[0] == "shop 2"
+
+
+@pytest.mark.parametrize(
+    ("current", "redeploy", "line"),
+    [
+        pytest.param("cat v", False, ["targets that say they are on the release already are skipped"], id="skipped"),
+        pytest.param(
+            "cat v", True, ["targets that are on the release already get it again (--redeploy)"], id="once more"
+        ),
+        pytest.param(None, False, [], id="nobody can say"),
+    ],
+)
+def test_what_becomes_of_those_that_have_it_already(current: str | None, redeploy: bool, line: list[str]) -> None:
+    assert lines(replace(PLAN, current=current, redeploy=redeploy), "targets that") == line
+
+
+def test_a_wave_says_how_many_go_at_once_where_there_is_more_than_one() -> None:
+    plan = replace(PLAN, waves=tuple(replace(one, origin="from somewhere") for one in PLAN.waves))
+    assert lines(plan, "wave") == [
+        "wave 1 web-1: 1 target (from somewhere)",
+        "wave 2 web-2: 2 targets, 4 at once (from somewhere)",
+    ]
+    assert lines(plan, "web-") == ["    web-1", "    web-[2-3]"]
+
+
+@pytest.mark.parametrize(
+    ("confirm", "words"),
+    [
+        ("count", "types how many targets come next"),
+        ("release", "types the release"),
+        ("fleet", "types the fleet's name"),
+        ("key", "presses one key"),
+    ],
+)
+def test_a_gate_says_what_the_person_will_have_to_do(confirm: Confirm, words: str) -> None:
+    planned = Gate(
+        confirm=confirm,
+        expires=Duration(5400),
+        on_expire="rollback",
+        instructions="Look at the graphs.\nAsk Bob.",
+        checklist=("errors", "speed"),
+    )
+    shown = plan_lines(plan_of(wave("a", planned), wave("b")))
+    at = shown.index(f"  gate: a person approves, and {words}")
+    assert shown[at + 1 : at + 6] == [
+        "    expires after 90m, then rollback",
+        "    Look at the graphs.",
+        "    Ask Bob.",
+        "    [ ] errors",
+        "    [ ] speed",
+    ]
+
+
+def test_no_gate_is_spoken_of_where_none_stands() -> None:
+    assert lines(plan_of(wave("a"), wave("b")), "gate") == []
+    assert lines(PLAN, "expires") == []
+
+
+@pytest.mark.parametrize(
+    ("step", "line"),
+    [
+        pytest.param(RunStep(run="x", name="restart"), "  1 restart", id="a command is its name"),
+        pytest.param(LocalStep(local="x", name="notify"), "  1 notify", id="here too"),
+        pytest.param(ScriptStep(script="bin/a.sh", name="migrate"), "  1 migrate: bin/a.sh", id="script"),
+        pytest.param(UploadStep(upload="a", to="srv/b", name="send"), "  1 send: a -> srv/b", id="upload"),
+        pytest.param(
+            HttpStep(http="http://h", from_="target", name="ask"), "  1 ask: http://h from the target", id="http"
+        ),
+    ],
+)
+def test_a_step_says_what_its_name_does_not(step: Step, line: str) -> None:
+    plan = plan_of(wave("a"), steps=(step,))
+    shown = plan_lines(plan)
+    assert shown[shown.index("steps") + 1] == line
+
+
+def test_each_list_of_steps_has_its_title_and_says_who_is_left_out() -> None:
+    restart = RunStep(run="x", name="restart", roles=("web", "db"))
+    plan = plan_of(wave("web-1 web-2 web-3"), steps=(restart,), rollback=(replace(UNDO, name="undo"),))
+    only_first = {name: replace(one, steps=(0,) if name == "web-1" else ()) for name, one in plan.targets.items()}
+    shown = plan_lines(replace(plan, targets=only_first))
+    at = shown.index("steps")
+    assert shown[at : at + 6] == [
+        "steps",
+        "  1 restart",
+        "      not on web-[2-3]: only for web, db",
+        "",
+        "rollback",
+        "  1 undo",
+    ]
+    assert "finally" not in shown
+
+
+def test_who_is_left_alone_is_grouped_by_the_reason() -> None:
+    excluded = (Excluded("web-7", "not in --only"), Excluded("db-1", "no step"), Excluded("web-8", "not in --only"))
+    shown = plan_lines(replace(PLAN, excluded=excluded))
+    at = shown.index("left alone: 3 targets")
+    assert shown[at + 1 : at + 3] == ["    web-[7-8]: not in --only", "    db-1: no step"]
+
+
+@pytest.mark.parametrize(
+    ("limits", "line"),
+    [
+        pytest.param(Limits(), "stops when more than 0 of the targets fail; then: ask", id="none"),
+        pytest.param(
+            Limits(failures=Share("5%"), consecutive=2, on_failure="rollback"),
+            "stops when more than 5% of the targets fail, or 2 in a row; then: rollback",
+            id="some",
+        ),
+    ],
+)
+def test_the_limits_come_last(limits: Limits, line: str) -> None:
+    shown = plan_lines(replace(PLAN, limits=limits))
+    assert shown[-2:] == [line, "a target that cannot be reached before the start: fail"]
+
+
+def test_every_target_stands_in_the_text_of_a_plan() -> None:
+    """Also that of a large fleet: names are compressed, and never cut."""
+    names = " ".join(f"web-{number}" for number in range(0, 4000, 2))
+    shown = "\n".join(plan_lines(plan_of(wave(names))))
+    assert "…" not in shown
+    assert "web-[0,2,4," in shown
+    assert ",3998]" in shown
+
+
+@given(st.integers(0, 10**10))
+def test_a_duration_is_written_as_a_fleet_file_reads_it(milliseconds: int) -> None:
+    seconds = Duration(milliseconds / 1000)
+    text = duration_text(seconds)
+    if len(text) < 11:  # a fleet file has at most nine digits
+        assert Duration.parse(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.5, "500ms"), (1, "1s"), (60, "1m"), (90, "90s"), (5400, "90m"), (86400, "1d"), (0, "0ms")]
+)
+def test_the_largest_unit_that_fits_is_written(seconds: float, text: str) -> None:
+    assert duration_text(Duration(seconds)) == text
