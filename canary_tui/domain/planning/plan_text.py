@@ -74,7 +74,7 @@ def plan_lines(plan: Plan) -> list[str]:
     return [*head(plan), *(text for line in tell(plan) for text in _plain(line))]
 
 
-def _plain(line: Line) -> Iterator[str]:
+def _plain(line: Line) -> Iterator[str]:  # noqa: C901 - one case for each kind
     match line.kind:
         case "warning":
             yield f"! {line.text}"
