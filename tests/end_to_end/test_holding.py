@@ -20,7 +20,7 @@ def asked(farm):
 
 @pytest.mark.parametrize("key", [CTRL_C, "X"], ids=["ctrl+c", "X"])
 @pytest.mark.criterion("G5", by_keys=True)
-def test_from_the_first_ctrl_c_to_keep_going_nothing_new_reaches_any_server(any_farm, state, key):
+def test_from_the_first_ctrl_c_to_continue_nothing_new_reaches_any_server(any_farm, state, key):
     half = len(any_farm.targets) // 2
     wave = f'[[waves]]\nname = "all"\nparallel = {half}\n'
     with run(state, fleet_file(any_farm, TWO_STEPS + wave)) as screen:
@@ -32,7 +32,7 @@ def test_from_the_first_ctrl_c_to_keep_going_nothing_new_reaches_any_server(any_
         at_work = with_mark(any_farm, "pid")
         let_go(any_farm)
         screen.until(lambda: len(told(state, e.StepFinished)) == half)
-        screen.shows("nothing runs on any target")
+        screen.shows("no step runs on any target")
         before = asked(any_farm)
         screen.read()
         assert asked(any_farm) == before
