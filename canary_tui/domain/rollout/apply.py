@@ -23,6 +23,14 @@ To keep "changes nothing" true, every case checks first and assigns last, and wo
     record ─▶ sequence, started, ended, paused? ─▶ the case: require(...), compute ─▶ assign ─▶ seq and time
                      │ no                                   │ no
                      └──────────── IllegalEvent ◀───────────┘        (the state is as it was)
+
+The rollout's own states, and the events that move them (everything else moves a target or a gate):
+
+    stage    preflight ─WaveStarted─▶ waves ─RollbackStarted─▶ rolling-back ─FinallyStarted─▶ finishing ─▶ finished
+                                        └──────────────FinallyStarted────────────────────────▶   RolloutFinished
+    engine   at work ─EngineStopped─▶ paused ─EngineResumed─▶ at work    (a killed engine writes nothing: EngineResumed)
+    stop     none ─StopRequested─▶ asking ─▶ starting ─▶ running         StopWithdrawn leads back, but not from running
+    aborted  none ─Aborted─▶ leave | rollback                            for good: no step of `steps` starts any more
 """
 
 from __future__ import annotations
