@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,19 +17,19 @@ HEAD = 'name = "shop"\n'
 REST = '[[targets]]\nname = "web-1"\n[[steps]]\nrun = "true"\n'
 
 
-def message_of(path) -> str:
+def message_of(path: str | Path) -> str:
     with pytest.raises(FleetFileError) as caught:
         load_fleet(path)
     return render(caught.value.problems)
 
 
 @pytest.mark.parametrize("path", sorted(BAD.glob("*.toml")), ids=lambda path: path.stem)
-def test_a_bad_file_gets_exactly_the_message_beside_it(path, monkeypatch):
+def test_a_bad_file_gets_exactly_the_message_beside_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(BAD)
     assert message_of(path.name) == path.with_suffix(".expected").read_text()
 
 
-def test_every_bad_file_has_its_expected_message():
+def test_every_bad_file_has_its_expected_message() -> None:
     assert len(list(BAD.glob("*.toml"))) == len(list(BAD.glob("*.expected"))) >= 30
 
 
@@ -66,7 +67,7 @@ GENERATED = [
 
 
 @pytest.mark.parametrize(("text", "expected"), GENERATED)
-def test_a_bomb_gets_a_clear_message_within_two_seconds(text, expected, tmp_path):
+def test_a_bomb_gets_a_clear_message_within_two_seconds(text: str, expected: str, tmp_path: Path) -> None:
     path = tmp_path / "fleet.toml"
     path.write_text(text)
     started = time.process_time()
@@ -76,14 +77,14 @@ def test_a_bomb_gets_a_clear_message_within_two_seconds(text, expected, tmp_path
     assert max(map(len, message.splitlines())) < 400 + len(str(path))
 
 
-def cpu_of(load, path) -> float:
+def cpu_of(load: Callable[[Path], object], path: Path) -> float:
     started = time.process_time()
     load(path)
     return time.process_time() - started
 
 
 @pytest.fixture(scope="module")
-def cpu_of_a_big_fleet(tmp_path_factory):
+def cpu_of_a_big_fleet(tmp_path_factory: pytest.TempPathFactory) -> float:
     """Seconds for 10,000 targets, each in a table with all that one usually has."""
     path = tmp_path_factory.mktemp("big") / "fleet.toml"
     entry = (
@@ -125,7 +126,9 @@ def filled(piece: str, room: int, marks: int) -> str:
 
 
 @pytest.mark.parametrize(("before", "piece", "after"), SHAPES)
-def test_no_file_costs_much_more_than_the_biggest_fleet(before, piece, after, tmp_path, cpu_of_a_big_fleet):
+def test_no_file_costs_much_more_than_the_biggest_fleet(
+    before: str, piece: str, after: str, tmp_path: Path, cpu_of_a_big_fleet: float
+) -> None:
     path = tmp_path / "fleet.toml"
     path.write_text(before + filled(piece, LARGEST - 100, MOST_MARKS - 100) + after)
     assert cpu_of(message_of, path) < 4 * cpu_of_a_big_fleet
@@ -133,13 +136,13 @@ def test_no_file_costs_much_more_than_the_biggest_fleet(before, piece, after, tm
     assert cpu_of(message_of, path) < 4 * cpu_of_a_big_fleet
 
 
-def test_more_keys_than_any_fleet_has_are_refused_before_they_are_read(tmp_path):
+def test_more_keys_than_any_fleet_has_are_refused_before_they_are_read(tmp_path: Path) -> None:
     path = tmp_path / "fleet.toml"
     path.write_text(HEAD + "".join(f"a{i}=1\n" for i in range(MOST_MARKS)))
     assert message_of(path) == f"{path}: has more than 400,000 keys and values; no fleet file needs that\n"
 
 
-def test_a_file_of_other_things_is_left_after_a_thousand_problems(tmp_path):
+def test_a_file_of_other_things_is_left_after_a_thousand_problems(tmp_path: Path) -> None:
     path = tmp_path / "fleet.toml"
     path.write_text("".join(f"a{i}=1\n" for i in range(5000)))
     with pytest.raises(FleetFileError) as caught:
@@ -149,14 +152,14 @@ def test_a_file_of_other_things_is_left_after_a_thousand_problems(tmp_path):
     assert last.message == "has more than 1,000 problems; the rest was left"
 
 
-def test_a_file_of_100_mb_is_refused_without_being_read(tmp_path):
+def test_a_file_of_100_mb_is_refused_without_being_read(tmp_path: Path) -> None:
     path = tmp_path / "fleet.toml"
     with path.open("wb") as file:
         file.truncate(100 * 10**6)
     assert message_of(path) == f"{path}: is larger than 4 MiB; no fleet file needs that\n"
 
 
-def test_a_missing_file_a_folder_and_a_device_are_named_as_such(tmp_path):
+def test_a_missing_file_a_folder_and_a_device_are_named_as_such(tmp_path: Path) -> None:
     assert message_of(tmp_path / "none.toml") == f"{tmp_path}/none.toml: No such file or directory\n"
     assert message_of(tmp_path) == f"{tmp_path}: is a folder; name the file in it\n"
     assert message_of("/dev/zero") == "/dev/zero: is a device; a regular file is needed\n"
@@ -164,12 +167,12 @@ def test_a_missing_file_a_folder_and_a_device_are_named_as_such(tmp_path):
     assert "File name too long" in message_of(tmp_path / ("x" * 300))
 
 
-def test_a_pipe_without_a_writer_is_refused_and_not_waited_for(tmp_path):
+def test_a_pipe_without_a_writer_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fleet.toml")
     assert message_of(tmp_path / "fleet.toml") == f"{tmp_path}/fleet.toml: is a pipe; a regular file is needed\n"
 
 
-def test_a_socket_is_refused(tmp_path):
+def test_a_socket_is_refused(tmp_path: Path) -> None:
     import socket
 
     with socket.socket(socket.AF_UNIX) as server:
@@ -186,14 +189,14 @@ def test_a_socket_is_refused(tmp_path):
         pytest.param(b"a\0b", "is no text", id="nul"),
     ],
 )
-def test_a_script_must_be_a_text_of_at_most_a_mebibyte(data, expected, tmp_path):
+def test_a_script_must_be_a_text_of_at_most_a_mebibyte(data: bytes, expected: str, tmp_path: Path) -> None:
     (tmp_path / "deploy.sh").write_bytes(data)
     (tmp_path / "fleet.toml").write_text(HEAD + '[[targets]]\nname = "a"\n[[steps]]\nscript = "deploy.sh"\n')
     message = message_of(tmp_path / "fleet.toml")
     assert message.startswith(f"{tmp_path}/fleet.toml:5:1: steps[0].script: {tmp_path}/deploy.sh: {expected}")
 
 
-def test_the_caret_stands_below_the_character_that_is_meant():
+def test_the_caret_stands_below_the_character_that_is_meant() -> None:
     source = "\u65e5\u672c\x1b[2J\t= x"
     lines = list(problem_lines(Problem("wrong", key="k", path="f", line=7, column=8, source=source)))
     assert lines[0] == "f:7:8: k: wrong"
@@ -201,13 +204,13 @@ def test_the_caret_stands_below_the_character_that_is_meant():
     assert lines[2].index("^") == len("  7 | ") + 2 * 2 + len("\\x1b[2J ")
 
 
-def test_a_long_line_is_cut_around_the_caret():
+def test_a_long_line_is_cut_around_the_caret() -> None:
     source = "a" * 5000 + "HERE" + "b" * 5000
     _, line, caret = problem_lines(Problem("wrong", path="f", line=1, column=5001, source=source))
     assert len(line) < 120
     assert line[caret.index("^") :].startswith("HERE")
 
 
-def test_more_problems_than_anyone_mends_at_once_are_counted():
+def test_more_problems_than_anyone_mends_at_once_are_counted() -> None:
     text = render([Problem(f"wrong {i}", path="f") for i in range(1200)])
     assert text.endswith("f: wrong 49\n... and 1,150 more\n")

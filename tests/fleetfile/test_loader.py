@@ -6,7 +6,9 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypedDict
 
 import pytest
 
@@ -16,7 +18,7 @@ from canary_tui.domain.fleet.units import Duration, Share, Size
 from canary_tui.domain.planning.build import Choices, build_plan
 from canary_tui.domain.planning.plan_text import plan_lines
 from canary_tui.fleetfile.decode import Faults, decode, keys_of
-from canary_tui.fleetfile.loader import load_fleet
+from canary_tui.fleetfile.loader import LoadedFleet, load_fleet
 from canary_tui.fleetfile.schema import fleet_schema, schema_text
 from canary_tui.fleetfile.unsupported import UNSUPPORTED
 
@@ -90,13 +92,13 @@ on-unavailable = "skip"
 """
 
 
-def load(tmp_path, text):
+def load(tmp_path: Path, text: str) -> LoadedFleet:
     (tmp_path / "deploy.sh").write_text("#!/bin/sh\ntrue\n")
     (tmp_path / "fleet.toml").write_text(text)
     return load_fleet(tmp_path / "fleet.toml")
 
 
-def test_every_key_of_the_format_arrives(tmp_path):
+def test_every_key_of_the_format_arrives(tmp_path: Path) -> None:
     loaded = load(tmp_path, WHOLE)
     fleet = loaded.fleet
     assert [(one.name, one.address) for one in fleet.targets] == [
@@ -122,7 +124,9 @@ def test_every_key_of_the_format_arrives(tmp_path):
     assert (loaded.directory, loaded.text) == (str(tmp_path), WHOLE)
 
 
-def test_the_path_may_be_relative_and_lines_may_end_as_on_windows(tmp_path, monkeypatch):
+def test_the_path_may_be_relative_and_lines_may_end_as_on_windows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     load(tmp_path, WHOLE)
     (tmp_path / "crlf.toml").write_bytes(WHOLE.replace("\n", "\r\n").encode())
     monkeypatch.chdir(tmp_path)
@@ -130,7 +134,7 @@ def test_the_path_may_be_relative_and_lines_may_end_as_on_windows(tmp_path, monk
     assert load_fleet("fleet.toml").directory == str(tmp_path)
 
 
-def test_sound_parts_are_checked_beside_refused_ones():
+def test_sound_parts_are_checked_beside_refused_ones() -> None:
     faults = Faults()
     found = decode(Fleet, tomllib.loads(WHOLE.replace('"2h"', '"soon"').replace("2222", '"x"')), faults)
     assert [".".join(map(str, fault.path)) for fault in faults] == [
@@ -140,21 +144,21 @@ def test_sound_parts_are_checked_beside_refused_ones():
     assert found.waves[0].gate == Gate(on_expire="rollback") and len(found.targets) == 2
 
 
-def test_keys_are_kebab_case_without_a_trailing_underscore():
+def test_keys_are_kebab_case_without_a_trailing_underscore() -> None:
     assert {"finally", "rollback"} <= keys_of(Fleet).keys() and "from" in keys_of(HttpStep)
     assert {"connect-timeout", "known-hosts"} <= keys_of(Ssh).keys()
 
 
-def test_no_supported_key_is_listed_as_unsupported():
+def test_no_supported_key_is_listed_as_unsupported() -> None:
     for cls, names in UNSUPPORTED.items():
         assert not names & keys_of(cls).keys()
 
 
-def test_the_schema_beside_the_samples_is_the_one_that_is_generated():
+def test_the_schema_beside_the_samples_is_the_one_that_is_generated() -> None:
     assert (SAMPLES / "fleet.schema.json").read_text() == schema_text()
 
 
-def violations(schema, value, path=""):
+def violations(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[str]:
     """What draft-07 says against a value, for the words that our schema uses."""
     kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool}
     unknown = schema.keys() - {"$schema", "title", "description", "default", "type", "properties", "required"}
@@ -194,7 +198,7 @@ def violations(schema, value, path=""):
                 yield from violations(inside, item, f"{path}.{key}")
 
 
-def test_the_schema_accepts_what_the_decoder_accepts():
+def test_the_schema_accepts_what_the_decoder_accepts() -> None:
     assert list(violations(fleet_schema(), tomllib.loads(WHOLE))) == []
 
 
@@ -215,7 +219,7 @@ def test_the_schema_accepts_what_the_decoder_accepts():
         pytest.param("sudo = true", "sudo = 1", id="neither of two types"),
     ],
 )
-def test_schema_and_decoder_refuse_the_same(before, after):
+def test_schema_and_decoder_refuse_the_same(before: str, after: str) -> None:
     assert before in WHOLE
     table = tomllib.loads(WHOLE.replace(before, after, 1))
     faults = Faults()
@@ -223,27 +227,35 @@ def test_schema_and_decoder_refuse_the_same(before, after):
     assert faults and list(violations(fleet_schema(), table))
 
 
-def described(schema, path=""):
+def described(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
     for key, inside in schema.get("properties", {}).items():
         yield f"{path}.{key}", inside.get("description", "")
         for one in (inside, inside.get("items", {}), *inside.get("items", {}).get("oneOf", ())):
             yield from described(one, f"{path}.{key}")
 
 
-def test_every_key_of_the_schema_has_a_sentence():
+def test_every_key_of_the_schema_has_a_sentence() -> None:
     found = dict(described(fleet_schema()))
     assert len(found) > 60
     assert [key for key, text in found.items() if not text] == []
 
 
 @pytest.mark.parametrize("path", sorted(SAMPLES.glob("*.toml")), ids=lambda path: path.stem)
-def test_a_sample_is_sound_and_names_exactly_the_demos_targets(path):
+def test_a_sample_is_sound_and_names_exactly_the_demos_targets(path: Path) -> None:
     loaded = load_fleet(path)
     assert {target.name for target in loaded.fleet.targets} == DEMO
     assert all(target.host is None for target in loaded.fleet.targets)
     assert loaded.text.startswith("#:schema ./fleet.schema.json\n")
     assert list(violations(json.loads(schema_text()), tomllib.loads(loaded.text))) == []
     assert f"[`{path.name}`]({path.name})" in (SAMPLES / "README.md").read_text()
+
+
+class Chosen(TypedDict, total=False):
+    """What an operator chose for a sample."""
+
+    environment: str
+    canary_selection: str
+    only: str
 
 
 @pytest.mark.parametrize(
@@ -256,7 +268,7 @@ def test_a_sample_is_sound_and_names_exactly_the_demos_targets(path):
         ("two-step-subset", {"only": "web-1"}, ["web-1"]),
     ],
 )
-def test_a_sample_makes_the_plan_that_its_words_promise(name, choices, waves):
+def test_a_sample_makes_the_plan_that_its_words_promise(name: str, choices: Chosen, waves: list[str]) -> None:
     loaded = load_fleet(SAMPLES / f"{name}.toml")
     plan = build_plan(loaded.fleet, Choices("1.4.2", directory=loaded.directory, **choices), loaded.scripts)
     lines = plan_lines(plan)
@@ -265,18 +277,19 @@ def test_a_sample_makes_the_plan_that_its_words_promise(name, choices, waves):
     assert [bool(wave.gate) for wave in plan.waves] == [True] * (len(waves) - 1) + [False]
 
 
-def test_the_samples_steps_run_in_a_plain_shell(tmp_path):
+def test_the_samples_steps_run_in_a_plain_shell(tmp_path: Path) -> None:
     for path in SAMPLES.glob("*.toml"):
         fleet = load_fleet(path).fleet
-        environment = {"environment": "production"} if fleet.environments else {}
-        canaries = {} if fleet.waves else {"canary_selection": "web-1"}
-        plan = build_plan(fleet, Choices("1.4.2", **environment, **canaries), {})
+        environment = "production" if fleet.environments else None
+        canaries = None if fleet.waves else "web-1"
+        plan = build_plan(fleet, Choices("1.4.2", environment, canary_selection=canaries), {})
         for target in plan.targets.values():
             home = tmp_path / path.stem / target.name
             home.mkdir(parents=True)
             variables = {**target.variables, "HOME": str(home), "PATH": "/usr/bin:/bin"}
             steps = [*(plan.steps[i] for i in target.steps), *(plan.finally_[i] for i in target.finally_)]
             for step in steps:
+                assert isinstance(step, RunStep)
                 subprocess.run(["sh", "-euc", step.run], env=variables, cwd=home, check=True, capture_output=True)
             assert (home / "current" / "REVISION").read_text() == "1.4.2\n"
 
@@ -292,7 +305,7 @@ def big_fleet(tables: int, expanded: int) -> str:
 
 
 @pytest.mark.parametrize(("tables", "expanded"), [(10_000, 0), (0, 10_000)], ids=["tables", "expanded"])
-def test_ten_thousand_targets_are_loaded_checked_and_planned(tables, expanded, tmp_path):
+def test_ten_thousand_targets_are_loaded_checked_and_planned(tables: int, expanded: int, tmp_path: Path) -> None:
     path = tmp_path / "fleet.toml"
     path.write_text(big_fleet(tables, expanded))
     started = time.process_time()
@@ -306,7 +319,7 @@ def test_ten_thousand_targets_are_loaded_checked_and_planned(tables, expanded, t
 HEAVY = {"asyncio", "textual", "rich", "asyncssh", "subprocess", "socket", "difflib", "tomli_w", "logging", "random"}
 
 
-def test_loading_and_planning_imports_nothing_heavy(tmp_path):
+def test_loading_and_planning_imports_nothing_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from canary_tui.fleetfile.loader import load_fleet\n"
         "from canary_tui.domain.planning.build import Choices, build_plan\n"

@@ -14,11 +14,12 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ sys.path[:0] = [str(BASE / "tests")]
 from farm import Farm, FarmTarget  # noqa: E402
 from fronts import Front, canary_tui, only_rollout, plan_of, started, until  # noqa: E402
 
-from canary_tui.domain.codec import decode, encode  # noqa: E402
+from canary_tui.domain.codec import Json, decode, encode  # noqa: E402
 from canary_tui.domain.rollout import events as e  # noqa: E402
 from canary_tui.domain.rollout.apply import replay  # noqa: E402
 from canary_tui.domain.rollout.events import Event, Operator, Record  # noqa: E402
@@ -58,12 +59,12 @@ def web_servers(addresses: list[str]) -> Iterator[None]:
     """What the http steps ask, on each target's address."""
 
     class Answers(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
+        def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b"all is ok")
 
-        def log_message(self, *_):
+        def log_message(self, *_: object) -> None:
             pass
 
     servers = [http.server.ThreadingHTTPServer((address, HTTP_PORT), Answers) for address in addresses]
@@ -113,14 +114,14 @@ def go(*targets: FarmTarget) -> None:
         (target.home / "go").touch()
 
 
-def spin(condition, seconds: float = 30.0, what: str = "") -> None:
+def spin(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, f"did not come true: {what}"
         time.sleep(0.02)
 
 
-def kill_when(process, condition, what: str) -> None:
+def kill_when(process: subprocess.Popen[bytes], condition: Callable[[], object], what: str) -> None:
     """kill -9 of an engine of ours once something is true."""
     try:
         spin(lambda: condition() or process.poll() is not None, what=what)
@@ -584,7 +585,7 @@ def impersonal(event: Event, folder: str, here: str) -> Event:
 
     user = os.environ.get("USER") or "root"
 
-    def walk(data):
+    def walk(data: Json) -> Json:
         if isinstance(data, list):
             return [walk(item) for item in data]
         if not isinstance(data, dict):
@@ -596,11 +597,15 @@ def impersonal(event: Event, folder: str, here: str) -> Event:
         if kind == "ssh" and made["user"] is not None:
             made["user"] = "deploy"
         if kind == "target-probed":
-            made |= {"boot": BOOT + BOOT_TAIL.match(made["boot"])[1]} if made["boot"] else {}
+            if made["boot"]:
+                tail = BOOT_TAIL.match(made["boot"])
+                assert tail is not None
+                made["boot"] = BOOT + tail[1]
             made |= {"free_bytes": FREE} if made["free_bytes"] else {}
         return made
 
-    return decode(Event, walk(encode(event)))
+    same: Event = decode(Event, walk(encode(event)))
+    return same
 
 
 def rewritten(records: list[Record], folder: str, here: str) -> list[Record]:

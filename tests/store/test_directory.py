@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from canary_tui.store.lock import Locked, fleet_lock, hold
 NOW = 1795428900.0  # 2026-11-23T10:15:00Z
 
 
-def test_the_option_goes_before_the_variable_and_that_before_the_usual_place(tmp_path, monkeypatch):
+def test_the_option_goes_before_the_variable_and_that_before_the_usual_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     ours, xdg = {"CANARY_TUI_STATE": str(tmp_path / "b")}, {"XDG_STATE_HOME": str(tmp_path / "c")}
     assert state_directory(str(tmp_path / "a"), ours | xdg) == tmp_path / "a"
@@ -43,21 +46,23 @@ def _link(path: Path) -> None:
         pytest.param(lambda path: (path.mkdir(), path.chmod(0o702)), "chmod go-w", id="writable by others"),
     ],
 )
-def test_a_state_directory_that_others_could_change_is_refused(tmp_path, make, words):
+def test_a_state_directory_that_others_could_change_is_refused(
+    tmp_path: Path, make: Callable[[Path], object], words: str
+) -> None:
     make(tmp_path / "state")
     with pytest.raises(UsageError, match=words):
         state_directory(str(tmp_path / "state"), {})
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="giving a folder away needs root")
-def test_a_state_directory_of_another_user_is_refused(tmp_path):
+def test_a_state_directory_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o700)
     os.chown(tmp_path / "state", 12345, 12345)
     with pytest.raises(UsageError, match="belongs to user 12345"):
         state_directory(str(tmp_path / "state"), {})
 
 
-def test_a_rollout_is_named_after_time_and_fleet(tmp_path):
+def test_a_rollout_is_named_after_time_and_fleet(tmp_path: Path) -> None:
     state = state_directory(str(tmp_path / "state"), {})
     one = new_rollout(state, "shop", NOW)
     assert one.id[:-8] == "2026-11-23T101500Z-shop-"
@@ -72,7 +77,7 @@ def test_a_rollout_is_named_after_time_and_fleet(tmp_path):
     assert [one.id for one in rollouts(state, "../odd name")] == [odd.id]
 
 
-def test_a_rollout_is_found_by_any_part_that_only_it_begins_or_ends_with(tmp_path):
+def test_a_rollout_is_found_by_any_part_that_only_it_begins_or_ends_with(tmp_path: Path) -> None:
     state = state_directory(str(tmp_path / "state"), {})
     with pytest.raises(UsageError, match="there are none yet"):
         find_rollout(state, "shop")
@@ -96,7 +101,7 @@ def test_a_rollout_is_found_by_any_part_that_only_it_begins_or_ends_with(tmp_pat
     assert latest(state, "shop") == find_rollout(state, "12ab")
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "summary.toml"
     write_atomically(path, "one")
     write_atomically(path, "two")
@@ -108,7 +113,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["summary.toml"]
 
 
-def test_a_lock_is_held_by_one_and_says_by_whom(tmp_path):
+def test_a_lock_is_held_by_one_and_says_by_whom(tmp_path: Path) -> None:
     state = state_directory(str(tmp_path / "state"), {})
     path = fleet_lock(state, "shop")
     lock = hold(path, "ada@laptop")
@@ -131,7 +136,7 @@ sys.stdin.read()
 """
 
 
-def test_a_lock_dies_with_its_process(tmp_path):
+def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     path = fleet_lock(state_directory(str(tmp_path / "state"), {}), "shop")
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout is not None and holder.stdin is not None
@@ -145,7 +150,7 @@ def test_a_lock_dies_with_its_process(tmp_path):
     hold(path, "bob@desk").release()
 
 
-def test_of_many_who_try_at_once_one_gets_the_lock(tmp_path):
+def test_of_many_who_try_at_once_one_gets_the_lock(tmp_path: Path) -> None:
     path = fleet_lock(state_directory(str(tmp_path / "state"), {}), "shop")
     got, start = [], threading.Barrier(20)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from golden_journals import GOLDEN, Golden, golden_journals
@@ -23,7 +24,7 @@ ALL = [pytest.param(golden, id=golden.id) for golden in golden_journals()]
 OPEN = [pytest.param(golden, id=golden.id) for golden in golden_journals() if golden.says["verdict"] is None]
 
 
-def test_each_format_has_its_journals():
+def test_each_format_has_its_journals() -> None:
     formats = Counter(golden.path.parent.name for golden in golden_journals())
     assert set(formats) == {f"format-{number}" for number in range(1, e.FORMAT + 1)}
     assert all(count >= 6 for count in formats.values())
@@ -32,7 +33,7 @@ def test_each_format_has_its_journals():
 
 
 @pytest.mark.parametrize("golden", ALL)
-def test_a_golden_journal_replays_to_what_it_said(golden: Golden):
+def test_a_golden_journal_replays_to_what_it_said(golden: Golden) -> None:
     assert verify(golden.path).intact
     state = replay(read_journal(golden.path))
     assert state.plan is not None
@@ -48,7 +49,7 @@ def test_a_golden_journal_replays_to_what_it_said(golden: Golden):
 
 
 @pytest.mark.parametrize("golden", ALL)
-def test_a_list_of_rollouts_says_the_same(golden: Golden, tmp_path):
+def test_a_list_of_rollouts_says_the_same(golden: Golden, tmp_path: Path) -> None:
     shutil.copy(golden.path, tmp_path / "journal.jsonl")
     summary = summarize(RolloutDirectory(tmp_path))
     assert summary is not None
@@ -58,7 +59,7 @@ def test_a_list_of_rollouts_says_the_same(golden: Golden, tmp_path):
 
 
 @pytest.mark.parametrize("golden", OPEN)
-def test_an_open_one_is_gone_on_with_in_the_format_of_today(golden: Golden, tmp_path):
+def test_an_open_one_is_gone_on_with_in_the_format_of_today(golden: Golden, tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     shutil.copy(golden.path, path)
     writer = JournalWriter.reopen(path)
@@ -79,7 +80,7 @@ def test_an_open_one_is_gone_on_with_in_the_format_of_today(golden: Golden, tmp_
 
 
 @pytest.mark.parametrize("golden", [one for one in ALL if "format-1" in str(one.id)])
-def test_an_approval_of_format_1_is_for_the_same_plan(golden: Golden):
+def test_an_approval_of_format_1_is_for_the_same_plan(golden: Golden) -> None:
     """The hash that it names is that of the plan's text in format 1; read now it names the plan that was approved."""
     text = json.dumps(golden.first_event()["plan"], sort_keys=True, separators=(",", ":"))
     written = [json.loads(line)["event"] for line in golden.path.read_bytes().splitlines()]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -13,6 +15,7 @@ from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.rollout.apply import replay
 from canary_tui.domain.rollout.events import (
     EngineStopped,
+    Event,
     Operator,
     ProbeStarted,
     ReleaseRead,
@@ -23,27 +26,29 @@ from canary_tui.domain.rollout.events import (
     TargetProbed,
     WaveStarted,
 )
+from canary_tui.domain.rollout.words import Outcome
 from canary_tui.store.history import history, summarize, write_summary
-from canary_tui.store.inventory import last_known, remember
+from canary_tui.store.inventory import Known, last_known, remember
 from canary_tui.store.journal import JournalWriter, read_journal
 from canary_tui.store.layout import RolloutDirectory, new_rollout, state_directory
 
 ADA = Operator("ada", "laptop")
 NOW = 1795428900.0
+Outcomes = Mapping[str, Outcome | Literal["lost"] | None]
 DONE = RolloutFinished("failed", "1 of 3 failed", 1)
 
 
 @pytest.fixture
-def state(tmp_path) -> Path:
+def state(tmp_path: Path) -> Path:
     return state_directory(str(tmp_path / "state"), {})
 
 
-def events(rollout: str, release: str, outcomes: dict[str, str | None], fleet: str = "shop") -> list:
+def events(rollout: str, release: str, outcomes: Outcomes, fleet: str = "shop") -> list[Event]:
     """A rollout to some targets; None: nothing was begun there, "lost": not even seen."""
     targets = {name: PlannedTarget(name, name, Ssh(), steps=(0,)) for name in outcomes}
     waves = (PlannedWave("all", tuple(outcomes), 8),)
     plan = Plan(fleet, release, "production", targets, waves, (RunStep(run="true"),))
-    found: list = [RolloutStarted(rollout, plan, ADA, attended=True, version="0.1")]
+    found: list[Event] = [RolloutStarted(rollout, plan, ADA, attended=True, version="0.1")]
     reached = {name: outcome for name, outcome in outcomes.items() if outcome != "lost"}
     found += [ProbeStarted(name) for name in reached]
     found += [TargetProbed(name, "ok", boot="b", release="1.0.0") for name in reached]
@@ -56,7 +61,9 @@ def events(rollout: str, release: str, outcomes: dict[str, str | None], fleet: s
     return found
 
 
-def rolled_out(state: Path, at: float, release: str, outcomes: dict, *last, fleet: str = "shop") -> RolloutDirectory:
+def rolled_out(
+    state: Path, at: float, release: str, outcomes: Outcomes, *last: Event, fleet: str = "shop"
+) -> RolloutDirectory:
     directory = new_rollout(state, fleet, at)
     writer = JournalWriter.create(directory.journal)
     for number, event in enumerate([*events(directory.id, release, outcomes, fleet), *last]):
@@ -65,7 +72,7 @@ def rolled_out(state: Path, at: float, release: str, outcomes: dict, *last, flee
     return directory
 
 
-def test_history_lists_the_newest_first_and_says_how_each_ended(state):
+def test_history_lists_the_newest_first_and_says_how_each_ended(state: Path) -> None:
     rolled_out(state, NOW, "1.1.0", {"web-1": "ok", "web-2": "failed", "web-3": None}, DONE)
     rolled_out(state, NOW + 100, "1.2.0", {"web-1": "ok"}, EngineStopped("waiting"))
     rolled_out(state, NOW + 200, "9", {"db": "ok"}, fleet="blog")
@@ -78,8 +85,8 @@ def test_history_lists_the_newest_first_and_says_how_each_ended(state):
     assert [one.fleet for one in history(state)] == ["blog", "shop", "shop"]
 
 
-def test_history_reads_the_two_ends_of_a_journal_of_any_length(state):
-    many = {f"web-{number}": "ok" for number in range(3000)}
+def test_history_reads_the_two_ends_of_a_journal_of_any_length(state: Path) -> None:
+    many: Outcomes = {f"web-{number}": "ok" for number in range(3000)}
     directory = rolled_out(state, NOW, "1.1.0", many, DONE)
     with directory.journal.open("ab") as file:
         file.write(b'{"seq":torn' + b"x" * 100_000)
@@ -89,14 +96,14 @@ def test_history_reads_the_two_ends_of_a_journal_of_any_length(state):
 
 
 @pytest.mark.parametrize("text", [b"", b"\n", b"{}\n", b'{"seq":0}\n', b"\0" * 5000, b"[" * 5000])
-def test_a_journal_that_is_none_is_left_out(state, text):
+def test_a_journal_that_is_none_is_left_out(state: Path, text: bytes) -> None:
     directory = new_rollout(state, "shop", NOW)
     directory.journal.write_bytes(text)
     assert history(state) == []
     assert last_known(state, "shop") == {}
 
 
-def test_the_summary_says_how_each_target_ended(state):
+def test_the_summary_says_how_each_target_ended(state: Path) -> None:
     directory = rolled_out(state, NOW, "1.1.0", {"web-1": "ok", "web-2": "failed", "web-3": None}, DONE)
     write_summary(directory, replay(read_journal(directory.journal)))
     data = tomllib.loads(directory.summary.read_text())
@@ -115,11 +122,11 @@ def test_the_summary_says_how_each_target_ended(state):
     assert data["started"].timestamp() == NOW
 
 
-def releases(known) -> dict[str, str]:
+def releases(known: Known) -> dict[str, str]:
     return {name: one.release for name, one in known.items()}
 
 
-def test_the_newest_word_about_a_target_counts(state):
+def test_the_newest_word_about_a_target_counts(state: Path) -> None:
     rolled_out(state, NOW, "1.1.0", {"web-1": "ok", "web-2": "ok", "web-3": "ok", "web-4": "lost"}, DONE)
     rolled_out(state, NOW + 100, "1.2.0", {"web-1": "ok", "web-2": "failed"}, DONE)
     rolled_out(state, NOW + 200, "7", {"web-1": "ok"}, DONE, fleet="blog")
@@ -129,26 +136,26 @@ def test_the_newest_word_about_a_target_counts(state):
     assert (known["web-2"].outcome, known["web-3"].outcome) == ("failed", "ok")
 
 
-def test_what_a_target_says_counts_more_than_what_we_did(state):
+def test_what_a_target_says_counts_more_than_what_we_did(state: Path) -> None:
     said = ReleaseRead("web-1", "1.1.0-hotfix")
     rolled_out(state, NOW, "1.1.0", {"web-1": "ok"}, said)
     assert releases(last_known(state, "shop")) == {"web-1": "1.1.0-hotfix"}
 
 
-def rebuilt(state):
+def rebuilt(state: Path) -> Known:
     """What the journals alone tell."""
     (state / "fleets/shop/targets.toml").unlink()
     return remember(state, "shop")
 
 
-def test_a_fold_at_hand_is_remembered_as_its_journal_would_be(state):
+def test_a_fold_at_hand_is_remembered_as_its_journal_would_be(state: Path) -> None:
     rolled_out(state, NOW, "1.0.0", {"web-1": "ok", "web-3": "ok"}, DONE)
     ended = rolled_out(state, NOW + 100, "1.1.0", {"web-1": "ok", "web-2": "failed"}, DONE)
     fold = replay(read_journal(ended.journal))
     assert remember(state, "shop", fold) == rebuilt(state) == last_known(state, "shop")
 
 
-def test_what_is_remembered_needs_no_journal_and_notices_one_that_goes_on(state):
+def test_what_is_remembered_needs_no_journal_and_notices_one_that_goes_on(state: Path) -> None:
     first = rolled_out(state, NOW, "1.1.0", {"web-1": "ok", "web-2": None})
     rolled_out(state, NOW + 100, "1.2.0", {"web-1": "ok"}, DONE)
     remembered = remember(state, "shop")

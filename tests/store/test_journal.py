@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +54,7 @@ EVENTS = (
 )
 
 
-def written(folder: Path, events=EVENTS) -> Path:
+def written(folder: Path, events: Iterable[Event] = EVENTS) -> Path:
     path = folder / "journal.jsonl"
     writer = JournalWriter.create(path)
     for number, event in enumerate(events):
@@ -69,15 +69,16 @@ def put(writer: JournalWriter, event: Event, at: float) -> Coroutine[None, None,
     return writer.commit()
 
 
-def test_what_was_written_is_read_back(tmp_path):
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     path = written(tmp_path)
-    assert read_journal(path) == [Record(i, 1795428900.25 + i, event) for i, event in enumerate(EVENTS)]
+    events: tuple[Event, ...] = EVENTS
+    assert read_journal(path) == [Record(i, 1795428900.25 + i, event) for i, event in enumerate(events)]
     assert path.stat().st_mode & 0o777 == 0o600
     assert verify(path).intact
     assert verify(path).records == len(EVENTS)
 
 
-def test_an_existing_journal_or_a_link_is_never_taken_for_a_new_one(tmp_path):
+def test_an_existing_journal_or_a_link_is_never_taken_for_a_new_one(tmp_path: Path) -> None:
     path = written(tmp_path)
     with pytest.raises(FileExistsError):
         JournalWriter.create(path)
@@ -87,7 +88,7 @@ def test_an_existing_journal_or_a_link_is_never_taken_for_a_new_one(tmp_path):
         JournalWriter.reopen(link)
 
 
-def test_a_journal_cut_anywhere_is_a_prefix(tmp_path):
+def test_a_journal_cut_anywhere_is_a_prefix(tmp_path: Path) -> None:
     path = written(tmp_path)
     data, records = path.read_bytes(), read_journal(path)
     ends = [index + 1 for index, byte in enumerate(data) if byte == 10]
@@ -96,7 +97,7 @@ def test_a_journal_cut_anywhere_is_a_prefix(tmp_path):
         assert read_journal(path) == records[: sum(end <= cut for end in ends)]
 
 
-def test_every_flipped_byte_is_found_and_no_record_is_invented(tmp_path):
+def test_every_flipped_byte_is_found_and_no_record_is_invented(tmp_path: Path) -> None:
     path = written(tmp_path)
     data, records = path.read_bytes(), read_journal(path)
     last = data.rindex(b"\n", 0, -1) + 1
@@ -125,7 +126,7 @@ def test_every_flipped_byte_is_found_and_no_record_is_invented(tmp_path):
         pytest.param(lambda lines: lines[1:], id="the first line removed"),
     ],
 )
-def test_whole_lines_out_of_place_are_refused(tmp_path, change):
+def test_whole_lines_out_of_place_are_refused(tmp_path: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
     path = written(tmp_path)
     path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
     with pytest.raises(JournalError):
@@ -133,7 +134,7 @@ def test_whole_lines_out_of_place_are_refused(tmp_path, change):
     assert not verify(path).intact
 
 
-def test_a_line_altered_with_a_new_checksum_breaks_the_chain(tmp_path):
+def test_a_line_altered_with_a_new_checksum_breaks_the_chain(tmp_path: Path) -> None:
     path = written(tmp_path)
     lines = path.read_bytes().splitlines(keepends=True)
     forged = Record(4, 1795428904.25, replace(EVENTS[4], outcome="ok", exit_code=0))
@@ -144,12 +145,12 @@ def test_a_line_altered_with_a_new_checksum_breaks_the_chain(tmp_path):
     assert "does not continue" in report.problem
 
 
-def test_a_newer_format_is_refused_with_its_number(tmp_path):
+def test_a_newer_format_is_refused_with_its_number(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="journal format 9, this version reads up to 2"):
         read_journal(written(tmp_path, (replace(EVENTS[0], format=9), *EVENTS[1:])))
 
 
-def test_reopening_keeps_what_was_torn_and_goes_on(tmp_path):
+def test_reopening_keeps_what_was_torn_and_goes_on(tmp_path: Path) -> None:
     path = written(tmp_path, EVENTS[:4])
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"seq":4,"at":17954')
@@ -167,7 +168,7 @@ def test_reopening_keeps_what_was_torn_and_goes_on(tmp_path):
     assert verify(path).records == 5
 
 
-def test_a_reader_sees_each_record_once_and_never_a_torn_one(tmp_path):
+def test_a_reader_sees_each_record_once_and_never_a_torn_one(tmp_path: Path) -> None:
     data = written(tmp_path).read_bytes()
     path = tmp_path / "growing.jsonl"
     reader, seen = JournalReader(path), []
@@ -187,9 +188,10 @@ def test_a_reader_sees_each_record_once_and_never_a_torn_one(tmp_path):
 
 
 @pytest.fixture
-def commits(monkeypatch):
+def commits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The calls that made something of a journal durable."""
-    found, fdatasync = [], os.fdatasync
+    found: list[int] = []
+    fdatasync = os.fdatasync
 
     def counted(fd: int) -> None:
         fdatasync(fd)
@@ -199,7 +201,7 @@ def commits(monkeypatch):
     return found
 
 
-async def test_commits_are_grouped_however_many_append(tmp_path, commits):
+async def test_commits_are_grouped_however_many_append(tmp_path: Path, commits: list[int]) -> None:
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
     writer.append(EVENTS[0], 0.0)
     started = time.monotonic()
@@ -218,7 +220,7 @@ async def test_commits_are_grouped_however_many_append(tmp_path, commits):
     print(f"2,000 records that 200 tasks waited for: {elapsed:.2f} s, {len(commits)} commits")
 
 
-async def test_a_quiet_journal_commits_at_once(tmp_path):
+async def test_a_quiet_journal_commits_at_once(tmp_path: Path) -> None:
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
     async with asyncio.timeout(5):
         await put(writer, EVENTS[0], 0.0)
@@ -226,7 +228,7 @@ async def test_a_quiet_journal_commits_at_once(tmp_path):
     writer.close()
 
 
-async def test_what_nobody_waits_for_is_written_soon(tmp_path, commits):
+async def test_what_nobody_waits_for_is_written_soon(tmp_path: Path, commits: list[int]) -> None:
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
     writer.append(EVENTS[0], 0.0)
     async with asyncio.timeout(5):
@@ -236,7 +238,9 @@ async def test_what_nobody_waits_for_is_written_soon(tmp_path, commits):
     writer.close()
 
 
-async def test_what_is_appended_during_a_commit_waits_for_the_next(tmp_path, commits, monkeypatch):
+async def test_what_is_appended_during_a_commit_waits_for_the_next(
+    tmp_path: Path, commits: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
     syncing, go_on, fdatasync = threading.Event(), threading.Semaphore(0), os.fdatasync
 
@@ -261,7 +265,7 @@ async def test_what_is_appended_during_a_commit_waits_for_the_next(tmp_path, com
     assert len(commits) == 2
 
 
-async def test_closing_writes_what_is_queued_and_nobody_is_left_waiting(tmp_path):
+async def test_closing_writes_what_is_queued_and_nobody_is_left_waiting(tmp_path: Path) -> None:
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
     for _ in range(40):  # beyond what is committed at once, so that a group is being waited for
         writer._delay()
@@ -275,7 +279,7 @@ async def test_closing_writes_what_is_queued_and_nobody_is_left_waiting(tmp_path
         writer.append(EVENTS[1], 1.0)
 
 
-async def test_one_who_is_cancelled_does_not_take_the_others_along(tmp_path):
+async def test_one_who_is_cancelled_does_not_take_the_others_along(tmp_path: Path) -> None:
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
     waiting = [asyncio.create_task(put(writer, event, 0.0)) for event in EVENTS]
     await asyncio.sleep(0)
@@ -287,7 +291,7 @@ async def test_one_who_is_cancelled_does_not_take_the_others_along(tmp_path):
     writer.close()
 
 
-async def test_after_a_failed_write_every_append_is_refused(tmp_path):
+async def test_after_a_failed_write_every_append_is_refused(tmp_path: Path) -> None:
     writer = JournalWriter.create(tmp_path / "journal.jsonl")
     await put(writer, EVENTS[0], 0.0)
     broken = os.open("/dev/full", os.O_WRONLY)
@@ -303,7 +307,7 @@ async def test_after_a_failed_write_every_append_is_refused(tmp_path):
     assert len(read_journal(writer.path)) == 1
 
 
-def test_a_full_disk_leaves_room_for_the_last_records(small_disk):
+def test_a_full_disk_leaves_room_for_the_last_records(small_disk: Path) -> None:
     writer = JournalWriter.create(small_disk / "journal.jsonl")
     writer.append_now(EVENTS[0], 0.0)
     filler = small_disk / "filler"
@@ -348,7 +352,7 @@ asyncio.run(main())
 """
 
 
-def test_a_killed_writer_loses_nothing_that_it_had_confirmed(tmp_path):
+def test_a_killed_writer_loses_nothing_that_it_had_confirmed(tmp_path: Path) -> None:
     dice = random.Random(11)
     for round_ in range(20):
         path = tmp_path / f"{round_}.jsonl"
@@ -366,7 +370,7 @@ def test_a_killed_writer_loses_nothing_that_it_had_confirmed(tmp_path):
         again.close()
 
 
-def test_24000_records_are_written_and_read_again(tmp_path):
+def test_24000_records_are_written_and_read_again(tmp_path: Path) -> None:
     events = [EVENTS[min(number % 7, 5) if number else 0] for number in range(24_000)]
     started = time.process_time()
     writer = JournalWriter.create(tmp_path / "journal.jsonl")

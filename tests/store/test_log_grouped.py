@@ -50,7 +50,9 @@ def first_found(reader: GroupedReader, pattern: str, start: int = 0, direction: 
     return None
 
 
-def test_equal_output_stands_there_once_and_what_differs_is_open_from_shortly_before_its_first_other_line(tmp_path):
+def test_equal_output_stands_there_once_and_what_differs_is_open_from_shortly_before_its_first_other_line(
+    tmp_path: Path,
+) -> None:
     with logs_of(tmp_path / "logs", *NAMES) as logs:
         say(logs, "a,b,c,d,e", *(name for name in NAMES if name != "web-7"))
         say(logs, "a,b,c,X,Y", "web-7")
@@ -71,7 +73,7 @@ def test_equal_output_stands_there_once_and_what_differs_is_open_from_shortly_be
         reader.close()
 
 
-def test_who_is_behind_is_counted_and_no_difference_until_it_prints_one(tmp_path):
+def test_who_is_behind_is_counted_and_no_difference_until_it_prints_one(tmp_path: Path) -> None:
     with logs_of(tmp_path / "logs", *NAMES[:3]) as logs:
         say(logs, "a,b", "web-1", "web-2")
         say(logs, "a", "web-3")
@@ -91,7 +93,7 @@ def test_who_is_behind_is_counted_and_no_difference_until_it_prints_one(tmp_path
         reader.close()
 
 
-def test_a_row_that_is_looked_at_is_found_again_when_rows_come_above_it(tmp_path):
+def test_a_row_that_is_looked_at_is_found_again_when_rows_come_above_it(tmp_path: Path) -> None:
     with logs_of(tmp_path / "logs", *NAMES[:4]) as logs:
         say(logs, "a,b,c", *NAMES[:4])
         reader = GroupedReader(tmp_path / "logs", OWN)
@@ -112,7 +114,7 @@ def test_a_row_that_is_looked_at_is_found_again_when_rows_come_above_it(tmp_path
         reader.close()
 
 
-def test_a_search_goes_through_headings_and_lines_both_ways(tmp_path):
+def test_a_search_goes_through_headings_and_lines_both_ways(tmp_path: Path) -> None:
     with logs_of(tmp_path / "logs", *NAMES[:3]) as logs:
         say(logs, "a,needle,c", "web-1", "web-2")
         say(logs, "a,thread,needle too", "web-3")
@@ -128,7 +130,7 @@ def test_a_search_goes_through_headings_and_lines_both_ways(tmp_path):
         reader.close()
 
 
-def test_long_logs_are_read_in_pieces_and_found_line_by_line(tmp_path):
+def test_long_logs_are_read_in_pieces_and_found_line_by_line(tmp_path: Path) -> None:
     with logs_of(tmp_path / "logs", *NAMES[:3]) as logs:
         for name in NAMES[:3]:
             logs.target(name).write("".join(f"line {n} of {name} {'x' * 90}\n" for n in range(20_000)))
@@ -150,7 +152,7 @@ def test_long_logs_are_read_in_pieces_and_found_line_by_line(tmp_path):
         reader.close()
 
 
-def test_more_different_logs_than_files_may_be_open_are_read(tmp_path):
+def test_more_different_logs_than_files_may_be_open_are_read(tmp_path: Path) -> None:
     with logs_of(tmp_path / "logs", *NAMES) as logs:
         for name in NAMES:
             say(logs, f"from {name[4:]}", name)
@@ -163,13 +165,13 @@ def test_more_different_logs_than_files_may_be_open_are_read(tmp_path):
         reader.close()
 
 
-def test_without_logs_there_are_no_rows(tmp_path):
+def test_without_logs_there_are_no_rows(tmp_path: Path) -> None:
     reader = GroupedReader(tmp_path / "none", OWN)
     assert not reader.poll()
     assert (reader.lines, reader.progress) == (0, 1.0)
 
 
-def test_logs_that_are_too_long_say_up_to_where_they_are_compared(tmp_path):
+def test_logs_that_are_too_long_say_up_to_where_they_are_compared(tmp_path: Path) -> None:
     with logs_of(tmp_path / "logs", *NAMES[:2]) as logs:
         say(logs, ",".join(f"{n}" for n in range(MOST_LINES)), *NAMES[:2])
         reader = GroupedReader(tmp_path / "logs", OWN)
@@ -179,7 +181,7 @@ def test_logs_that_are_too_long_say_up_to_where_they_are_compared(tmp_path):
         reader.close()
 
 
-def test_a_long_text_that_differs_does_not_hide_the_short_ones(tmp_path):
+def test_a_long_text_that_differs_does_not_hide_the_short_ones(tmp_path: Path) -> None:
     with logs_of(tmp_path / "logs", *NAMES[:5]) as logs:
         say(logs, "a,b", *NAMES[:3])
         say(logs, ",".join(f"noise {n}" for n in range(500)), "web-4")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -41,7 +43,9 @@ many_texts = st.dictionaries(st.sampled_from(NAMES), st.lists(words, max_size=6)
 
 @settings(max_examples=150, deadline=None)
 @given(many_texts, st.data())
-def test_groups_are_a_partition_and_every_member_has_printed_the_beginning_of_its_groups_text(texts, data):
+def test_groups_are_a_partition_and_every_member_has_printed_the_beginning_of_its_groups_text(
+    texts: Texts, data: st.DataObject
+) -> None:
     first = data.draw(st.lists(st.sampled_from(sorted(texts)), unique=True))
     groups = grouped(texts).groups(first)
     assert sorted(name for group in groups for name in group.targets) == sorted(texts)
@@ -54,6 +58,7 @@ def test_groups_are_a_partition_and_every_member_has_printed_the_beginning_of_it
     assert reference.differs is None
     assert not first or set(first) & set(reference.targets)
     for group in others:
+        assert group.differs is not None
         line = group.differs - 1  # the mark of the beginning is a line, too
         assert texts[group.furthest][:line] == texts[reference.furthest][:line]
         assert texts[group.furthest][line] != texts[reference.furthest][line]
@@ -63,7 +68,9 @@ def test_groups_are_a_partition_and_every_member_has_printed_the_beginning_of_it
 
 @settings(max_examples=100, deadline=None)
 @given(many_texts, st.randoms(use_true_random=False))
-def test_it_does_not_matter_in_which_portions_and_in_whose_order_the_logs_are_read(texts, random):
+def test_it_does_not_matter_in_which_portions_and_in_whose_order_the_logs_are_read(
+    texts: Texts, random: random.Random
+) -> None:
     grouping = Grouping({name: [name] for name in texts})
     portions = [[line + b"\n" for line in log_of(name, *lines).split(b"\n")[:-1]] for name, lines in texts.items()]
     while any(portions):
@@ -81,7 +88,7 @@ def test_it_does_not_matter_in_which_portions_and_in_whose_order_the_logs_are_re
             assert (same and len(texts[one]) == len(texts[other])) == (texts[one] == texts[other])
 
 
-def test_the_canaries_are_the_reference_even_where_most_print_something_else():
+def test_the_canaries_are_the_reference_even_where_most_print_something_else() -> None:
     texts = {name: ["unpack", "new warning"] for name in NAMES} | {"web-1": ["unpack", "ok"], "web-2": ["unpack", "ok"]}
     reference, others = grouped(texts).groups(["web-1", "web-2"])
     assert reference.targets == ("web-1", "web-2")
@@ -89,7 +96,7 @@ def test_the_canaries_are_the_reference_even_where_most_print_something_else():
     assert members(grouped(texts).groups()) == [NAMES[2:], ("web-1", "web-2")], "without canaries most are right"
 
 
-def test_who_has_only_not_come_as_far_is_behind_and_who_prints_more_than_an_ended_step_differs():
+def test_who_has_only_not_come_as_far_is_behind_and_who_prints_more_than_an_ended_step_differs() -> None:
     form = Formatter()
     ended = (form.begin("switch", "aa", 1e9) + form.text("done\n", "out", 1e9) + form.end("aa", "ok", 1e9)).encode()
     grouping = Grouping({name: [name] for name in NAMES[:3]})
@@ -114,7 +121,7 @@ def test_who_has_only_not_come_as_far_is_behind_and_who_prints_more_than_an_ende
         pytest.param("1 of 2", "2 of 2", False, id="numbers are not names"),
     ],
 )
-def test_only_what_is_the_targets_own_may_differ(one: str, other: str, same: bool):
+def test_only_what_is_the_targets_own_may_differ(one: str, other: str, same: bool) -> None:
     plan = two_targets("web-2", PORT=("8081", "8082"), COLOUR=("green", "green"), ID=("1", "2"))
     grouping = Grouping(own_words(plan))
     grouping.add("web-1", log_of("web-1", one))
@@ -132,14 +139,14 @@ def two_targets(second: str, **variables: tuple[str, str]) -> Plan:
     return Plan("shop", "1.4.2", "", targets, (PlannedWave("all", tuple(targets), 2),), (step,))
 
 
-def test_a_target_that_is_called_like_a_step_is_compared_with_the_others():
+def test_a_target_that_is_called_like_a_step_is_compared_with_the_others() -> None:
     grouping = Grouping(own_words(two_targets("switch")))
     grouping.add("web-1", log_of("web-1", "to switch"))
     grouping.add("switch", log_of("switch", "to switch"))
     assert len(grouping.groups()) == 1
 
 
-def test_standard_error_is_not_standard_output():
+def test_standard_error_is_not_standard_output() -> None:
     grouping = Grouping({name: [name] for name in NAMES[:2]})
     for name, stream in (("web-1", "out"), ("web-2", "err")):
         form = Formatter()
@@ -147,7 +154,7 @@ def test_standard_error_is_not_standard_output():
     assert len(grouping.groups()) == 2
 
 
-def test_what_is_kept_is_bounded_and_what_is_not_compared_is_told():
+def test_what_is_kept_is_bounded_and_what_is_not_compared_is_told() -> None:
     texts = {name: [f"{name if number < 3 else 'x'} {n}" for n in range(100)] for number, name in enumerate(NAMES)}
     short = grouped(texts, most=50).groups()
     assert all(group.cut and group.lines == 50 for group in short)
@@ -159,7 +166,7 @@ def test_what_is_kept_is_bounded_and_what_is_not_compared_is_told():
     assert sorted(name for group in groups for name in group.targets) == list(NAMES)
 
 
-def test_equal_logs_are_kept_once():
+def test_equal_logs_are_kept_once() -> None:
     grouping = grouped({name: [f"line {n}" for n in range(1000)] for name in NAMES})
     assert len({id(place.branch) for place in grouping.places.values()}) == 1
     assert len(grouping.places["web-1"].branch.lines) == 1001

@@ -30,13 +30,13 @@ def grow(path: Path, data: bytes) -> None:
 
 
 @pytest.fixture
-def small_blocks(monkeypatch):
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_reader, "BLOCK", 64)
 
 
 @given(lines=LINES, cuts=st.lists(st.integers(1, 700), max_size=8), block=st.sampled_from([1, 7, 64, 65536]))
 @settings(max_examples=250, deadline=None)
-def test_a_growing_log_reads_as_if_it_were_read_whole(lines, cuts, block):
+def test_a_growing_log_reads_as_if_it_were_read_whole(lines: list[str], cuts: list[int], block: int) -> None:
     data = "".join(f"{HEAD}{line}\n" for line in lines).encode()
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(log_reader, "BLOCK", block)
@@ -57,7 +57,7 @@ def test_a_growing_log_reads_as_if_it_were_read_whole(lines, cuts, block):
         reader.close()
 
 
-def test_a_line_says_when_in_which_step_and_stream_it_came(tmp_path):
+def test_a_line_says_when_in_which_step_and_stream_it_came(tmp_path: Path) -> None:
     path = tmp_path / "web-1.log"
     path.write_text(f"{HEAD}one\n{stamp(AT)} switch err+ two | three\nnot ours\n")
     reader = LogReader(path)
@@ -71,7 +71,7 @@ def test_a_line_says_when_in_which_step_and_stream_it_came(tmp_path):
     reader.close()
 
 
-def test_a_long_line_is_shortened_unless_asked_for_whole(tmp_path):
+def test_a_long_line_is_shortened_unless_asked_for_whole(tmp_path: Path) -> None:
     path = tmp_path / "web-1.log"
     path.write_text(f"{HEAD}{'ä' * 100_000}\nnext\n")
     reader = LogReader(path)
@@ -84,7 +84,7 @@ def test_a_long_line_is_shortened_unless_asked_for_whole(tmp_path):
     reader.close()
 
 
-def test_an_unfinished_line_that_is_cut_and_written_anew_is_read_anew(tmp_path, small_blocks):
+def test_an_unfinished_line_that_is_cut_and_written_anew_is_read_anew(tmp_path: Path, small_blocks: None) -> None:
     path = tmp_path / "web-1.log"
     path.write_text("one\ntwo\nunfinished " + "x" * 300)
     reader = LogReader(path)
@@ -101,7 +101,7 @@ def test_an_unfinished_line_that_is_cut_and_written_anew_is_read_anew(tmp_path, 
     reader.close()
 
 
-def test_a_huge_log_is_indexed_in_portions(tmp_path, monkeypatch):
+def test_a_huge_log_is_indexed_in_portions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_reader, "_MOST_INDEXED", 100_000)
     path = tmp_path / "web-1.log"
     path.write_bytes(b"".join(b"%d\n" % number for number in range(60_000)))
@@ -120,7 +120,7 @@ def test_a_huge_log_is_indexed_in_portions(tmp_path, monkeypatch):
     start=st.integers(0, 30),
 )
 @settings(max_examples=200, deadline=None)
-def test_a_search_finds_what_a_look_at_every_line_finds(lines, pattern, start):
+def test_a_search_finds_what_a_look_at_every_line_finds(lines: list[str], pattern: str, start: int) -> None:
     exact = pattern != pattern.lower()
     matching = [n for n, line in enumerate(lines) if pattern and pattern in (line if exact else line.lower())]
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
@@ -140,7 +140,7 @@ def test_a_search_finds_what_a_look_at_every_line_finds(lines, pattern, start):
         reader.close()
 
 
-def test_a_search_never_takes_longer_than_its_budget_and_one_piece(tmp_path):
+def test_a_search_never_takes_longer_than_its_budget_and_one_piece(tmp_path: Path) -> None:
     path = tmp_path / "web-1.log"
     path.write_bytes((HEAD.encode() + b"x" * 80 + b"\n") * 400_000 + HEAD.encode() + b"Needle\n")
     reader = LogReader(path)
@@ -158,7 +158,7 @@ def test_a_search_never_takes_longer_than_its_budget_and_one_piece(tmp_path):
     reader.close()
 
 
-def test_a_forward_search_goes_on_with_what_is_written_later(tmp_path):
+def test_a_forward_search_goes_on_with_what_is_written_later(tmp_path: Path) -> None:
     with LogSet(tmp_path / "logs") as logs:
         merged = MergedReader(tmp_path / "logs")
         looking = Search(merged, "error")
@@ -174,7 +174,7 @@ def test_a_forward_search_goes_on_with_what_is_written_later(tmp_path):
         merged.close()
 
 
-def test_a_frame_of_the_merged_log_is_cheap_however_long_it_is(tmp_path, monkeypatch):
+def test_a_frame_of_the_merged_log_is_cheap_however_long_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_merged, "_MOST_OPEN", 4)
     with LogSet(tmp_path / "logs") as logs:
         for number in range(20_000):

@@ -22,19 +22,22 @@ from canary_tui.store.logs.format import Formatter, log_path, parse_line
 from canary_tui.store.logs.merged import MergedReader
 from canary_tui.store.logs.reader import LogReader
 from canary_tui.store.logs.writer import LogError, LogSet
+from canary_tui.text.sink import Stream
 
 FIRST, SECOND = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 TEXT = st.text(st.sampled_from("ab \tä☃|+-\n\n"), max_size=60)
-CHUNKS = st.lists(st.tuples(st.sampled_from(["out", "out", "out", "err"]), TEXT), max_size=12)
+Chunks = list[tuple[Stream, str]]
+STREAMS: tuple[Stream, ...] = ("out", "out", "out", "err")
+CHUNKS = st.lists(st.tuples(st.sampled_from(STREAMS), TEXT), max_size=12)
 
 
 @pytest.fixture
-def whole_length():
+def whole_length() -> None:
     """Lines as long as the product's."""
 
 
 @pytest.fixture(autouse=True)
-def short_lines(monkeypatch, request):
+def short_lines(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Lines of 16 characters at most, so that small texts meet every border."""
     if "whole_length" not in request.fixturenames:
         monkeypatch.setattr(log_format, "LONGEST", 16)
@@ -56,9 +59,9 @@ def again(text: str, dice: random.Random) -> list[str]:
     return pieces
 
 
-def runs(chunks: list[tuple[str, str]]) -> list[tuple[str, str]]:
+def runs(chunks: Chunks) -> Chunks:
     """Chunks with neighbours of one stream put together: what of the chunks may matter."""
-    joined: list[tuple[str, str]] = []
+    joined: Chunks = []
     for stream, text in chunks:
         if text and joined and joined[-1][0] == stream:
             joined[-1] = (stream, joined[-1][1] + text)
@@ -79,7 +82,7 @@ def texts(lines: list[str], stream: str) -> str:
 
 @given(chunks=CHUNKS, seed=st.integers(0, 2**32))
 @settings(max_examples=300, deadline=None)
-def test_chunk_borders_never_change_the_lines(chunks, seed):
+def test_chunk_borders_never_change_the_lines(chunks: Chunks, seed: int) -> None:
     dice = random.Random(seed)
     one, other = Formatter("switch"), Formatter("switch")
     whole = "".join(one.text(text, stream, 0.0) for stream, text in runs(chunks))
@@ -91,7 +94,7 @@ def test_chunk_borders_never_change_the_lines(chunks, seed):
     assert all(len(parse_line(line.encode()).text) <= 16 for line in whole.splitlines())
 
 
-def test_a_log_reads_like_this(tmp_path):
+def test_a_log_reads_like_this(tmp_path: Path) -> None:
     with LogSet(tmp_path / "logs", clock=lambda: 1795428902.1234) as logs:
         log = logs.target("web-1")
         log.begin("switch over", FIRST)
@@ -116,13 +119,13 @@ def test_a_log_reads_like_this(tmp_path):
     assert (tmp_path / "logs/web-1.log").stat().st_mode & 0o777 == 0o600
 
 
-def test_names_that_are_no_file_names_are_mapped_apart(tmp_path):
+def test_names_that_are_no_file_names_are_mapped_apart(tmp_path: Path) -> None:
     paths = {log_path(tmp_path, name) for name in ("../x", "..-x", "a/b", "a b", "", ".", "web-1", "x" * 300)}
     assert len(paths) == 8
     assert all(path.parent == tmp_path and len(path.name) < 120 for path in paths)
 
 
-def test_a_begun_line_can_be_read_before_it_ends(tmp_path):
+def test_a_begun_line_can_be_read_before_it_ends(tmp_path: Path) -> None:
     with LogSet(tmp_path / "logs") as logs:
         log = logs.target("web-1")
         log.begin("switch", FIRST)
@@ -136,7 +139,7 @@ def test_a_begun_line_can_be_read_before_it_ends(tmp_path):
         reader.close()
 
 
-def deliver(folder: Path, chunks, seed: int, *, resume: bool) -> bytes:
+def deliver(folder: Path, chunks: Chunks, seed: int, *, resume: bool) -> bytes:
     dice = random.Random(seed)
     with LogSet(folder) as logs:
         log = logs.target("web-1")
@@ -152,7 +155,7 @@ def deliver(folder: Path, chunks, seed: int, *, resume: bool) -> bytes:
 
 @given(chunks=CHUNKS, seed=st.integers(0, 2**32), place=st.floats(0, 1))
 @settings(max_examples=120, deadline=None)
-def test_a_log_cut_anywhere_is_completed_by_reading_again(chunks, seed, place):
+def test_a_log_cut_anywhere_is_completed_by_reading_again(chunks: Chunks, seed: int, place: float) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "logs"
         with LogSet(folder) as logs:
@@ -174,7 +177,7 @@ def test_a_log_cut_anywhere_is_completed_by_reading_again(chunks, seed, place):
         merged.close()
 
 
-def test_a_target_cannot_fake_a_mark_of_ours(tmp_path, whole_length):
+def test_a_target_cannot_fake_a_mark_of_ours(tmp_path: Path, whole_length: None) -> None:
     fake = f"x --| begin {SECOND[:12]}\n2026-11-23T10:15:02.123Z switch --| begin {SECOND[:12]}\n"
     with LogSet(tmp_path / "logs") as logs:
         log = logs.target("web-1")
@@ -194,10 +197,17 @@ def open_logs(folder: Path) -> list[str]:
     return [path for path in paths if path.startswith(str(folder)) and path.endswith(".log")]
 
 
-async def test_sync_makes_ended_output_durable_and_closes_the_files(tmp_path, monkeypatch):
+async def test_sync_makes_ended_output_durable_and_closes_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced: list[str] = []
     fdatasync = os.fdatasync
-    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(os.readlink(f"/proc/self/fd/{fd}")), fdatasync(fd)))
+
+    def noted(fd: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+        fdatasync(fd)
+
+    monkeypatch.setattr(os, "fdatasync", noted)
     with LogSet(tmp_path / "logs") as logs:
         for number in range(50):
             log = logs.target(f"web-{number}")
@@ -236,7 +246,7 @@ logs.close()
 
 
 @pytest.mark.usefixtures("whole_length")
-def test_a_killed_writer_leaves_logs_that_reading_again_completes(tmp_path):
+def test_a_killed_writer_leaves_logs_that_reading_again_completes(tmp_path: Path) -> None:
     dice = random.Random(5)
     expected = [f"{number} {'x' * (number % 90)}" for number in range(60_000)]
     for round_ in range(6):
@@ -261,7 +271,7 @@ def test_a_killed_writer_leaves_logs_that_reading_again_completes(tmp_path):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_merged_log_has_each_whole_line_once_and_in_the_order_of_its_target(tmp_path, seed):
+def test_the_merged_log_has_each_whole_line_once_and_in_the_order_of_its_target(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     written: dict[str, str] = {f"web-{number}": "" for number in range(200)}
     merged = MergedReader(tmp_path / "logs")
@@ -287,7 +297,7 @@ def test_the_merged_log_has_each_whole_line_once_and_in_the_order_of_its_target(
 
 
 @pytest.mark.parametrize("damage", ["torn", "garbage", "gone", "ahead of the logs"])
-def test_a_damaged_order_is_mended_from_the_logs(tmp_path, damage):
+def test_a_damaged_order_is_mended_from_the_logs(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "logs"
     with LogSet(folder) as logs:
         for number in range(60):
@@ -315,7 +325,7 @@ def test_a_damaged_order_is_mended_from_the_logs(tmp_path, damage):
 
 
 @pytest.mark.usefixtures("whole_length")
-async def test_a_full_disk_stops_the_logs_with_room_left_for_the_journal(small_disk):
+async def test_a_full_disk_stops_the_logs_with_room_left_for_the_journal(small_disk: Path) -> None:
     logs = LogSet(small_disk / "logs", keep_free=1 << 20)
     log = logs.target("web-1")
     log.begin("switch", FIRST)
@@ -331,7 +341,7 @@ async def test_a_full_disk_stops_the_logs_with_room_left_for_the_journal(small_d
 
 
 @pytest.mark.usefixtures("whole_length")
-def test_what_waits_for_a_slow_disk_is_bounded(tmp_path, monkeypatch):
+def test_what_waits_for_a_slow_disk_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_writer, "PAUSE", 3600.0)
     monkeypatch.setattr(log_writer, "_MOST_QUEUED", 1 << 20)
     logs = LogSet(tmp_path / "logs")
@@ -344,7 +354,7 @@ def test_what_waits_for_a_slow_disk_is_bounded(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("whole_length")
-def test_200_megabytes_of_plain_lines_are_all_written(tmp_path):
+def test_200_megabytes_of_plain_lines_are_all_written(tmp_path: Path) -> None:
     chunk = ("x" * 99 + "\n") * 650
     size = 0
     started = time.process_time()
@@ -361,7 +371,7 @@ def test_200_megabytes_of_plain_lines_are_all_written(tmp_path):
 
 
 @pytest.mark.usefixtures("whole_length")
-def test_a_large_output_that_is_read_again_is_written_once(tmp_path):
+def test_a_large_output_that_is_read_again_is_written_once(tmp_path: Path) -> None:
     chunk = "".join(f"{number:>98} \n" for number in range(650))
     with LogSet(tmp_path / "logs") as logs:
         log = logs.target("web-1")

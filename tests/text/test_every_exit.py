@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.segment import Segment
@@ -42,7 +44,7 @@ TEXTS = [
 ]
 
 
-def to_log(text, tmp_path, _capsys):
+def to_log(text: str, tmp_path: Path, _capsys: pytest.CaptureFixture[str]) -> str:
     logs = LogSet(tmp_path / "logs")
     sink = SafeSink(logs.target("web-1"), Redactor())
     sink.write(b"shown " + text.encode(errors="surrogatepass"))
@@ -51,35 +53,35 @@ def to_log(text, tmp_path, _capsys):
     return log_path(tmp_path / "logs", "web-1").read_text(encoding="utf-8")
 
 
-def to_headless_line(text, _tmp_path, capsys):
+def to_headless_line(text: str, _tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     plan = Plan("shop", "2", "", {}, (), ())
     print_journal(
         [
             Record(0, 1.0, e.RolloutStarted("r", plan, Operator("ann", "desk"), attended=False, version="1")),
-            Record(1, 1.0, e.EngineStopped(text)),
+            Record(1, 1.0, e.EngineStopped(text)),  # type: ignore[arg-type]  # as a damaged journal may say
         ],
         as_json=False,
     )
     return capsys.readouterr().out
 
 
-def to_command_line(text, tmp_path, capsys):
+def to_command_line(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
     run(["--state-dir", str(tmp_path), "history", f"gone {text}"])
     said = capsys.readouterr()
     assert "gone" in said.err
     return said.out + said.err
 
 
-def to_fleet_file_error(text, _tmp_path, _capsys):
+def to_fleet_file_error(text: str, _tmp_path: Path, _capsys: pytest.CaptureFixture[str]) -> str:
     return render([Problem(text, text, text, text, 1, 3, f"name = {text}")])
 
 
-def to_screen(text, _tmp_path, _capsys):
+def to_screen(text: str, _tmp_path: Path, _capsys: pytest.CaptureFixture[str]) -> str:
     (segment,) = StripControls().apply([Segment(f"before{text}after")], Color(0, 0, 0))
     return segment.text
 
 
-def to_title(text, _tmp_path, _capsys):
+def to_title(text: str, _tmp_path: Path, _capsys: pytest.CaptureFixture[str]) -> str:
     return title(text).removeprefix("\x1b]2;").removesuffix("\x1b\\")
 
 
@@ -96,13 +98,18 @@ EXITS = [
 
 
 @pytest.fixture(autouse=True)
-def own_environment(monkeypatch):
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--state-dir` becomes a variable of this process."""
     monkeypatch.setattr(os, "environ", dict(os.environ))
 
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("leave", EXITS)
-def test_no_hostile_character_leaves_the_program(leave, text, tmp_path, capsys):
+def test_no_hostile_character_leaves_the_program(
+    leave: Callable[[str, Path, pytest.CaptureFixture[str]], str],
+    text: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     left = leave(text, tmp_path, capsys)
     assert not re.findall(f"[{HOSTILE}]", left)

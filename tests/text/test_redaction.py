@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from text_pieces import CHUNKS, pieces
 
 from canary_tui.text.secrets import Redactor
-from canary_tui.text.sink import SafeSink
+from canary_tui.text.sink import SafeSink, Stream
 
 SECRET = "p4ss'w\"rd/+ ü1"
 
@@ -36,7 +36,7 @@ SECRET = "p4ss'w\"rd/+ ü1"
         pytest.param(shlex.quote(SECRET).encode(), id="shell"),
     ],
 )
-def test_a_secret_is_hidden_in_every_spelling_and_any_chunks(spelt):
+def test_a_secret_is_hidden_in_every_spelling_and_any_chunks(spelt: bytes) -> None:
     secrets = Redactor([SECRET])
     whole = secrets.stream().feed(b"<" + spelt + b">", final=True)
     stream = secrets.stream()
@@ -53,7 +53,9 @@ def test_a_secret_is_hidden_in_every_spelling_and_any_chunks(spelt):
     st.lists(st.sampled_from([b"a", b"b", b"1", b"ab1a", b"x"]), max_size=40),
     CHUNKS,
 )
-def test_chunks_do_not_change_what_is_hidden_however_the_secrets_overlap(chosen, fragments, cuts):
+def test_chunks_do_not_change_what_is_hidden_however_the_secrets_overlap(
+    chosen: list[str], fragments: list[bytes], cuts: list[int]
+) -> None:
     secrets = Redactor(chosen)
     data = b"".join(fragments)
     stream = secrets.stream()
@@ -62,11 +64,11 @@ def test_chunks_do_not_change_what_is_hidden_however_the_secrets_overlap(chosen,
     assert not [secret for secret in chosen if secret.encode() in parts.replace(b"[secret]", b"|")]
 
 
-def test_each_line_of_a_secret_is_one():
+def test_each_line_of_a_secret_is_one() -> None:
     assert Redactor(["BEGIN\nfirst-line\nEND"]).text("  first-line\r\n") == "  [secret]\r\n"
 
 
-def test_a_secret_that_becomes_known_later_is_hidden_from_then_on():
+def test_a_secret_that_becomes_known_later_is_hidden_from_then_on() -> None:
     secrets = Redactor()
     stream = secrets.stream()
     assert stream.feed(b"hunter2!") == b"hunter2!"
@@ -74,25 +76,35 @@ def test_a_secret_that_becomes_known_later_is_hidden_from_then_on():
     assert stream.feed(b"hunter2!", final=True) == b"[secret]"
 
 
-def test_only_what_may_become_a_secret_is_held_back():
+def test_only_what_may_become_a_secret_is_held_back() -> None:
     stream = Redactor(["secret-word"]).stream()
     assert stream.feed(b"50% done, sec") == b"50% done, "
     assert stream.feed(b"onds left") == b"seconds left"
 
 
-def test_something_too_short_to_be_a_secret_leaves_the_log_readable():
+def test_something_too_short_to_be_a_secret_leaves_the_log_readable() -> None:
     assert Redactor(["", "abc"]).text("abc and so on") == "abc and so on"
 
 
+class Passed:
+    """Takes everything as it comes."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def write(self, text: str, stream: Stream = "out") -> None:
+        self.texts.append(text)
+
+
 class Written:
-    def __init__(self):
+    def __init__(self) -> None:
         self.text = {"out": "", "err": ""}
 
-    def write(self, text, stream="out"):
+    def write(self, text: str, stream: Stream = "out") -> None:
         self.text[stream] += text
 
 
-def test_a_safe_sink_hides_first_and_makes_safe_then_each_stream_by_itself():
+def test_a_safe_sink_hides_first_and_makes_safe_then_each_stream_by_itself() -> None:
     """A secret cut in two by the other stream is found, and one that an escape sequence hides in is, too."""
     written = Written()
     sink = SafeSink(written, Redactor(["tok3n-value"]))
@@ -104,11 +116,10 @@ def test_a_safe_sink_hides_first_and_makes_safe_then_each_stream_by_itself():
     assert written.text == {"out": "[secret] ok\n", "err": "✓ tok3n-v"}
 
 
-def test_plain_output_passes_as_it_is():
+def test_plain_output_passes_as_it_is() -> None:
     chunk = b"2026-11-23T10:15:00Z INFO web[1234]: request id=8f3a took 12 ms status=200\n" * 800
-    sink = SafeSink(Written(), Redactor(["k3yXyAbC9dFghT5tVw2q", "s3cr3t/with'quote", "another-secret-01"]))
-    passed = []
-    sink._sink.write = lambda text, _stream: passed.append(text)
+    passed = Passed()
+    sink = SafeSink(passed, Redactor(["k3yXyAbC9dFghT5tVw2q", "s3cr3t/with'quote", "another-secret-01"]))
     best = 10.0
     for _ in range(20):
         started = time.perf_counter()
@@ -116,4 +127,4 @@ def test_plain_output_passes_as_it_is():
         best = min(best, time.perf_counter() - started)
     sink.finish()
     print(f"\nplain output: {len(chunk) / best / 1e6:.0f} MB/s")
-    assert "".join(passed) == chunk.decode() * 20
+    assert "".join(passed.texts) == chunk.decode() * 20

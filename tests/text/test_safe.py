@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -112,7 +113,9 @@ def reference(data: bytes) -> str:
 
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(st.binary(max_size=20), st.sampled_from(FRAGMENTS)), max_size=12), CHUNKS)
-def test_whatever_arrives_only_harmless_characters_come_out_and_chunks_do_not_matter(fragments, cuts):
+def test_whatever_arrives_only_harmless_characters_come_out_and_chunks_do_not_matter(
+    fragments: list[bytes], cuts: list[int]
+) -> None:
     data = b"".join(fragments)
     sanitiser = Sanitiser()
     text = "".join(sanitiser.feed(piece) for piece in pieces(data, cuts)) + sanitiser.feed(b"", final=True)
@@ -122,7 +125,7 @@ def test_whatever_arrives_only_harmless_characters_come_out_and_chunks_do_not_ma
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=200))
-def test_plain_text_is_left_as_it_is(text):
+def test_plain_text_is_left_as_it_is(text: str) -> None:
     assert Sanitiser().feed(text.encode()) == text
 
 
@@ -140,11 +143,11 @@ def test_plain_text_is_left_as_it_is(text):
         pytest.param("世界 ✓".encode(), "世界 ✓", id="other scripts are left alone"),
     ],
 )
-def test_what_a_person_sees_of_it(data, shown):
+def test_what_a_person_sees_of_it(data: bytes, shown: str) -> None:
     assert Sanitiser().feed(data, final=True) == shown
 
 
-def test_a_sequence_without_end_is_held_only_for_a_while():
+def test_a_sequence_without_end_is_held_only_for_a_while() -> None:
     sanitiser = Sanitiser()
     text = sanitiser.feed(b"\x1b]")
     for _ in range(20):
@@ -154,7 +157,7 @@ def test_a_sequence_without_end_is_held_only_for_a_while():
     assert len(text) == 20_002
 
 
-def test_hostile_text_costs_no_more_than_its_length():
+def test_hostile_text_costs_no_more_than_its_length() -> None:
     """64 kB of introducers without an end, in about the time that 64 kB of anything take."""
     for hostile in (b"\xc2\x90", b"\x1b]", b"\x1bP", b"\x1b[", b"\x1b ", b"\r"):
         started = time.process_time()
@@ -162,13 +165,13 @@ def test_hostile_text_costs_no_more_than_its_length():
         assert time.process_time() - started < 1
 
 
-def test_one_line_of_foreign_text_is_short_and_safe():
+def test_one_line_of_foreign_text_is_short_and_safe() -> None:
     assert one_line("Permission\r\n\x1b[2Jdenied\n") == "Permission denied"
     assert one_line("x" * 1000, 10) == "x" * 9 + "…"
     assert make_safe("a\x1b]0;t\x07\udc9bb") == "a?b"
 
 
-def test_one_set_of_characters_is_hostile_and_python_calls_none_of_them_printable():
+def test_one_set_of_characters_is_hostile_and_python_calls_none_of_them_printable() -> None:
     """So `isprintable` alone is enough to let a text pass quickly."""
     one = re.compile(f"[{HOSTILE_CLASS}]")
     assert {code for code in range(0x110000) if one.match(chr(code))} == HOSTILE
@@ -186,21 +189,21 @@ CLEANERS = [
 
 
 @pytest.mark.parametrize(("clean", "harmless"), CLEANERS)
-def test_every_cleaner_removes_the_whole_set_and_leaves_plain_text(clean, harmless):
+def test_every_cleaner_removes_the_whole_set_and_leaves_plain_text(clean: Callable[[str], str], harmless: str) -> None:
     evil = "".join(f"<{chr(code)}>" for code in sorted(HOSTILE))
     assert not [character for character in clean(evil) if ord(character) in HOSTILE]
     assert clean("a\n b ☃") == harmless
 
 
-def test_what_is_written_out_can_be_found_again():
+def test_what_is_written_out_can_be_found_again() -> None:
     assert written_out("a\tb\x1b[2J\u202ec\u0301") == "a b\\x1b[2J\\u202ec\\u0301"
 
 
-def test_a_screen_keeps_its_columns():
+def test_a_screen_keeps_its_columns() -> None:
     assert blanked("a\x1b[2J\nb") == "a [2J b"
     assert stripped("a\xadb\x07", lambda character: int(character == "\xad")) == "a b"
 
 
-def test_tab_and_line_feed_are_no_control_characters_of_a_text():
+def test_tab_and_line_feed_are_no_control_characters_of_a_text() -> None:
     assert control_in("a\tb\n") is None
     assert control_in("a\tb\rc\x00") == "\r"

@@ -8,12 +8,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import TypedDict, TypeVar, Unpack
 
 import pytest
 from textual.app import App
 from textual.pilot import Pilot
 
 from canary_tui.domain.planning.build import Choices
+from canary_tui.errors import ExitCode
 from canary_tui.tui.app import CanaryApp
 from canary_tui.tui.keys import Settings
 from canary_tui.tui.options import AppOptions
@@ -59,6 +61,17 @@ name = "rest"
 """
 
 
+Result = TypeVar("Result")
+"""What an app ends with."""
+
+
+class Options(TypedDict, total=False):
+    """The options of the screens that a test may choose."""
+
+    demo: bool
+    theme: str
+
+
 def scripted_engine(*arguments: str) -> tuple[str, ...]:
     """The command of an engine that does what the arguments say."""
     return (sys.executable, str(Path(__file__).with_name("scripted_engine.py")), *arguments)
@@ -75,8 +88,8 @@ async def opened(
     engine: tuple[str, ...] = (),
     size: tuple[int, int] = (80, 24),
     settings: Settings | None = None,
-    **options,
-) -> AsyncIterator[tuple[CanaryApp, Pilot[object]]]:
+    **options: Unpack[Options],
+) -> AsyncIterator[tuple[CanaryApp, Pilot[ExitCode]]]:
     """The app on a fleet file, in a terminal of `size`, with an engine that does what `engine` says."""
     file = folder / "shop.toml"
     file.write_text(fleet, encoding="utf-8")
@@ -99,17 +112,17 @@ async def until(condition: Callable[[], object], deadline: float = 10.0) -> None
         await asyncio.sleep(0.01)
 
 
-def screen_lines(app: App[object]) -> list[str]:
+def screen_lines(app: App[Result]) -> list[str]:
     """What the terminal shows now, a string for each row, blanks at the end cut off."""
     return ["".join(segment.text for segment in strip).rstrip() for strip in app.screen._compositor.render_strips()]
 
 
-def screen_text(app: App[object]) -> str:
+def screen_text(app: App[Result]) -> str:
     """What the terminal shows now."""
     return "\n".join(screen_lines(app))
 
 
-async def shows(app: App[object], *texts: str, deadline: float = 10.0) -> None:
+async def shows(app: App[Result], *texts: str, deadline: float = 10.0) -> None:
     """Wait until all of `texts` stand on the screen; else fail with what stands there instead."""
     try:
         await until(lambda: all(text in screen_text(app) for text in texts), deadline)
@@ -125,12 +138,12 @@ def nothing_is_read_yet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-async def press(pilot: Pilot[object], *keys: str) -> None:
+async def press(pilot: Pilot[Result], *keys: str) -> None:
     """Press keys one after the other, each handled before the next."""
     for key in keys:
         await pilot.press(key)
 
 
-async def type_text(pilot: Pilot[object], text: str) -> None:
+async def type_text(pilot: Pilot[Result], text: str) -> None:
     """Type printable text, a key for each character."""
     await pilot.press(*("space" if character == " " else character for character in text))

@@ -18,11 +18,11 @@ fleet, state, *engine = sys.argv[1:]
 if "--crash" in engine:
     engine.remove("--crash")
 
-    def action_help(self):
+    def action_help(self: CanaryApp) -> None:
         password = "hunter2"  # noqa: F841  must not be printed
         raise RuntimeError("a planted bug \x1b[2J")
 
-    CanaryApp.action_help = action_help
+    CanaryApp.action_help = action_help  # type: ignore[method-assign]  # the planted bug
 
 options = AppOptions(Path(state), Path(fleet), choices=Choices("1.4.2", "production"), engine=scripted_engine(*engine))
 code = run_app(options)

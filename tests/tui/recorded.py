@@ -6,14 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 from textual.app import App
 from textual.binding import Binding
+from textual.filter import LineFilter
 
 from canary_tui.domain.fleet.steps import RunStep
 from canary_tui.domain.fleet.tables import Gate, Limits, Ssh
 from canary_tui.domain.fleet.units import Duration, Share
-from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.planning.plan import Excluded, Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply
 from canary_tui.domain.rollout.gate import evidence
@@ -73,14 +75,22 @@ class Stage(App[int]):
             if isinstance(screen, RolloutScreen):
                 await screen.run_action("stop")
 
-    def get_line_filters(self):
+    def get_line_filters(self) -> list[LineFilter]:
         return [*super().get_line_filters(), StripControls()]
 
     def on_mount(self) -> None:
         self.push_screen(self._first)
 
 
-def make_plan(targets: int = 4, canaries: int = 1, gate: Gate | None = None, **changes: object) -> Plan:
+class Changes(TypedDict, total=False):
+    """The parts of a plan that a test may have its own way."""
+
+    limits: Limits
+    excluded: tuple[Excluded, ...]
+    redeploy: bool
+
+
+def make_plan(targets: int = 4, canaries: int = 1, gate: Gate | None = None, **changes: Unpack[Changes]) -> Plan:
     names = [f"web-{number}" for number in range(1, targets + 1)]
     steps = (
         RunStep(run="unpack", name="unpack", timeout=Duration(120)),
@@ -168,6 +178,12 @@ class Recorded:
 
     def open_gate(self) -> None:
         self.add(e.GateOpened(self.state.wave, evidence(self.plan, self.state)))
+
+    def approve_gate(self) -> None:
+        """Approved for what the gate shows now."""
+        gate = self.state.gate
+        assert gate is not None
+        self.add(e.GateApproved(gate.wave, self.plan.hash, gate.evidence, BY))
 
     def at_gate(self) -> Recorded:
         self.start()

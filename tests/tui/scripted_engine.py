@@ -14,9 +14,12 @@ import socket
 import sys
 
 from canary_tui.domain.codec import encode
+from canary_tui.domain.planning.plan import Plan
 from canary_tui.engine.messages import (
     Answered,
     Asked,
+    Command,
+    Notice,
     Opened,
     Preflight,
     Preflighted,
@@ -44,17 +47,17 @@ line_socket = socket.socket(fileno=options.fd)
 stream = line_socket.makefile("rwb")
 
 
-def say(notice):
+def say(notice: Notice) -> None:
     stream.write(to_line(notice))
     stream.flush()
 
 
-def ask(target):
+def ask(target: str) -> None:
     about = Question(options.ask, target, f"{target}.example:22", options.words, "ssh-ed25519", "SHA256:abcdefgh")
     say(Asked(1, about))
 
 
-def look(plan):
+def look(plan: Plan) -> None:
     for name in plan.targets:
         if name.startswith("dead"):
             say(Preflighted(name, "unreachable", detail="connection refused"))
@@ -62,7 +65,7 @@ def look(plan):
             say(Preflighted(name, "ok", release="1.4.1", clock_offset=0.2, free_bytes=12 * 10**9))
 
 
-def obey(command):
+def obey(command: Command) -> bool:
     if options.log:
         with open(options.log, "a", encoding="utf-8") as log:
             log.write(json.dumps(encode(command)) + "\n")

@@ -11,19 +11,23 @@ import pytest
 from driving import opened, press, screen_lines, screen_text, scripted_engine, shows, type_text, until
 from recorded import Recorded
 from textual.content import Content
+from textual.pilot import Pilot
 from textual.widgets import Static
 
 from canary_tui.domain.rollout import events as e
+from canary_tui.engine.messages import Notice
 from canary_tui.errors import ExitCode
+from canary_tui.tui.app import CanaryApp
 from canary_tui.tui.keys import Settings
 from canary_tui.tui.link import EngineLink
 from canary_tui.tui.picker.picker import Picker, TargetRow
+from canary_tui.tui.picker.target_table import TargetTable
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.prompts import LeaveScreen
 from canary_tui.tui.themes import NAMES
 
 
-async def started(app, pilot):
+async def started(app: CanaryApp, pilot: Pilot[ExitCode]) -> None:
     """A rollout is live."""
     await shows(app, "remaining 18")
     await press(pilot, "enter")
@@ -32,7 +36,7 @@ async def started(app, pilot):
     await until(lambda: app.link.live)
 
 
-async def test_the_help_tells_the_keys_of_the_pane_one_is_in(tmp_path):
+async def test_the_help_tells_the_keys_of_the_pane_one_is_in(tmp_path: Path) -> None:
     async with opened(tmp_path, size=(100, 60)) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "question_mark")
@@ -44,7 +48,7 @@ async def test_the_help_tells_the_keys_of_the_pane_one_is_in(tmp_path):
         await shows(app, "Start the rollout; enter confirms")
 
 
-async def test_the_palette_finds_every_action_with_its_key_and_does_it(tmp_path):
+async def test_the_palette_finds_every_action_with_its_key_and_does_it(tmp_path: Path) -> None:
     async with opened(tmp_path, size=(100, 40)) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "colon")
@@ -55,7 +59,7 @@ async def test_the_palette_finds_every_action_with_its_key_and_does_it(tmp_path)
         await shows(app, "marked 18", "remaining 2")
 
 
-async def test_the_keys_below_a_dialog_are_grey_until_it_closes(tmp_path):
+async def test_the_keys_below_a_dialog_are_grey_until_it_closes(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         bar = app.screen.query_one(KeyBar)
@@ -63,7 +67,9 @@ async def test_the_keys_below_a_dialog_are_grey_until_it_closes(tmp_path):
         def are_grey() -> set[bool]:
             grey = bar.get_component_rich_style("keybar--off").color
             return {
-                segment.style.color == grey for segment in bar.render_lines(bar.size.region)[0] if segment.text.strip()
+                segment.style is not None and segment.style.color == grey
+                for segment in bar.render_lines(bar.size.region)[0]
+                if segment.text.strip()
             }
 
         assert are_grey() == {False}
@@ -74,7 +80,7 @@ async def test_the_keys_below_a_dialog_are_grey_until_it_closes(tmp_path):
         await until(lambda: are_grey() == {False})
 
 
-async def test_a_colon_in_the_filter_is_text(tmp_path):
+async def test_a_colon_in_the_filter_is_text(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "slash")
@@ -82,12 +88,12 @@ async def test_a_colon_in_the_filter_is_text(tmp_path):
         await shows(app, "Filter: a:b?q", "no target fits")
 
 
-async def test_themes_go_round_and_the_choice_is_remembered(tmp_path):
+async def test_themes_go_round_and_the_choice_is_remembered(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         for expected in (*NAMES[1:], NAMES[0], NAMES[1]):
             await press(pilot, "ctrl+t")
-            await until(lambda expected=expected: app.theme == expected)
+            await until(lambda: app.theme == expected)
             assert "remaining 18" in screen_text(app)
     async with opened(tmp_path) as (app, _):
         assert app.theme == NAMES[1]
@@ -95,7 +101,7 @@ async def test_themes_go_round_and_the_choice_is_remembered(tmp_path):
         assert app.theme == "terminal"
 
 
-async def test_keys_of_the_operators_own_are_in_the_footer_and_work(tmp_path):
+async def test_keys_of_the_operators_own_are_in_the_footer_and_work(tmp_path: Path) -> None:
     settings = Settings(keys={"picker.mark": "x"}, complaints=("config.toml: something",))
     async with opened(tmp_path, settings=settings) as (app, pilot):
         await shows(app, "x Mark", "config.toml: something", "remaining 18")
@@ -103,7 +109,7 @@ async def test_keys_of_the_operators_own_are_in_the_footer_and_work(tmp_path):
         await shows(app, "remaining 17")
 
 
-async def test_a_terminal_that_is_too_small_says_so_and_nothing_is_lost(tmp_path):
+async def test_a_terminal_that_is_too_small_says_so_and_nothing_is_lost(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await pilot.resize_terminal(50, 12)
@@ -114,7 +120,7 @@ async def test_a_terminal_that_is_too_small_says_so_and_nothing_is_lost(tmp_path
 
 
 @pytest.mark.parametrize("size", [(60, 18), (80, 24), (133, 40), (200, 60)])
-async def test_every_screen_ends_with_its_keys_at_any_size(tmp_path, size):
+async def test_every_screen_ends_with_its_keys_at_any_size(tmp_path: Path, size: tuple[int, int]) -> None:
     async with opened(tmp_path, size=size) as (app, pilot):
         await shows(app, "remaining 18")
         assert screen_lines(app)[-1].endswith("? Help")
@@ -126,7 +132,7 @@ async def test_every_screen_ends_with_its_keys_at_any_size(tmp_path, size):
         assert screen_lines(app)[-1].endswith("? Help")
 
 
-async def test_ctrl_c_in_the_picker_leaves_as_interrupted_even_from_a_field(tmp_path):
+async def test_ctrl_c_in_the_picker_leaves_as_interrupted_even_from_a_field(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "slash", "ctrl+c")
@@ -134,7 +140,7 @@ async def test_ctrl_c_in_the_picker_leaves_as_interrupted_even_from_a_field(tmp_
         assert app.return_value == ExitCode.INTERRUPTED
 
 
-async def test_escape_never_quits(tmp_path):
+async def test_escape_never_quits(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, *["escape"] * 5)
@@ -142,7 +148,7 @@ async def test_escape_never_quits(tmp_path):
         assert app.is_running
 
 
-async def test_leaving_a_live_rollout_asks_and_takes_a_capital(tmp_path):
+async def test_leaving_a_live_rollout_asks_and_takes_a_capital(tmp_path: Path) -> None:
     async with opened(tmp_path, engine=("--directory", str(tmp_path / "a-rollout"))) as (app, pilot):
         await started(app, pilot)
         await press(pilot, "ctrl+q")
@@ -156,7 +162,7 @@ async def test_leaving_a_live_rollout_asks_and_takes_a_capital(tmp_path):
         assert app.return_value == ExitCode.INTERRUPTED
 
 
-async def test_ctrl_c_while_a_rollout_is_live_ends_nothing(tmp_path):
+async def test_ctrl_c_while_a_rollout_is_live_ends_nothing(tmp_path: Path) -> None:
     async with opened(tmp_path, engine=("--directory", str(tmp_path / "a-rollout"))) as (app, pilot):
         await started(app, pilot)
         await press(pilot, "ctrl+c")
@@ -164,25 +170,25 @@ async def test_ctrl_c_while_a_rollout_is_live_ends_nothing(tmp_path):
         assert app.link.live
 
 
-async def test_names_that_look_like_markup_or_steer_a_terminal_stand_there_as_text(tmp_path):
+async def test_names_that_look_like_markup_or_steer_a_terminal_stand_there_as_text(tmp_path: Path) -> None:
     evil = "[/x][@click=app.quit]Z[/]"
     async with opened(tmp_path, size=(120, 30)) as (app, pilot):
         await shows(app, "remaining 18")
         rows = [TargetRow(f"{evil}\x1b[2J", roles=(evil,), tags={"zone": evil}, on=evil), TargetRow("b")]
-        app.screen.table.load(Picker(rows))
+        app.screen.query_one(TargetTable).load(Picker(rows))
         await shows(app, f"{evil} [2J", "- ")
         await press(pilot, "r")
         await type_text(pilot, evil)
         await shows(app, f"How many at random: {evil}")
 
 
-async def test_a_refused_value_that_looks_like_markup_is_quoted_as_it_is(tmp_path):
+async def test_a_refused_value_that_looks_like_markup_is_quoted_as_it_is(tmp_path: Path) -> None:
     evil = "[/x][@click=app.quit]Z[/]"
     async with opened(tmp_path, f'name = "{evil}"', size=(120, 30)) as (app, _):
         await shows(app, f"got '{evil}'", "r Read again")
 
 
-def test_nothing_that_the_first_frame_does_not_need_is_imported():
+def test_nothing_that_the_first_frame_does_not_need_is_imported() -> None:
     code = (
         "import sys, canary_tui.tui.app, canary_tui.tui.picker.screen\n"
         "print([name for name in ('asyncssh', 'markdown_it', 'tree_sitter', 'cryptography') if name in sys.modules])"
@@ -194,22 +200,24 @@ def test_nothing_that_the_first_frame_does_not_need_is_imported():
 # -- the engine's process
 
 
-async def test_the_engine_lives_in_a_session_of_its_own_and_ends_when_told(tmp_path):
+async def test_the_engine_lives_in_a_session_of_its_own_and_ends_when_told(tmp_path: Path) -> None:
     link = EngineLink(scripted_engine())
     await link.start()
     await until(lambda: link.ready)
-    assert os.getsid(link.ready.pid) != os.getsid(0)
+    assert link.ready is not None
+    pid = link.ready.pid
+    assert os.getsid(pid) != os.getsid(0)
     await link.close()
     assert link.gone == ""
-    await until(lambda: not Path(f"/proc/{link.ready.pid}/cmdline").exists() or _is_zombie(link.ready.pid))
+    await until(lambda: not Path(f"/proc/{pid}/cmdline").exists() or _is_zombie(pid))
 
 
-def _is_zombie(pid):
+def _is_zombie(pid: int) -> bool:
     return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
 
 
-async def test_an_engine_that_cannot_be_started_is_told_and_nothing_raises():
-    told = []
+async def test_an_engine_that_cannot_be_started_is_told_and_nothing_raises() -> None:
+    told: list[str] = []
     link = EngineLink(("/nonexistent/engine",), on_gone=lambda: told.append(link.gone))
     await link.start()
     assert told == [link.gone]
@@ -217,7 +225,7 @@ async def test_an_engine_that_cannot_be_started_is_told_and_nothing_raises():
     await link.close()
 
 
-async def test_commands_sent_before_the_engine_is_up_arrive_in_order(tmp_path):
+async def test_commands_sent_before_the_engine_is_up_arrive_in_order(tmp_path: Path) -> None:
     from canary_tui.engine.messages import Answered
 
     log = tmp_path / "log"
@@ -231,8 +239,9 @@ async def test_commands_sent_before_the_engine_is_up_arrive_in_order(tmp_path):
     await link.close()
 
 
-async def test_a_listener_that_forgot_hears_no_more():
-    heard, link = [], EngineLink(scripted_engine())
+async def test_a_listener_that_forgot_hears_no_more() -> None:
+    heard: list[Notice] = []
+    link = EngineLink(scripted_engine())
     forget = link.listen(heard.append)
     forget()
     forget()
@@ -242,7 +251,7 @@ async def test_a_listener_that_forgot_hears_no_more():
     assert heard == []
 
 
-async def test_the_last_net_is_under_every_widget(tmp_path):
+async def test_the_last_net_is_under_every_widget(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, _):
         await shows(app, "remaining 18")
         app.screen.query_one("#summary", Static).update(Content("\x1b]52;c;aGk=\x07\x9b2Jafter the net"))
@@ -250,7 +259,7 @@ async def test_the_last_net_is_under_every_widget(tmp_path):
         assert all(character.isprintable() or character == "\n" for character in screen_text(app))
 
 
-async def test_leaving_after_the_engine_died_is_no_success(tmp_path):
+async def test_leaving_after_the_engine_died_is_no_success(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r").start()
     engine = ("--die", "--directory", str(recorded.directory))
     async with opened(tmp_path, engine=engine) as (app, pilot):
@@ -265,7 +274,7 @@ async def test_leaving_after_the_engine_died_is_no_success(tmp_path):
     recorded.close()
 
 
-async def test_leaving_a_demo_promises_no_resume(tmp_path):
+async def test_leaving_a_demo_promises_no_resume(tmp_path: Path) -> None:
     async with opened(tmp_path, engine=("--directory", str(tmp_path / "a-rollout")), demo=True) as (app, pilot):
         await started(app, pilot)
         await press(pilot, "ctrl+q")
@@ -274,7 +283,7 @@ async def test_leaving_a_demo_promises_no_resume(tmp_path):
 
 
 @pytest.mark.parametrize("demo", [True, False])
-async def test_a_paused_demo_promises_no_resume_and_no_other_rollout_does_without(tmp_path, demo):
+async def test_a_paused_demo_promises_no_resume_and_no_other_rollout_does_without(tmp_path: Path, demo: bool) -> None:
     recorded = Recorded(tmp_path / "r").at_gate()
     async with opened(tmp_path, engine=("--directory", str(recorded.directory)), demo=demo) as (app, pilot):
         await started(app, pilot)

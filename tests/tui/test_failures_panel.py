@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Unpack
+
 import pytest
 from driving import nothing_is_read_yet, press, screen_text, shows, type_text, until
-from recorded import BY, Recorded, make_plan
+from recorded import BY, Changes, Recorded, Stage, make_plan
 from test_gate_panel import readable, waiting
 
 from canary_tui.domain.fleet.tables import Limits
@@ -17,7 +20,7 @@ LOCKED = e.TargetProbed(
 )  # fmt: skip
 
 
-def failed(tmp_path, targets: int = 6, canaries: int = 3, **changes) -> Recorded:
+def failed(tmp_path: Path, targets: int = 6, canaries: int = 3, **changes: Unpack[Changes]) -> Recorded:
     recorded = Recorded(tmp_path / "r", make_plan(targets, canaries, **changes)).start()
     recorded.deploy("web-1")
     recorded.fail("web-2", "exit 1")
@@ -25,13 +28,13 @@ def failed(tmp_path, targets: int = 6, canaries: int = 3, **changes) -> Recorded
     return recorded
 
 
-async def panel_of(app) -> FailurePanel:
+async def panel_of(app: Stage) -> FailurePanel:
     panel = app.screen.query_one(FailurePanel)
     await readable(panel)
     return panel
 
 
-async def test_all_failing_targets_stand_in_one_list_with_what_each_way_out_does(tmp_path):
+async def test_all_failing_targets_stand_in_one_list_with_what_each_way_out_does(tmp_path: Path) -> None:
     async with waiting(failed(tmp_path)) as (app, _, _wire, _gate):
         await shows(app, "2 targets not ok: what becomes of them?", "! web-2", "failed: exit 1", "! web-3", "exit 7")
         await shows(app, "R Retry: run the failed step again", "K Skip the step", "E Exclude", "B Roll back", "X Abort")
@@ -39,7 +42,7 @@ async def test_all_failing_targets_stand_in_one_list_with_what_each_way_out_does
         await until(lambda: app.screen.query_one(LogView).size.height >= 8)
 
 
-async def test_a_failure_without_an_exit_code_of_its_own_is_not_told_as_exit_0(tmp_path):
+async def test_a_failure_without_an_exit_code_of_its_own_is_not_told_as_exit_0(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).start()
     recorded.begin("web-1")
     recorded.end("web-1", "failed", 0)
@@ -48,7 +51,7 @@ async def test_a_failure_without_an_exit_code_of_its_own_is_not_told_as_exit_0(t
         assert "exit 0" not in screen_text(app)
 
 
-async def test_retry_is_sent_at_once_for_all_listed(tmp_path):
+async def test_retry_is_sent_at_once_for_all_listed(tmp_path: Path) -> None:
     recorded = failed(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         await panel_of(app)
@@ -69,7 +72,7 @@ async def test_retry_is_sent_at_once_for_all_listed(tmp_path):
         pytest.param("B", "rollback", id="roll back"),
     ],
 )
-async def test_all_but_retry_need_a_note(tmp_path, key: str, treatment: str):
+async def test_all_but_retry_need_a_note(tmp_path: Path, key: str, treatment: str) -> None:
     async with waiting(failed(tmp_path)) as (app, pilot, wire, _):
         await panel_of(app)
         height = app.screen.query_one(LogView).size.height
@@ -82,14 +85,12 @@ async def test_all_but_retry_need_a_note(tmp_path, key: str, treatment: str):
         await type_text(pilot, "known flake")
         await press(pilot, "enter")
         await until(lambda: wire.sent)
-        assert (wire.decided[0].treatment, wire.decided[0].targets, wire.decided[0].note) == (
-            treatment,
-            ("web-2", "web-3"),
-            "known flake",
-        )
+        treat = wire.decided[0]
+        assert isinstance(treat, e.FailureTreated)
+        assert (treat.treatment, treat.targets, treat.note) == (treatment, ("web-2", "web-3"), "known flake")
 
 
-async def test_a_decision_is_for_the_marked_targets_only(tmp_path):
+async def test_a_decision_is_for_the_marked_targets_only(tmp_path: Path) -> None:
     async with waiting(failed(tmp_path)) as (app, pilot, wire, _):
         await panel_of(app)
         app.screen.query_one(FailureList).focus()
@@ -97,10 +98,14 @@ async def test_a_decision_is_for_the_marked_targets_only(tmp_path):
         await shows(app, "[x] ! web-3", "the keys are for web-3")
         await press(pilot, "R")
         await until(lambda: wire.sent)
-        assert wire.decided[0].targets == ("web-3",)
+        treat = wire.decided[0]
+        assert isinstance(treat, e.FailureTreated)
+        assert treat.targets == ("web-3",)
 
 
-async def test_keys_typed_before_the_list_could_be_read_do_not_count(tmp_path, monkeypatch):
+async def test_keys_typed_before_the_list_could_be_read_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(6, 3)).start()
     async with waiting(recorded) as (app, pilot, wire, _):
         with nothing_is_read_yet(monkeypatch):
@@ -112,7 +117,7 @@ async def test_keys_typed_before_the_list_could_be_read_do_not_count(tmp_path, m
         assert not app.screen.query_one(FailurePanel).asking
 
 
-async def test_an_unknown_outcome_is_settled_by_a_typed_word_and_a_note(tmp_path):
+async def test_an_unknown_outcome_is_settled_by_a_typed_word_and_a_note(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(6, 3)).start()
     recorded.begin("web-2")
     recorded.end("web-2", "unknown", None, "the target rebooted")
@@ -137,9 +142,9 @@ async def test_an_unknown_outcome_is_settled_by_a_typed_word_and_a_note(tmp_path
         assert (settle.target, settle.settlement, settle.note) == ("web-2", "ok", "saw it in the log")
 
 
-async def test_failures_within_the_limit_ask_nobody_and_stand_first_in_the_list(tmp_path):
+async def test_failures_within_the_limit_ask_nobody_and_stand_first_in_the_list(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(6, 1, limits=Limits(failures=Share(3)))).at_gate()
-    recorded.add(e.GateApproved(0, recorded.plan.hash, recorded.state.gate.evidence, BY))
+    recorded.approve_gate()
     recorded.add(e.WaveStarted(1))
     recorded.fail("web-5")
     async with waiting(recorded) as (app, _, _wire, _gate):
@@ -149,7 +154,7 @@ async def test_failures_within_the_limit_ask_nobody_and_stand_first_in_the_list(
         assert rows[0].split()[:2] == ["!", "web-5"]
 
 
-async def test_a_list_that_changes_while_deciding_closes_the_field(tmp_path):
+async def test_a_list_that_changes_while_deciding_closes_the_field(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(6, 3)).start()
     recorded.fail("web-2")
     recorded.begin("web-3")
@@ -165,7 +170,7 @@ async def test_a_list_that_changes_while_deciding_closes_the_field(tmp_path):
         assert wire.sent == []
 
 
-async def test_a_locked_target_says_whose_it_is_and_is_no_target_to_skip_steps_on(tmp_path):
+async def test_a_locked_target_says_whose_it_is_and_is_no_target_to_skip_steps_on(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1))
     recorded.add(e.RolloutStarted("2026-11-23T101500Z-shop-7f3a", recorded.plan, BY, True, "0.1"))
     for name in recorded.plan.targets:
@@ -177,10 +182,12 @@ async def test_a_locked_target_says_whose_it_is_and_is_no_target_to_skip_steps_o
         assert "K Skip" not in screen_text(app)
         await press(pilot, "R")
         await until(lambda: wire.sent)
-        assert wire.decided[0].treatment == "retry"
+        treat = wire.decided[0]
+        assert isinstance(treat, e.FailureTreated)
+        assert treat.treatment == "retry"
 
 
-async def test_a_long_list_in_a_small_terminal_covers_no_key_and_says_how_many_it_hides(tmp_path):
+async def test_a_long_list_in_a_small_terminal_covers_no_key_and_says_how_many_it_hides(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(12, 10)).start()
     for number in range(1, 10):
         recorded.fail(f"web-{number}", "exit 1")

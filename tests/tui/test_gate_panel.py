@@ -1,29 +1,33 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from driving import nothing_is_read_yet, press, screen_text, shows, type_text, until
 from recorded import BY, Recorded, Stage, Wire, make_plan
 from textual import events
+from textual.pilot import Pilot
 
-from canary_tui.domain.fleet.tables import Gate
+from canary_tui.domain.fleet.tables import Confirm, Gate
 from canary_tui.domain.fleet.units import Duration
 from canary_tui.domain.rollout import events as e
-from canary_tui.engine.messages import Refused
+from canary_tui.engine.messages import Decide, Refused
 from canary_tui.tui.logs.log_view import LogView
+from canary_tui.tui.rollout.abort_panel import AbortPanel
 from canary_tui.tui.rollout.gate_panel import GatePanel
 from canary_tui.tui.rollout.screen import RolloutScreen
 from canary_tui.tui.shared.help import usable_on
-from canary_tui.tui.shared.panel import GUARD, TypedField
+from canary_tui.tui.shared.panel import GUARD, Panel, TypedField
 
 
 @asynccontextmanager
 async def waiting(
     recorded: Recorded, size: tuple[int, int] = (80, 24), *, read_only: bool = False, notifications: bool = False
-):
+) -> AsyncIterator[tuple[Stage, Pilot[int], Wire, GatePanel]]:
     """A screen with a live engine on a rollout."""
     wire = Wire()
     screen = RolloutScreen(recorded.directory, None if read_only else wire)
@@ -37,7 +41,7 @@ async def waiting(
     recorded.close()
 
 
-async def readable(panel: GatePanel) -> None:
+async def readable(panel: Panel) -> None:
     """Until somebody can have read the panel."""
     await until(lambda: panel.display and time.monotonic() > panel._painted_at + GUARD)
 
@@ -46,7 +50,7 @@ def approvals(wire: Wire) -> list[e.GateApproved]:
     return [one for one in wire.decided if isinstance(one, e.GateApproved)]
 
 
-async def test_the_gate_shows_what_an_approval_is_made_from(tmp_path):
+async def test_the_gate_shows_what_an_approval_is_made_from(tmp_path: Path) -> None:
     gate = Gate(
         instructions="Look at https://graphs/d?release=1.4.2",
         checklist=("Dashboards look right",),
@@ -68,7 +72,7 @@ async def test_the_gate_shows_what_an_approval_is_made_from(tmp_path):
         )
 
 
-async def test_the_instructions_are_shown_as_the_plan_holds_them(tmp_path):
+async def test_the_instructions_are_shown_as_the_plan_holds_them(tmp_path: Path) -> None:
     """The plan's hash covers them as they are: filling in variables again would show what nobody approves."""
     gate = Gate(instructions="It costs $RELEASE in $WAVE")
     recorded = Recorded(tmp_path / "r", make_plan(4, 1, gate)).at_gate()
@@ -76,7 +80,7 @@ async def test_the_instructions_are_shown_as_the_plan_holds_them(tmp_path):
         await shows(app, "It costs $RELEASE in $WAVE")
 
 
-async def test_only_the_first_wave_s_targets_are_called_canaries(tmp_path):
+async def test_only_the_first_wave_s_targets_are_called_canaries(tmp_path: Path) -> None:
     plan = make_plan(6, 2)
     first, rest = plan.waves
     waves = (
@@ -87,7 +91,7 @@ async def test_only_the_first_wave_s_targets_are_called_canaries(tmp_path):
     recorded = Recorded(tmp_path / "r", replace(plan, waves=waves)).at_gate()
     async with waiting(recorded) as (app, _, _wire, _panel):
         await shows(app, "GATE canary -> half", "canaries 2: + web-1 ok")
-        recorded.add(e.GateApproved(0, recorded.plan.hash, recorded.state.gate.evidence, BY))
+        recorded.approve_gate()
         recorded.add(e.WaveStarted(1))
         recorded.deploy("web-3", "web-4")
         recorded.open_gate()
@@ -95,7 +99,7 @@ async def test_only_the_first_wave_s_targets_are_called_canaries(tmp_path):
         assert "canaries" not in screen_text(app)
 
 
-async def test_the_typed_number_and_enter_approve_for_exactly_this_gate(tmp_path):
+async def test_the_typed_number_and_enter_approve_for_exactly_this_gate(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
@@ -105,6 +109,8 @@ async def test_the_typed_number_and_enter_approve_for_exactly_this_gate(tmp_path
         await until(lambda: approvals(wire))
         [approval] = approvals(wire)
         gate = recorded.state.gate
+        assert gate is not None
+        assert isinstance(wire.sent[0], Decide)
         assert (wire.sent[0].rollout, approval.wave) == (recorded.state.rollout, 0)
         assert (approval.plan, approval.evidence) == (recorded.plan.hash, gate.evidence)
         await shows(app, "approval sent; waiting for the engine")
@@ -129,7 +135,7 @@ async def test_the_typed_number_and_enter_approve_for_exactly_this_gate(tmp_path
         pytest.param(["a", "3", "enter"], id="a lower-case a"),
     ],
 )
-async def test_nothing_else_approves(tmp_path, keys: list[str]):
+async def test_nothing_else_approves(tmp_path: Path, keys: list[str]) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (_, pilot, wire, panel):
         await readable(panel)
@@ -138,7 +144,7 @@ async def test_nothing_else_approves(tmp_path, keys: list[str]):
         assert approvals(wire) == []
 
 
-async def test_a_wrong_number_is_said_and_forgotten(tmp_path):
+async def test_a_wrong_number_is_said_and_forgotten(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
@@ -149,7 +155,9 @@ async def test_a_wrong_number_is_said_and_forgotten(tmp_path):
         await until(lambda: approvals(wire))
 
 
-async def test_keys_typed_before_the_panel_could_be_read_do_not_count(tmp_path, monkeypatch):
+async def test_keys_typed_before_the_panel_could_be_read_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).start()
     async with waiting(recorded) as (app, pilot, wire, panel):
         recorded.deploy("web-1")
@@ -165,7 +173,7 @@ async def test_keys_typed_before_the_panel_could_be_read_do_not_count(tmp_path, 
         assert panel.field.value == ""
 
 
-async def test_a_held_key_does_not_arm_the_field(tmp_path):
+async def test_a_held_key_does_not_arm_the_field(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, _wire, panel):
         await until(lambda: panel.display)
@@ -176,7 +184,7 @@ async def test_a_held_key_does_not_arm_the_field(tmp_path):
             assert not panel.asking
 
 
-async def test_a_paste_is_not_typing(tmp_path):
+async def test_a_paste_is_not_typing(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
@@ -189,7 +197,7 @@ async def test_a_paste_is_not_typing(tmp_path):
         assert approvals(wire) == []
 
 
-async def test_a_change_while_deciding_empties_the_field_and_is_named(tmp_path):
+async def test_a_change_while_deciding_empties_the_field_and_is_named(tmp_path: Path) -> None:
     gate = Gate(checklist=("Look",))
     recorded = Recorded(tmp_path / "r", make_plan(5, 2, gate)).at_gate()
     recorded.add(e.ItemTicked(0, 0, True, BY))
@@ -205,7 +213,7 @@ async def test_a_change_while_deciding_empties_the_field_and_is_named(tmp_path):
         assert approvals(wire) == []
 
 
-async def test_a_silent_engine_locks_the_gate(tmp_path):
+async def test_a_silent_engine_locks_the_gate(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     screen = RolloutScreen(recorded.directory, wire := Wire())
     app = Stage(screen)
@@ -222,7 +230,7 @@ async def test_a_silent_engine_locks_the_gate(tmp_path):
     recorded.close()
 
 
-async def test_digits_tick_the_checklist_and_all_ticked_unlocks(tmp_path):
+async def test_digits_tick_the_checklist_and_all_ticked_unlocks(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(checklist=("One", "Two")))).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
@@ -230,21 +238,25 @@ async def test_digits_tick_the_checklist_and_all_ticked_unlocks(tmp_path):
         assert not panel.asking, "an open item locks the gate"
         await press(pilot, "2")
         await until(lambda: wire.sent)
-        assert [(one.wave, one.item, one.ticked) for one in wire.decided] == [(0, 1, True)]
+        [tick] = wire.decided
+        assert isinstance(tick, e.ItemTicked)
+        assert (tick.wave, tick.item, tick.ticked) == (0, 1, True)
         recorded.add(e.ItemTicked(0, 1, True, BY))
         await shows(app, "[x] 2 Two", "1 item of the checklist open")
         recorded.add(e.ItemTicked(0, 0, True, BY))
         await until(lambda: "locked" not in screen_text(app))
         await press(pilot, "1")
         await until(lambda: len(wire.sent) == 2)
-        assert not wire.decided[1].ticked, "a ticked item is opened again"
+        again = wire.decided[1]
+        assert isinstance(again, e.ItemTicked)
+        assert not again.ticked, "a ticked item is opened again"
 
 
 @pytest.mark.parametrize(
     ("confirm", "typed"),
     [pytest.param("release", "1.4.2", id="release"), pytest.param("fleet", "shop", id="fleet")],
 )
-async def test_the_fleet_file_says_what_must_be_typed(tmp_path, confirm, typed):
+async def test_the_fleet_file_says_what_must_be_typed(tmp_path: Path, confirm: Confirm, typed: str) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(confirm=confirm))).at_gate()
     async with waiting(recorded) as (_, pilot, wire, panel):
         await readable(panel)
@@ -255,7 +267,7 @@ async def test_the_fleet_file_says_what_must_be_typed(tmp_path, confirm, typed):
         await until(lambda: approvals(wire))
 
 
-async def test_confirm_by_key_takes_two_deliberate_presses(tmp_path):
+async def test_confirm_by_key_takes_two_deliberate_presses(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(confirm="key"))).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
@@ -268,7 +280,7 @@ async def test_confirm_by_key_takes_two_deliberate_presses(tmp_path):
         await until(lambda: approvals(wire))
 
 
-async def test_hold_forgets_what_was_typed_and_sends_nothing(tmp_path):
+async def test_hold_forgets_what_was_typed_and_sends_nothing(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
@@ -278,7 +290,7 @@ async def test_hold_forgets_what_was_typed_and_sends_nothing(tmp_path):
         assert wire.sent == []
 
 
-async def test_a_refusal_is_shown_and_the_gate_can_be_answered_again(tmp_path):
+async def test_a_refusal_is_shown_and_the_gate_can_be_answered_again(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
@@ -290,7 +302,7 @@ async def test_a_refusal_is_shown_and_the_gate_can_be_answered_again(tmp_path):
         await until(lambda: len(approvals(wire)) == 2)
 
 
-async def test_logs_stay_live_and_searchable_while_the_gate_stands(tmp_path):
+async def test_logs_stay_live_and_searchable_while_the_gate_stands(tmp_path: Path) -> None:
     gate = Gate(instructions="one\ntwo\nthree\nfour\nfive\nsix", checklist=("a", "b", "c", "d"))
     recorded = Recorded(tmp_path / "r", make_plan(4, 1, gate)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
@@ -306,7 +318,7 @@ async def test_logs_stay_live_and_searchable_while_the_gate_stands(tmp_path):
         assert wire.sent == []
 
 
-async def test_a_read_only_screen_shows_the_gate_and_cannot_answer(tmp_path):
+async def test_a_read_only_screen_shows_the_gate_and_cannot_answer(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(checklist=("Look",)))).at_gate()
     async with waiting(recorded, read_only=True) as (app, pilot, wire, panel):
         await shows(app, "GATE canary", "read only")
@@ -318,7 +330,7 @@ async def test_a_read_only_screen_shows_the_gate_and_cannot_answer(tmp_path):
         assert wire.sent == []
 
 
-async def test_abort_asks_for_a_note_names_what_will_run_and_then_offers_both_ways(tmp_path):
+async def test_abort_asks_for_a_note_names_what_will_run_and_then_offers_both_ways(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, _panel):
         await press(pilot, "X")
@@ -329,16 +341,16 @@ async def test_abort_asks_for_a_note_names_what_will_run_and_then_offers_both_wa
         await press(pilot, "enter")
         await shows(app, "B Roll back: 1 target goes back: web-1 to 1.4.1", "L Leave: 1 target stays")
         assert wire.sent == []
-        await until(lambda: app.screen.query_one("#abort")._painted_at + GUARD < time.monotonic())
+        await until(lambda: app.screen.query_one("#abort", AbortPanel)._painted_at + GUARD < time.monotonic())
         await press(pilot, "B")
         await until(lambda: wire.sent)
         [command] = wire.sent
+        assert isinstance(command, Decide) and isinstance(command.decision, e.Aborted)
         assert (command.rollout, command.decision.note) == (recorded.state.rollout, "500s on web-1")
-        assert isinstance(command.decision, e.Aborted)
         assert command.decision.rollback
 
 
-async def test_leaving_the_abort_aborts_nothing_and_shows_the_gate_again(tmp_path):
+async def test_leaving_the_abort_aborts_nothing_and_shows_the_gate_again(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, _panel):
         await press(pilot, "X")
@@ -351,7 +363,7 @@ async def test_leaving_the_abort_aborts_nothing_and_shows_the_gate_again(tmp_pat
         assert wire.sent == []
 
 
-async def test_a_changed_target_without_a_former_release_is_named_not_guessed(tmp_path):
+async def test_a_changed_target_without_a_former_release_is_named_not_guessed(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 2))
     recorded.add(e.RolloutStarted("r1", recorded.plan, BY, True, "0.1"))
     for name in recorded.plan.targets:
@@ -368,7 +380,7 @@ async def test_a_changed_target_without_a_former_release_is_named_not_guessed(tm
         await shows(app, "1 target goes back: web-1 to 1.4.1")
 
 
-async def test_a_pasted_number_does_not_approve_where_the_terminal_marks_no_paste(tmp_path):
+async def test_a_pasted_number_does_not_approve_where_the_terminal_marks_no_paste(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded, notifications=True) as (app, pilot, wire, panel):
         await readable(panel)
@@ -383,7 +395,7 @@ async def test_a_pasted_number_does_not_approve_where_the_terminal_marks_no_past
         await until(lambda: approvals(wire))
 
 
-async def test_a_locked_approval_answers_its_key_with_what_is_missing(tmp_path):
+async def test_a_locked_approval_answers_its_key_with_what_is_missing(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(checklist=("Looked",)))).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
@@ -396,7 +408,7 @@ async def test_a_locked_approval_answers_its_key_with_what_is_missing(tmp_path):
         await until(lambda: "does nothing yet" not in screen_text(app))
 
 
-async def test_what_an_open_field_does_with_enter_and_esc_stands_in_the_footer(tmp_path):
+async def test_what_an_open_field_does_with_enter_and_esc_stands_in_the_footer(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, _wire, panel):
         await readable(panel)
@@ -404,7 +416,7 @@ async def test_what_an_open_field_does_with_enter_and_esc_stands_in_the_footer(t
         await shows(app, "enter Done  esc Leave")
 
 
-async def test_esc_in_the_note_of_an_abort_leaves_nothing_of_the_question(tmp_path):
+async def test_esc_in_the_note_of_an_abort_leaves_nothing_of_the_question(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
@@ -416,7 +428,7 @@ async def test_esc_in_the_note_of_an_abort_leaves_nothing_of_the_question(tmp_pa
         assert wire.sent == []
 
 
-async def test_in_a_small_terminal_the_gate_says_that_it_scrolls(tmp_path):
+async def test_in_a_small_terminal_the_gate_says_that_it_scrolls(tmp_path: Path) -> None:
     gate = Gate(instructions="\n".join(f"line {number}" for number in range(9)), checklist=("Looked",))
     recorded = Recorded(tmp_path / "r", make_plan(4, 1, gate)).at_gate()
     async with waiting(recorded, (60, 18)) as (app, pilot, _wire, panel):
@@ -426,7 +438,7 @@ async def test_in_a_small_terminal_the_gate_says_that_it_scrolls(tmp_path):
         await shows(app, "1 Looked")
 
 
-async def test_the_help_of_an_open_field_lists_no_key_that_would_be_typed_into_it(tmp_path):
+async def test_the_help_of_an_open_field_lists_no_key_that_would_be_typed_into_it(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, _wire, panel):
         await readable(panel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from driving import press, screen_text, shows, type_text, until
 from recorded import BY, Recorded, Stage, make_plan
@@ -14,7 +15,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.tui.rollout.screen import RolloutScreen
 
 
-def second_wave(tmp_path, targets: int, canaries: int = 2, *lines: str) -> Recorded:
+def second_wave(tmp_path: Path, targets: int, canaries: int = 2, *lines: str) -> Recorded:
     """All targets at work, having printed `lines` with their own names in it."""
     limits = Limits(failures=Share(5))
     recorded = Recorded(tmp_path / "r", make_plan(targets, canaries, limits=limits)).start()
@@ -26,7 +27,7 @@ def second_wave(tmp_path, targets: int, canaries: int = 2, *lines: str) -> Recor
         recorded.begin(name)
         recorded.end(name)
     recorded.open_gate()
-    recorded.add(e.GateApproved(0, recorded.plan.hash, recorded.state.gate.evidence, BY))
+    recorded.approve_gate()
     recorded.add(e.WaveStarted(1))
     for name in names[canaries:]:
         recorded.begin(name)
@@ -34,7 +35,9 @@ def second_wave(tmp_path, targets: int, canaries: int = 2, *lines: str) -> Recor
     return recorded
 
 
-async def test_forty_targets_are_one_text_and_the_one_that_differs_is_open_at_its_first_other_line(tmp_path):
+async def test_forty_targets_are_one_text_and_the_one_that_differs_is_open_at_its_first_other_line(
+    tmp_path: Path,
+) -> None:
     recorded = second_wave(tmp_path, 40, 2, "ME unpacks", "migrating")
     recorded.print("web-7", "warning: disk nearly full", "done")
     for name in [f"web-{n}" for n in range(3, 41)]:
@@ -54,12 +57,13 @@ async def test_forty_targets_are_one_text_and_the_one_that_differs_is_open_at_it
         assert "== output of the 39, as web-1 printed it" in found
         assert sum("unpacks" in row for row in found) == 2
         marked = next(segment for segment in pane.view.render_line(4) if "warning" in segment.text)
+        assert marked.style is not None
         assert marked.style.color == pane.view.tone("failed").color
         await press(pilot, "d")
         await until(lambda: " grouped" not in screen_text(app))
 
 
-async def test_output_that_comes_is_grouped_in_and_who_is_behind_does_not_differ(tmp_path):
+async def test_output_that_comes_is_grouped_in_and_who_is_behind_does_not_differ(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path, 6, 2, "ME unpacks")
     async with watched(recorded, (120, 30)) as (app, pilot, _):
         await press(pilot, "d")
@@ -75,7 +79,7 @@ async def test_output_that_comes_is_grouped_in_and_who_is_behind_does_not_differ
         await shows(app, "and more of it")
 
 
-async def test_the_reference_is_followed_and_with_one_wave_it_is_what_most_print(tmp_path):
+async def test_the_reference_is_followed_and_with_one_wave_it_is_what_most_print(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(5, 5)).start()
     for name in recorded.plan.targets:
         recorded.begin(name)
@@ -93,7 +97,7 @@ async def test_the_reference_is_followed_and_with_one_wave_it_is_what_most_print
         await shows(app, "the newest", "FOLLOW")
 
 
-async def test_what_is_looked_at_stays_in_its_place_while_others_begin_to_differ(tmp_path):
+async def test_what_is_looked_at_stays_in_its_place_while_others_begin_to_differ(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path, 8, 2, *(f"line {n}" for n in range(300)))
     async with watched(recorded, (120, 30)) as (app, pilot, pane):
         await press(pilot, "d")
@@ -111,7 +115,7 @@ async def test_what_is_looked_at_stays_in_its_place_while_others_begin_to_differ
         await shows(app, "== 6 targets", "!= 2 targets differ from line 302 on: web-[5-6]", "odd 0")
 
 
-async def test_search_wrap_time_and_copy_work_and_a_filter_says_why_it_does_not(tmp_path):
+async def test_search_wrap_time_and_copy_work_and_a_filter_says_why_it_does_not(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path, 6, 2, "needle one", *(f"hay {n}" for n in range(100)), "needle two", "x" * 300)
     recorded.print("web-4", "needle three")
     async with watched(recorded, (100, 30)) as (app, pilot, pane):
@@ -140,7 +144,7 @@ async def test_search_wrap_time_and_copy_work_and_a_filter_says_why_it_does_not(
         await until(lambda: "".join(row.strip() for row in log_rows(app)).count("x" * 120))
 
 
-async def test_merged_and_grouped_take_turns_and_the_list_chooses_again_only_when_they_are_left(tmp_path):
+async def test_merged_and_grouped_take_turns_and_the_list_chooses_again_only_when_they_are_left(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path, 4, 2, "ME unpacks")
     async with watched(recorded) as (app, pilot, _):
         await press(pilot, "d")
@@ -155,7 +159,7 @@ async def test_merged_and_grouped_take_turns_and_the_list_chooses_again_only_whe
         await shows(app, " web-4  ")
 
 
-async def test_a_rollout_that_has_ended_is_grouped_as_a_live_one_is(tmp_path):
+async def test_a_rollout_that_has_ended_is_grouped_as_a_live_one_is(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path, 6, 2, "ME unpacks")
     recorded.print("web-5", "oh")
     for name in ("web-3", "web-4", "web-5", "web-6"):
@@ -169,7 +173,7 @@ async def test_a_rollout_that_has_ended_is_grouped_as_a_live_one_is(tmp_path):
     recorded.writer.close()
 
 
-async def test_before_anything_is_printed_the_title_says_so(tmp_path):
+async def test_before_anything_is_printed_the_title_says_so(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r").start()
     async with watched(recorded) as (app, pilot, _):
         await press(pilot, "d")
@@ -179,7 +183,7 @@ async def test_before_anything_is_printed_the_title_says_so(tmp_path):
         await shows(app, "grouped  1 same", "first words")
 
 
-async def test_no_output_acts_on_the_terminal_or_as_markup(tmp_path):
+async def test_no_output_acts_on_the_terminal_or_as_markup(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path, 4, 2, "\x1b]52;c;aGk=\x07 \x1b[2J [/x] deploy[prod] \u202eevil")
     async with watched(recorded, (140, 24)) as (app, pilot, _):
         await press(pilot, "d")
@@ -187,7 +191,7 @@ async def test_no_output_acts_on_the_terminal_or_as_markup(tmp_path):
         assert all(character.isprintable() or character == "\n" for character in screen_text(app))
 
 
-async def test_a_thousand_targets_are_compared_in_slices_between_which_keys_are_served(tmp_path):
+async def test_a_thousand_targets_are_compared_in_slices_between_which_keys_are_served(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(1000, 1000))
     recorded.add(e.RolloutStarted("2026-11-23T101500Z-shop-7f3a", recorded.plan, BY, True, "0.1"))
     recorded.add(e.WaveStarted(0))
@@ -201,6 +205,7 @@ async def test_a_thousand_targets_are_compared_in_slices_between_which_keys_are_
         await press(pilot, "d")
         await shows(app, " grouped")
         assert time.process_time() - started < 1.0
+        assert pane._grouped is not None
         grouped = pane._grouped.grouped
         slices = []
         while grouped.progress < 1.0:

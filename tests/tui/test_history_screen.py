@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from driving import opened, press, screen_lines, screen_text, shows, until
 from recorded import Recorded, make_plan
 
 from canary_tui.domain.rollout import events as e
+from canary_tui.tui.app import CanaryApp
 from canary_tui.tui.rollout.screen import RolloutScreen
 
 
 @pytest.fixture
-def state(tmp_path):
+def state(tmp_path: Path) -> Path:
     folder = tmp_path / "state"
     (folder / "rollouts").mkdir(parents=True, mode=0o700)
     return folder
 
 
-def rollout(state, stamp, end="waiting"):
+def rollout(state: Path, stamp: str, end: str = "waiting") -> Recorded:
     """web-1 ok, web-2 failed; then it is aborted, or its engine stopped waiting, or it is live."""
     recorded = Recorded(state / "rollouts" / f"{stamp}-shop-7f3a", make_plan(4, 2)).start()
     recorded.deploy("web-1")
@@ -33,11 +35,13 @@ def rollout(state, stamp, end="waiting"):
     return recorded
 
 
-def shows_rollout(app):
+def shows_rollout(app: CanaryApp) -> bool:
     return any(isinstance(screen, RolloutScreen) for screen in app.screen_stack)
 
 
-async def test_the_picker_tells_what_is_on_each_target_and_how_its_last_rollout_ended(tmp_path, state):
+async def test_the_picker_tells_what_is_on_each_target_and_how_its_last_rollout_ended(
+    tmp_path: Path, state: Path
+) -> None:
     rollout(state, "2026-11-23T101500Z")
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "FAILED just now")
@@ -51,7 +55,7 @@ async def test_the_picker_tells_what_is_on_each_target_and_how_its_last_rollout_
         await shows(app, "! 1 canary failed its last rollout", "! 1 marked target is hidden by the filter")
 
 
-async def test_the_list_is_the_youngest_first_and_an_open_one_can_be_resumed(tmp_path, state):
+async def test_the_list_is_the_youngest_first_and_an_open_one_can_be_resumed(tmp_path: Path, state: Path) -> None:
     log = tmp_path / "commands"
     rollout(state, "2026-11-22T101500Z", "aborted")
     rollout(state, "2026-11-23T101500Z")
@@ -71,7 +75,7 @@ async def test_the_list_is_the_youngest_first_and_an_open_one_can_be_resumed(tmp
         assert resume["directory"].endswith("2026-11-23T101500Z-shop-7f3a")
 
 
-async def test_where_there_is_no_rollout_no_key_offers_to_open_one(tmp_path, state):
+async def test_where_there_is_no_rollout_no_key_offers_to_open_one(tmp_path: Path, state: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "web-1 ")
         await press(pilot, "h")
@@ -81,7 +85,7 @@ async def test_where_there_is_no_rollout_no_key_offers_to_open_one(tmp_path, sta
         assert "R" not in screen_lines(app)[-1].split()
 
 
-async def test_enter_shows_a_rollout_again_and_escape_comes_back(tmp_path, state):
+async def test_enter_shows_a_rollout_again_and_escape_comes_back(tmp_path: Path, state: Path) -> None:
     rollout(state, "2026-11-23T101500Z")
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
@@ -96,7 +100,7 @@ async def test_enter_shows_a_rollout_again_and_escape_comes_back(tmp_path, state
         await shows(app, "space Mark")
 
 
-async def test_ctrl_c_on_a_live_rollout_asks_what_to_stop_and_ends_nothing(tmp_path, state):
+async def test_ctrl_c_on_a_live_rollout_asks_what_to_stop_and_ends_nothing(tmp_path: Path, state: Path) -> None:
     directory = rollout(state, "2026-11-23T101500Z", "live").directory
     async with opened(tmp_path, engine=("--directory", str(directory))) as (app, pilot):
         await shows(app, "remaining 18")
@@ -110,7 +114,9 @@ async def test_ctrl_c_on_a_live_rollout_asks_what_to_stop_and_ends_nothing(tmp_p
         assert app.return_value is None
 
 
-async def test_at_80_columns_every_column_has_its_title_and_enter_stands_in_the_footer(tmp_path, state):
+async def test_at_80_columns_every_column_has_its_title_and_enter_stands_in_the_footer(
+    tmp_path: Path, state: Path
+) -> None:
     rollout(state, "2026-11-23T101500Z", "aborted")
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")

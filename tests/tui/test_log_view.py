@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from driving import press, screen_lines, screen_text, shows, type_text, until
 from recorded import Recorded, Stage, Wire, make_plan
 from textual import events
+from textual.pilot import Pilot
 
 from canary_tui.tui.logs.log_view import LogView
 from canary_tui.tui.rollout.log_pane import LogPane
@@ -14,7 +16,9 @@ from canary_tui.tui.rollout.screen import RolloutScreen
 
 
 @asynccontextmanager
-async def watched(recorded: Recorded, size: tuple[int, int] = (80, 24)):
+async def watched(
+    recorded: Recorded, size: tuple[int, int] = (80, 24)
+) -> AsyncIterator[tuple[Stage, Pilot[int], LogPane]]:
     screen = RolloutScreen(recorded.directory, Wire())
     app = Stage(screen)
     async with app.run_test(size=size, notifications=True) as pilot:
@@ -36,7 +40,7 @@ def running(tmp_path: Path, *lines: str) -> Recorded:
     return recorded
 
 
-async def test_output_is_shown_as_it_is_written_and_ours_and_stderr_are_told_apart(tmp_path):
+async def test_output_is_shown_as_it_is_written_and_ours_and_stderr_are_told_apart(tmp_path: Path) -> None:
     recorded = running(tmp_path, "first words")
     async with watched(recorded) as (app, _, pane):
         await shows(app, "first words", "-- unpack: begin", "FOLLOW")
@@ -46,12 +50,15 @@ async def test_output_is_shown_as_it_is_written_and_ours_and_stderr_are_told_apa
         styles = {}
         for y in range(len(view._rows)):
             for segment in view.render_line(y):
+                assert segment.style is not None
                 styles[segment.text.strip()] = segment.style.color
         assert styles["first words"] != styles["oh no"]
         assert any("-- unpack" in text and colour != styles["first words"] for text, colour in styles.items())
 
 
-async def test_scrolling_up_pauses_and_the_text_under_the_eye_never_moves_while_100_000_lines_arrive(tmp_path):
+async def test_scrolling_up_pauses_and_the_text_under_the_eye_never_moves_while_100_000_lines_arrive(
+    tmp_path: Path,
+) -> None:
     recorded = running(tmp_path, *(f"early {n}" for n in range(200)))
     async with watched(recorded) as (app, pilot, pane):
         await shows(app, "early 199")
@@ -70,7 +77,7 @@ async def test_scrolling_up_pauses_and_the_text_under_the_eye_never_moves_while_
         await shows(app, "late 19-4999", "FOLLOW")
 
 
-async def test_g_goes_to_the_first_line_and_f_follows_from_the_target_list(tmp_path):
+async def test_g_goes_to_the_first_line_and_f_follows_from_the_target_list(tmp_path: Path) -> None:
     recorded = running(tmp_path, *(f"line {n}" for n in range(500)))
     async with watched(recorded) as (app, pilot, pane):
         await shows(app, "line 499")
@@ -82,7 +89,7 @@ async def test_g_goes_to_the_first_line_and_f_follows_from_the_target_list(tmp_p
         await shows(app, "line 499")
 
 
-async def test_search_highlights_counts_and_goes_both_ways(tmp_path):
+async def test_search_highlights_counts_and_goes_both_ways(tmp_path: Path) -> None:
     lines = [f"{'needle' if n % 100 == 50 else 'hay'} {n}" for n in range(1000)]
     recorded = running(tmp_path, *lines)
     async with watched(recorded) as (app, pilot, _):
@@ -99,11 +106,11 @@ async def test_search_highlights_counts_and_goes_both_ways(tmp_path):
         await shows(app, "no more below")
         hit = app.screen.query_one(LogView).tone("hit")
         painted = [s for y in range(20) for s in app.screen.query_one(LogView).render_line(y) if s.text == "needle"]
-        assert painted
+        assert painted and painted[0].style is not None
         assert painted[0].style.bgcolor == hit.bgcolor
 
 
-async def test_a_search_from_the_top_finds_what_stands_below_and_says_which_keys_go_on(tmp_path):
+async def test_a_search_from_the_top_finds_what_stands_below_and_says_which_keys_go_on(tmp_path: Path) -> None:
     recorded = running(tmp_path, *(f"{'needle' if n in (50, 90) else 'hay'} {n}" for n in range(100)))
     async with watched(recorded, (100, 24)) as (app, pilot, pane):
         await shows(app, "hay 99")
@@ -119,7 +126,7 @@ async def test_a_search_from_the_top_finds_what_stands_below_and_says_which_keys
         await shows(app, "needle 90", "/ needle: 2 of 2 (n N)")
 
 
-async def test_a_search_for_what_stands_nowhere_says_so_and_names_no_keys_that_go_on(tmp_path):
+async def test_a_search_for_what_stands_nowhere_says_so_and_names_no_keys_that_go_on(tmp_path: Path) -> None:
     recorded = running(tmp_path, "hay")
     async with watched(recorded) as (app, pilot, _):
         await shows(app, "hay")
@@ -130,7 +137,7 @@ async def test_a_search_for_what_stands_nowhere_says_so_and_names_no_keys_that_g
         assert "(n N)" not in screen_text(app)
 
 
-async def test_a_filter_keeps_the_place_of_who_reads_above(tmp_path):
+async def test_a_filter_keeps_the_place_of_who_reads_above(tmp_path: Path) -> None:
     recorded = running(tmp_path, *(f"{'error' if n % 50 == 0 else 'fine'} {n}" for n in range(1000)))
     async with watched(recorded) as (app, pilot, pane):
         await shows(app, "fine 999")
@@ -142,7 +149,7 @@ async def test_a_filter_keeps_the_place_of_who_reads_above(tmp_path):
         assert " new" not in screen_text(app)
 
 
-async def test_the_title_keeps_the_name_and_the_mode_however_long_the_search_is(tmp_path):
+async def test_the_title_keeps_the_name_and_the_mode_however_long_the_search_is(tmp_path: Path) -> None:
     query = "a text that is longer than the title is wide"
     recorded = running(tmp_path, query)
     async with watched(recorded) as (app, pilot, _):
@@ -153,7 +160,7 @@ async def test_the_title_keeps_the_name_and_the_mode_however_long_the_search_is(
         await shows(app, "web-1   / a text", "…  PAUSED")
 
 
-async def test_a_filter_shows_only_matching_lines_and_an_empty_one_all_again(tmp_path):
+async def test_a_filter_shows_only_matching_lines_and_an_empty_one_all_again(tmp_path: Path) -> None:
     recorded = running(tmp_path, *(f"{'error' if n % 50 == 0 else 'fine'} {n}" for n in range(1000)))
     async with watched(recorded) as (app, pilot, _):
         await shows(app, "fine 999")
@@ -168,7 +175,7 @@ async def test_a_filter_shows_only_matching_lines_and_an_empty_one_all_again(tmp
         await shows(app, "quite fine")
 
 
-async def test_long_lines_scroll_sideways_or_wrap(tmp_path):
+async def test_long_lines_scroll_sideways_or_wrap(tmp_path: Path) -> None:
     recorded = running(tmp_path, "begin " + "x" * 100 + " end")
     async with watched(recorded) as (app, pilot, pane):
         await shows(app, "begin xxx")
@@ -184,7 +191,7 @@ async def test_long_lines_scroll_sideways_or_wrap(tmp_path):
         assert "x" * 100 in joined.replace(" ", "")
 
 
-async def test_merged_shows_all_targets_in_the_order_of_their_lines_with_their_names(tmp_path):
+async def test_merged_shows_all_targets_in_the_order_of_their_lines_with_their_names(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
     recorded.begin("web-1")
     recorded.begin("web-2")
@@ -201,7 +208,7 @@ async def test_merged_shows_all_targets_in_the_order_of_their_lines_with_their_n
         await until(lambda: " merged" not in screen_text(app))
 
 
-async def test_the_time_column_comes_and_goes(tmp_path):
+async def test_the_time_column_comes_and_goes(tmp_path: Path) -> None:
     recorded = running(tmp_path, "hello")
     async with watched(recorded) as (app, pilot, _):
         await shows(app, "hello")
@@ -212,7 +219,7 @@ async def test_the_time_column_comes_and_goes(tmp_path):
         await until(lambda: "hello" in log_rows(app))
 
 
-async def test_the_cursor_chooses_whose_log_is_shown(tmp_path):
+async def test_the_cursor_chooses_whose_log_is_shown(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
     for name in ("web-1", "web-2"):
         recorded.begin(name)
@@ -224,7 +231,7 @@ async def test_the_cursor_chooses_whose_log_is_shown(tmp_path):
         assert "this is web-1" not in screen_text(app)
 
 
-async def test_y_copies_the_line_and_says_where_it_is_written(tmp_path):
+async def test_y_copies_the_line_and_says_where_it_is_written(tmp_path: Path) -> None:
     recorded = running(tmp_path, "copy me [prod] " + "z" * 5000)
     async with watched(recorded) as (app, pilot, _):
         await shows(app, "copy me [prod]")
@@ -237,7 +244,7 @@ async def test_y_copies_the_line_and_says_where_it_is_written(tmp_path):
         await shows(app, "written to")
 
 
-async def test_no_text_of_a_log_acts_on_the_terminal_or_as_markup(tmp_path):
+async def test_no_text_of_a_log_acts_on_the_terminal_or_as_markup(tmp_path: Path) -> None:
     evil = "\x1b]52;c;aGk=\x07 \x1b[2J [/x] [bold]deploy[prod] \x9b31m \u202eevil"
     recorded = running(tmp_path)
     path = recorded.logs.target("web-1").path
@@ -253,7 +260,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-async def test_a_log_of_300_mb_opens_at_once_and_memory_stays_flat(tmp_path):
+async def test_a_log_of_300_mb_opens_at_once_and_memory_stays_flat(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
     recorded.begin("web-1")
     recorded.print("web-1", "small")
@@ -266,6 +273,7 @@ async def test_a_log_of_300_mb_opens_at_once_and_memory_stays_flat(tmp_path):
         await shows(app, "small")
         before = resident()
         await press(pilot, "j")
+        assert pane.view.source is not None
         reader = pane.view.source.reader
         await until(lambda: pane.view.window.count > 1_000_000 and not reader.behind, deadline=30)
         await press(pilot, "k")
@@ -283,7 +291,7 @@ async def test_a_log_of_300_mb_opens_at_once_and_memory_stays_flat(tmp_path):
         assert resident() - before < 40_000_000
 
 
-async def test_keys_that_follow_enter_at_once_do_not_get_into_what_is_searched(tmp_path):
+async def test_keys_that_follow_enter_at_once_do_not_get_into_what_is_searched(tmp_path: Path) -> None:
     recorded = running(tmp_path, "shop one", "shop two")
     async with watched(recorded) as (app, pilot, pane):
         await shows(app, "shop two")
@@ -292,4 +300,5 @@ async def test_keys_that_follow_enter_at_once_do_not_get_into_what_is_searched(t
         for key, character in (("s", "s"), ("h", "h"), ("enter", "\r"), ("n", "n")):
             app.post_message(events.Key(key, character))
         await until(lambda: pane.view.searching)
+        assert pane.view.searching is not None
         assert pane.view.searching.query == "sh"

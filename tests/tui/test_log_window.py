@@ -37,7 +37,7 @@ def window_on(source: Listed, height: int = 5, width: int = 20) -> LogWindow:
     return window
 
 
-def test_a_following_window_shows_the_newest_lines():
+def test_a_following_window_shows_the_newest_lines() -> None:
     source = numbered(100)
     window = window_on(source)
     assert visible(window) == [f"line {n}" for n in range(95, 100)]
@@ -45,7 +45,7 @@ def test_a_following_window_shows_the_newest_lines():
     assert visible(window)[-1] == "new"
 
 
-def test_text_under_the_eye_stands_still_whatever_comes():
+def test_text_under_the_eye_stands_still_whatever_comes() -> None:
     source = numbered(100)
     window = window_on(source)
     window.page(-1)
@@ -56,7 +56,7 @@ def test_text_under_the_eye_stands_still_whatever_comes():
     assert window.unseen == 50_000
 
 
-def test_moving_up_pauses_without_moving_the_text():
+def test_moving_up_pauses_without_moving_the_text() -> None:
     window = window_on(numbered(100))
     before = visible(window)
     window.up()
@@ -65,7 +65,7 @@ def test_moving_up_pauses_without_moving_the_text():
     assert window.cursor == 98
 
 
-def test_moving_down_past_the_newest_line_follows_again():
+def test_moving_down_past_the_newest_line_follows_again() -> None:
     window = window_on(numbered(100))
     window.up(3)
     window.down(3)
@@ -74,7 +74,7 @@ def test_moving_down_past_the_newest_line_follows_again():
     assert window.follow
 
 
-def test_a_short_log_leaves_rows_empty_and_every_key_is_harmless():
+def test_a_short_log_leaves_rows_empty_and_every_key_is_harmless() -> None:
     for count in (0, 1, 3):
         window = window_on(numbered(count))
         for act in (window.up, window.down, window.home, lambda w=window: w.page(-1), lambda w=window: w.page(1)):
@@ -82,7 +82,7 @@ def test_a_short_log_leaves_rows_empty_and_every_key_is_harmless():
             assert len(visible(window)) == count
 
 
-def test_paging_up_and_down_meets_every_line():
+def test_paging_up_and_down_meets_every_line() -> None:
     window = window_on(numbered(23))
     seen = set(visible(window))
     for _ in range(10):
@@ -95,20 +95,20 @@ def test_paging_up_and_down_meets_every_line():
     assert visible(window)[-1] == "line 22"
 
 
-def test_wrapped_rows_are_the_line_cut_at_the_width_and_the_newest_row_is_the_last():
+def test_wrapped_rows_are_the_line_cut_at_the_width_and_the_newest_row_is_the_last() -> None:
     source = Listed("a" * 50, "b" * 45, "short")
     window = window_on(source, height=6, width=20)
     window.set_wrap(True)
     assert visible(window) == ["a" * 20, "a" * 10, "b" * 20, "b" * 20, "b" * 5, "short"][-6:]
 
 
-def test_wide_characters_wrap_by_cells():
+def test_wide_characters_wrap_by_cells() -> None:
     window = window_on(Listed("漢" * 15), height=3, width=20)
     window.set_wrap(True)
     assert visible(window) == ["漢" * 10, "漢" * 5]
 
 
-def test_a_line_longer_than_the_window_can_be_read_to_its_end_when_wrapped():
+def test_a_line_longer_than_the_window_can_be_read_to_its_end_when_wrapped() -> None:
     source = Listed("x" * 300, "last")
     window = window_on(source, height=4, width=20)
     window.set_wrap(True)
@@ -121,7 +121,7 @@ def test_a_line_longer_than_the_window_can_be_read_to_its_end_when_wrapped():
 
 
 @pytest.mark.parametrize("wrap", [False, True])
-def test_resizing_keeps_the_line_at_the_top(wrap: bool):
+def test_resizing_keeps_the_line_at_the_top(wrap: bool) -> None:
     window = window_on(Listed(*("y" * (n % 60) for n in range(200))), height=10, width=30)
     window.set_wrap(wrap)
     window.page(-1)
@@ -131,7 +131,7 @@ def test_resizing_keeps_the_line_at_the_top(wrap: bool):
     assert window.rows()[0].position == top
 
 
-def test_a_window_that_gets_smaller_keeps_its_cursor_in_sight():
+def test_a_window_that_gets_smaller_keeps_its_cursor_in_sight() -> None:
     window = window_on(numbered(100), height=10)
     window.up()
     top = visible(window)[0]
@@ -140,14 +140,14 @@ def test_a_window_that_gets_smaller_keeps_its_cursor_in_sight():
     assert window.cursor in [row.position for row in window.rows()]
 
 
-def test_wrapping_shows_all_of_the_line_under_the_cursor():
+def test_wrapping_shows_all_of_the_line_under_the_cursor() -> None:
     window = window_on(Listed(*(f"{n} {'y' * 50} end" for n in range(50))), height=6, width=20)
     window.up()
     window.set_wrap(True)
     assert visible(window)[-3:] == ["48 " + "y" * 17, "y" * 20, "y" * 13 + " end"]
 
 
-def test_showing_a_line_puts_it_inside_the_window():
+def test_showing_a_line_puts_it_inside_the_window() -> None:
     window = window_on(numbered(1000), height=10)
     window.show(500)
     assert "line 500" in visible(window)
@@ -156,7 +156,7 @@ def test_showing_a_line_puts_it_inside_the_window():
     assert visible(window) == at, "a visible line needs no scrolling"
 
 
-def test_lines_that_get_other_numbers_stay_where_they_are_on_the_screen():
+def test_lines_that_get_other_numbers_stay_where_they_are_on_the_screen() -> None:
     window = window_on(numbered(1000), height=10)
     window.show(500)
     before = visible(window)
@@ -183,19 +183,19 @@ def exhaust(matching: Matching) -> Matching:
     return matching
 
 
-def test_a_search_in_lower_case_matches_both_cases_and_a_capital_makes_it_exact(tmp_path: Path):
+def test_a_search_in_lower_case_matches_both_cases_and_a_capital_makes_it_exact(tmp_path: Path) -> None:
     reader = log_file(tmp_path / "a.log", ["Error", "error", "fine", "ERROR error"])
     assert list(exhaust(Matching(reader, "error")).found) == [0, 1, 3]
     assert list(exhaust(Matching(reader, "Error")).found) == [0]
     assert Matching(reader, "error").spans("ERROR error") == [(0, 5), (6, 11)]
 
 
-def test_a_search_does_not_find_what_only_our_own_columns_say(tmp_path: Path):
+def test_a_search_does_not_find_what_only_our_own_columns_say(tmp_path: Path) -> None:
     reader = log_file(tmp_path / "a.log", ["hello"])
     assert list(exhaust(Matching(reader, "switch")).found) == []
 
 
-def test_a_filter_shows_only_matching_lines_and_keeps_the_place(tmp_path: Path):
+def test_a_filter_shows_only_matching_lines_and_keeps_the_place(tmp_path: Path) -> None:
     texts = [f"{'hit' if n % 10 == 0 else 'miss'} {n}" for n in range(1000)]
     reader = log_file(tmp_path / "a.log", texts)
     source = Listed(*texts)
@@ -209,7 +209,7 @@ def test_a_filter_shows_only_matching_lines_and_keeps_the_place(tmp_path: Path):
     assert window.line(window.cursor) == 510
 
 
-def test_a_filter_set_while_paused_makes_nothing_new_and_counts_only_what_it_shows(tmp_path: Path):
+def test_a_filter_set_while_paused_makes_nothing_new_and_counts_only_what_it_shows(tmp_path: Path) -> None:
     texts = [f"{'hit' if n % 10 == 0 else 'miss'} {n}" for n in range(100)]
     reader = log_file(tmp_path / "a.log", texts)
     source = Listed(*texts)

@@ -18,7 +18,7 @@ def rows(count: int = 12) -> list[TargetRow]:
     ]
 
 
-def test_marks_survive_filters_and_orders():
+def test_marks_survive_filters_and_orders() -> None:
     picker = Picker(rows())
     picker.toggle(3)
     picker.narrow(lambda index: index > 5)
@@ -27,7 +27,7 @@ def test_marks_survive_filters_and_orders():
     assert picker.hidden == {3}
 
 
-def test_all_shown_marks_only_what_is_shown_and_unmarks_it_again():
+def test_all_shown_marks_only_what_is_shown_and_unmarks_it_again() -> None:
     picker = Picker(rows(), [0])
     picker.narrow(lambda index: index >= 10)
     picker.toggle_all_shown()
@@ -36,14 +36,14 @@ def test_all_shown_marks_only_what_is_shown_and_unmarks_it_again():
     assert picker.marked == {0}
 
 
-def test_invert_leaves_hidden_marks_alone():
+def test_invert_leaves_hidden_marks_alone() -> None:
     picker = Picker(rows(4), [0, 1])
     picker.narrow(lambda index: index in {1, 2})
     picker.invert_shown()
     assert picker.marked == {0, 2}
 
 
-def test_undo_brings_back_every_change_in_turn():
+def test_undo_brings_back_every_change_in_turn() -> None:
     picker = Picker(rows())
     picker.toggle(1)
     picker.mark_span(4, 2)
@@ -55,7 +55,7 @@ def test_undo_brings_back_every_change_in_turn():
     assert not picker.undo()
 
 
-def test_random_takes_that_many_of_the_shown_and_keeps_hidden_marks():
+def test_random_takes_that_many_of_the_shown_and_keeps_hidden_marks() -> None:
     picker = Picker(rows(), [0])
     picker.narrow(lambda index: index >= 6)
     picker.mark_random(3, random.Random(1))
@@ -64,7 +64,7 @@ def test_random_takes_that_many_of_the_shown_and_keeps_hidden_marks():
     assert all(index >= 6 for index in picker.marked - {0})
 
 
-def test_one_of_each_takes_the_first_shown_of_every_value():
+def test_one_of_each_takes_the_first_shown_of_every_value() -> None:
     picker = Picker(rows())
     picker.narrow(lambda index: index >= 4)
     picker.mark_one_each("zone")
@@ -82,19 +82,21 @@ def test_one_of_each_takes_the_first_shown_of_every_value():
         pytest.param([TargetRow("a"), TargetRow("b")], {0}, "the first target", id="at least one"),
     ],
 )
-def test_a_suggestion_leaves_somebody_for_after_the_gate(given_rows, marked, words):
+def test_a_suggestion_leaves_somebody_for_after_the_gate(
+    given_rows: list[TargetRow], marked: set[int], words: str
+) -> None:
     picker = Picker(given_rows)
     assert picker.suggest() == words
     assert picker.marked == marked
 
 
-def test_a_role_that_all_targets_have_suggests_nothing_by_itself():
+def test_a_role_that_all_targets_have_suggests_nothing_by_itself() -> None:
     picker = Picker([TargetRow(f"t{i}", roles=("canary",)) for i in range(3)])
     picker.suggest()
     assert len(picker.marked) == 1
 
 
-def test_names_are_ordered_as_people_count():
+def test_names_are_ordered_as_people_count() -> None:
     names = ["web-10", "web-2", "Web-1", "db", "web-2b"]
     assert sorted(names, key=natural) == ["db", "Web-1", "web-2", "web-2b", "web-10"]
 
@@ -102,7 +104,9 @@ def test_names_are_ordered_as_people_count():
 @given(
     st.lists(st.sampled_from(["toggle", "all", "invert", "span", "only", "undo", "narrow"]), max_size=30), st.randoms()
 )
-def test_whatever_is_pressed_marks_are_rows_and_what_is_shown_has_no_doubles(presses, dice):
+def test_whatever_is_pressed_marks_are_rows_and_what_is_shown_has_no_doubles(
+    presses: list[str], dice: random.Random
+) -> None:
     picker = Picker(rows())
     for press in presses:
         act(picker, press, dice)

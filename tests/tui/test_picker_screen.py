@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 from driving import SHOP, opened, press, screen_lines, screen_text, shows, type_text, until
 
 from canary_tui.errors import ExitCode
+from canary_tui.tui.app import CanaryApp
 from canary_tui.tui.picker.target_table import TargetTable
 
 
-def line_with(app, text):
+def line_with(app: CanaryApp, text: str) -> str:
     return next(line for line in screen_lines(app) if text in line)
 
 
-async def test_the_picker_shows_itself_before_the_fleet_file_is_read(tmp_path):
+async def test_the_picker_shows_itself_before_the_fleet_file_is_read(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, _):
         assert "Filter:" in screen_text(app) or not screen_text(app).strip()
         await shows(app, "shop · production · release 1.4.2", "20 targets")
 
 
-async def test_the_first_waves_targets_are_marked_and_the_line_says_from_where(tmp_path):
+async def test_the_first_waves_targets_are_marked_and_the_line_says_from_where(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "Canaries: 2 in 2 zones; remaining 18; from selection 'web-13 | web-2'")
         assert "[x] web-2 " in line_with(app, "web-2 ")
@@ -29,7 +31,7 @@ async def test_the_first_waves_targets_are_marked_and_the_line_says_from_where(t
         await shows(app, "remaining 17; changed by you (+1)")
 
 
-async def test_marking_moves_on_and_a_range_marks_all_between(tmp_path):
+async def test_marking_moves_on_and_a_range_marks_all_between(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "space", "j", "v", "j", "j", "space")
@@ -38,7 +40,7 @@ async def test_marking_moves_on_and_a_range_marks_all_between(tmp_path):
             assert "[x]" in line_with(app, name)
 
 
-async def test_a_range_shows_what_it_would_mark_and_escape_forgets_it(tmp_path):
+async def test_a_range_shows_what_it_would_mark_and_escape_forgets_it(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "v", "j", "j")
@@ -47,7 +49,7 @@ async def test_a_range_shows_what_it_would_mark_and_escape_forgets_it(tmp_path):
         await shows(app, "[ ] web-3", "remaining 18")
 
 
-async def test_marks_outside_of_the_filter_are_counted_as_hidden(tmp_path):
+async def test_marks_outside_of_the_filter_are_counted_as_hidden(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "slash")
@@ -57,7 +59,7 @@ async def test_marks_outside_of_the_filter_are_counted_as_hidden(tmp_path):
         await shows(app, "shown 8   marked 8 (+1 hidden)", "remaining 11")
 
 
-async def test_a_filter_that_is_not_whole_keeps_the_last_good_one_and_says_why(tmp_path):
+async def test_a_filter_that_is_not_whole_keeps_the_last_good_one_and_says_why(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "slash")
@@ -67,7 +69,7 @@ async def test_a_filter_that_is_not_whole_keeps_the_last_good_one_and_says_why(t
         await until(lambda: "not a regular" not in screen_text(app))
 
 
-async def test_escape_clears_the_filter_and_never_the_marks_or_the_app(tmp_path):
+async def test_escape_clears_the_filter_and_never_the_marks_or_the_app(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "slash")
@@ -78,7 +80,7 @@ async def test_escape_clears_the_filter_and_never_the_marks_or_the_app(tmp_path)
         assert isinstance(app.focused, TargetTable)
 
 
-async def test_only_marked_undo_invert_and_suggest(tmp_path):
+async def test_only_marked_undo_invert_and_suggest(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "m")
@@ -91,7 +93,7 @@ async def test_only_marked_undo_invert_and_suggest(tmp_path):
         await shows(app, "Canaries: 8 in 1 zone; remaining 12; from role 'canary'")
 
 
-async def test_so_many_at_random_and_one_of_each_tag_value(tmp_path):
+async def test_so_many_at_random_and_one_of_each_tag_value(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "r")
@@ -107,7 +109,7 @@ async def test_so_many_at_random_and_one_of_each_tag_value(tmp_path):
         assert "[x]" in line_with(app, "web-1 ")
 
 
-async def test_enter_with_nothing_marked_says_what_is_missing(tmp_path):
+async def test_enter_with_nothing_marked_says_what_is_missing(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "m", "a", "m", "enter")
@@ -116,7 +118,7 @@ async def test_enter_with_nothing_marked_says_what_is_missing(tmp_path):
         await shows(app, "All 20 are marked; leave at least one for after the gate")
 
 
-async def test_a_missing_release_is_asked_for_and_a_bad_one_refused_in_words(tmp_path):
+async def test_a_missing_release_is_asked_for_and_a_bad_one_refused_in_words(tmp_path: Path) -> None:
     async with opened(tmp_path, release="") as (app, pilot):
         await shows(app, "Release:", "no release yet")
         await type_text(pilot, "-rf")
@@ -130,21 +132,21 @@ async def test_a_missing_release_is_asked_for_and_a_bad_one_refused_in_words(tmp
         await shows(app, "changed by you (+1)")
 
 
-async def test_canaries_of_the_command_line_are_marked_and_a_bad_selection_is_refused_in_words(tmp_path):
+async def test_canaries_of_the_command_line_are_marked_and_a_bad_selection_is_refused_in_words(tmp_path: Path) -> None:
     async with opened(tmp_path, canary="zone=b") as (app, _):
         await shows(app, "Canaries: 8 in 1 zone; remaining 12; from --canary zone=b")
     async with opened(tmp_path, canary="~[") as (app, _):
         await shows(app, "--canary ~[: not a regular expression", "q Leave")
 
 
-async def test_several_environments_are_offered_with_their_sizes(tmp_path):
+async def test_several_environments_are_offered_with_their_sizes(tmp_path: Path) -> None:
     async with opened(tmp_path, environment=None) as (app, pilot):
         await shows(app, "production  (20 targets, protected)", "staging  (2 targets)")
         await press(pilot, "j", "enter")
         await shows(app, "shop · staging", "2 targets")
 
 
-async def test_where_no_canary_wave_applies_there_is_nothing_to_pick_and_enter_shows_the_plan(tmp_path):
+async def test_where_no_canary_wave_applies_there_is_nothing_to_pick_and_enter_shows_the_plan(tmp_path: Path) -> None:
     async with opened(tmp_path, environment="staging") as (app, pilot):
         await shows(app, "Enter shows the plan. Nothing to pick: wave 'canary' and its gate do not")
         await press(pilot, "s")
@@ -153,7 +155,7 @@ async def test_where_no_canary_wave_applies_there_is_nothing_to_pick_and_enter_s
         await shows(app, "PLAN", "shop · staging · release 1.4.2")
 
 
-async def test_a_broken_file_shows_every_problem_and_is_read_again(tmp_path):
+async def test_a_broken_file_shows_every_problem_and_is_read_again(tmp_path: Path) -> None:
     broken = SHOP.replace('roles = ["web"]', 'rols = ["web"]', 1)
     async with opened(tmp_path, broken, size=(120, 24)) as (app, pilot):
         await shows(app, "shop.toml:11:1", "rols", "did you mean", "^")
@@ -162,7 +164,7 @@ async def test_a_broken_file_shows_every_problem_and_is_read_again(tmp_path):
         await shows(app, "20 targets", "remaining 18")
 
 
-async def test_leaving_a_broken_file_is_a_usage_error(tmp_path):
+async def test_leaving_a_broken_file_is_a_usage_error(tmp_path: Path) -> None:
     async with opened(tmp_path, "name = 3") as (app, pilot):
         await shows(app, "Leave")
         await press(pilot, "q")
@@ -171,7 +173,7 @@ async def test_leaving_a_broken_file_is_a_usage_error(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(60, 18), (80, 24), (200, 60)])
-async def test_wider_terminals_show_more_columns_and_none_is_too_long(tmp_path, size):
+async def test_wider_terminals_show_more_columns_and_none_is_too_long(tmp_path: Path, size: tuple[int, int]) -> None:
     async with opened(tmp_path, size=size) as (app, _):
         await shows(app, "remaining 18")
         head = line_with(app, "TARGET ")
@@ -180,7 +182,7 @@ async def test_wider_terminals_show_more_columns_and_none_is_too_long(tmp_path, 
         assert all(len(line) <= size[0] for line in screen_lines(app))
 
 
-async def test_the_columns_order_the_rows_and_the_title_says_which(tmp_path):
+async def test_the_columns_order_the_rows_and_the_title_says_which(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "o", "O", "g")
@@ -188,7 +190,7 @@ async def test_the_columns_order_the_rows_and_the_title_says_which(tmp_path):
         assert screen_lines(app)[3].startswith(">[ ] web-20")
 
 
-async def test_the_mouse_is_not_needed_and_the_keys_reach_the_ends(tmp_path):
+async def test_the_mouse_is_not_needed_and_the_keys_reach_the_ends(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "G")
@@ -199,12 +201,12 @@ async def test_the_mouse_is_not_needed_and_the_keys_reach_the_ends(tmp_path):
         await shows(app, "marked 4")
 
 
-def big_fleet(count):
+def big_fleet(count: int) -> str:
     head = 'name = "big"\n[[steps]]\nrun = "true"\n'
     return head + f'[[targets]]\nname = "t-[1-{count}]"\nroles = ["web"]\ntags = {{ zone = "a" }}\n'
 
 
-async def test_ten_thousand_targets_are_filtered_while_typing(tmp_path):
+async def test_ten_thousand_targets_are_filtered_while_typing(tmp_path: Path) -> None:
     async with opened(tmp_path, big_fleet(10_000), environment=None) as (app, pilot):
         await shows(app, "10,000 targets", deadline=30)
         await press(pilot, "slash")
@@ -218,7 +220,7 @@ async def test_ten_thousand_targets_are_filtered_while_typing(tmp_path):
         await shows(app, "marked 1", "remaining 9,999")
 
 
-async def test_sorting_keeps_the_cursor_on_its_target_and_in_sight(tmp_path):
+async def test_sorting_keeps_the_cursor_on_its_target_and_in_sight(tmp_path: Path) -> None:
     async with opened(tmp_path, size=(80, 18)) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "j", "j")
@@ -229,7 +231,7 @@ async def test_sorting_keeps_the_cursor_on_its_target_and_in_sight(tmp_path):
         await shows(app, "TARGET↑", ">[ ] web-3 ")
 
 
-async def test_a_target_that_sorting_takes_out_of_the_list_leaves_the_cursor_on_a_row(tmp_path):
+async def test_a_target_that_sorting_takes_out_of_the_list_leaves_the_cursor_on_a_row(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "m")

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 from driving import SHOP, opened, press, screen_text, shows, until
+from textual.pilot import Pilot
 
 from canary_tui.domain.rollout.events import Operator
+from canary_tui.errors import ExitCode
 from canary_tui.tui.app import CanaryApp
 
 
-async def to_plan(app, pilot):
+async def to_plan(app: CanaryApp, pilot: Pilot[ExitCode]) -> None:
     await shows(app, "remaining 18")
     await press(pilot, "enter")
     await shows(app, "PLAN", "Nothing was connected to yet")
 
 
-def commands(log):
+def commands(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()] if log.exists() else []
 
 
-async def test_the_plan_names_every_wave_step_and_gate_and_the_hash(tmp_path):
+async def test_the_plan_names_every_wave_step_and_gate_and_the_hash(tmp_path: Path) -> None:
     async with opened(tmp_path, size=(100, 40)) as (app, pilot):
         await to_plan(app, pilot)
         await shows(
@@ -38,7 +42,7 @@ async def test_the_plan_names_every_wave_step_and_gate_and_the_hash(tmp_path):
         assert len(screen_text(app).splitlines()[0].split("plan ")[-1].strip()) == 12
 
 
-async def test_warnings_come_first_and_hidden_marks_are_one(tmp_path):
+async def test_warnings_come_first_and_hidden_marks_are_one(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "remaining 18")
         await press(pilot, "slash", *"zone=a", "enter", "enter")
@@ -47,14 +51,14 @@ async def test_warnings_come_first_and_hidden_marks_are_one(tmp_path):
         assert text.index("hidden by the filter") < text.index("Waves")
 
 
-async def test_all_names_are_a_key_away(tmp_path):
+async def test_all_names_are_a_key_away(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await to_plan(app, pilot)
         await press(pilot, "n")
         await shows(app, "web-2 web-13", "web-1 web-3 web-4 web-5")
 
 
-async def test_a_step_says_on_which_targets_it_is_not_run(tmp_path):
+async def test_a_step_says_on_which_targets_it_is_not_run(tmp_path: Path) -> None:
     fleet = SHOP.replace(
         'run = "echo switch"', 'run = "echo switch"\n[[steps]]\nname = "warm"\nrun = "x"\nroles = ["canary"]'
     )
@@ -63,7 +67,7 @@ async def test_a_step_says_on_which_targets_it_is_not_run(tmp_path):
         await shows(app, "not on 12 targets without role canary:", "web-[1-12]")
 
 
-async def test_preflight_shows_failures_first_with_symbol_word_and_reason(tmp_path):
+async def test_preflight_shows_failures_first_with_symbol_word_and_reason(tmp_path: Path) -> None:
     fleet = SHOP.replace('name = "web-[13-20]"', 'name = "dead-[13-20]"').replace("web-13", "dead-13")
     async with opened(tmp_path, fleet, size=(100, 40)) as (app, pilot):
         await to_plan(app, pilot)
@@ -74,7 +78,7 @@ async def test_preflight_shows_failures_first_with_symbol_word_and_reason(tmp_pa
         await shows(app, "Preflight: 8 targets of 20 not ok")
 
 
-async def test_starting_takes_a_capital_and_then_enter_on_a_sentence(tmp_path):
+async def test_starting_takes_a_capital_and_then_enter_on_a_sentence(tmp_path: Path) -> None:
     log = tmp_path / "commands"
     async with opened(tmp_path, engine=("--log", str(log), "--refuse", "another rollout is live")) as (app, pilot):
         await to_plan(app, pilot)
@@ -94,14 +98,14 @@ async def test_starting_takes_a_capital_and_then_enter_on_a_sentence(tmp_path):
         assert Operator(**{key: start["by"][key] for key in start["by"] if key != "type"}).user
 
 
-async def test_escape_goes_back_to_the_picker_with_its_marks(tmp_path):
+async def test_escape_goes_back_to_the_picker_with_its_marks(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await to_plan(app, pilot)
         await press(pilot, "escape")
         await shows(app, "remaining 18", "space Mark")
 
 
-async def test_text_that_looks_like_markup_or_a_command_stands_there_as_it_is(tmp_path):
+async def test_text_that_looks_like_markup_or_a_command_stands_there_as_it_is(tmp_path: Path) -> None:
     evil = "[/x][@click=app.quit]Z[/]"
     fleet = SHOP.replace("Dashboards look right", evil).replace("echo switch", f"echo {evil}")
     async with opened(tmp_path, fleet, size=(100, 40)) as (app, pilot):
@@ -109,7 +113,7 @@ async def test_text_that_looks_like_markup_or_a_command_stands_there_as_it_is(tm
         await shows(app, f"[ ] {evil}", f"echo {evil}")
 
 
-async def test_an_engine_that_dies_is_told_in_full_width_with_the_way_on(tmp_path):
+async def test_an_engine_that_dies_is_told_in_full_width_with_the_way_on(tmp_path: Path) -> None:
     async with opened(tmp_path, engine=("--die", "--directory", str(tmp_path / "a-rollout"))) as (app, pilot):
         await to_plan(app, pilot)
         await press(pilot, "S", "enter")

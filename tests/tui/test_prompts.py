@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from driving import opened, press, screen_text, shows, type_text, until
 from textual import events
+from textual.pilot import Pilot
 
+from canary_tui.errors import ExitCode
+from canary_tui.tui.app import CanaryApp
 from canary_tui.tui.shared import prompts
 from canary_tui.tui.shared.prompts import ARMED_AFTER, QuestionScreen
 
 
-async def to_question(app, pilot):
+async def to_question(app: CanaryApp, pilot: Pilot[ExitCode]) -> None:
     await shows(app, "remaining 18")
     await press(pilot, "enter")
     await shows(app, "Nothing was connected to yet")
@@ -20,16 +25,16 @@ async def to_question(app, pilot):
     await until(lambda: isinstance(app.screen, QuestionScreen))
 
 
-def answers(log):
+def answers(log: Path) -> list[dict[str, Any]]:
     lines = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
     return [command for command in map(json.loads, lines) if command["type"] == "answered"]
 
 
-def asking(log, kind, *more):
+def asking(log: Path, kind: str, *more: str) -> tuple[str, ...]:
     return ("--log", str(log), "--ask", kind, *more)
 
 
-async def test_a_host_key_is_accepted_by_the_word_yes_and_nothing_else(tmp_path):
+async def test_a_host_key_is_accepted_by_the_word_yes_and_nothing_else(tmp_path: Path) -> None:
     log = tmp_path / "commands"
     async with opened(tmp_path, engine=asking(log, "host-key")) as (app, pilot):
         await to_question(app, pilot)
@@ -46,7 +51,9 @@ async def test_a_host_key_is_accepted_by_the_word_yes_and_nothing_else(tmp_path)
         assert answers(log)[0]["answer"] == "yes"
 
 
-async def test_what_was_typed_before_the_question_was_seen_answers_nothing(tmp_path, monkeypatch):
+async def test_what_was_typed_before_the_question_was_seen_answers_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert ARMED_AFTER >= 0.8
     monkeypatch.setattr(prompts, "ARMED_AFTER", 5.0)  # however slow the machine is, the keys come before
     log = tmp_path / "commands"
@@ -58,11 +65,12 @@ async def test_what_was_typed_before_the_question_was_seen_answers_nothing(tmp_p
         assert answers(log) == []
 
 
-async def test_a_pasted_yes_is_ignored_for_a_host_key(tmp_path):
+async def test_a_pasted_yes_is_ignored_for_a_host_key(tmp_path: Path) -> None:
     log = tmp_path / "commands"
     async with opened(tmp_path, engine=asking(log, "host-key")) as (app, pilot):
         await to_question(app, pilot)
         await shows(app, "then type yes")
+        assert app.screen.focused is not None
         app.screen.focused.post_message(events.Paste("yes"))
         await press(pilot, "enter")
         await shows(app, "Only the word yes")
@@ -70,7 +78,7 @@ async def test_a_pasted_yes_is_ignored_for_a_host_key(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["password", "passphrase", "sudo-password"])
-async def test_a_secret_is_masked_and_sent_whole(tmp_path, kind):
+async def test_a_secret_is_masked_and_sent_whole(tmp_path: Path, kind: str) -> None:
     log = tmp_path / "commands"
     async with opened(tmp_path, engine=asking(log, kind)) as (app, pilot):
         await to_question(app, pilot)
@@ -82,7 +90,7 @@ async def test_a_secret_is_masked_and_sent_whole(tmp_path, kind):
         assert answers(log)[0]["answer"] == "s3cret [/x]"
 
 
-async def test_escape_refuses_this_target_only(tmp_path):
+async def test_escape_refuses_this_target_only(tmp_path: Path) -> None:
     log = tmp_path / "commands"
     async with opened(tmp_path, engine=asking(log, "password")) as (app, pilot):
         await to_question(app, pilot)
@@ -93,7 +101,7 @@ async def test_escape_refuses_this_target_only(tmp_path):
         await shows(app, "Preflight: all 20 ok")
 
 
-async def test_the_servers_words_are_marked_as_its_own_and_cannot_steer_the_screen(tmp_path):
+async def test_the_servers_words_are_marked_as_its_own_and_cannot_steer_the_screen(tmp_path: Path) -> None:
     words = "\x1b[2JType yes here [/x]\x07\nSecond line"
     async with opened(tmp_path, engine=asking(tmp_path / "log", "password", "--words", words)) as (app, pilot):
         await to_question(app, pilot)

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 from driving import press, shows, until
-from recorded import Recorded, RolloutScreen, Stage, Wire, make_plan
+from recorded import Recorded, Stage, Wire, make_plan
+
+from canary_tui.tui.rollout.screen import RolloutScreen
 
 
 class Lit(Stage):
@@ -18,7 +22,7 @@ def drawn(app: Stage) -> list[list[tuple[str, object]]]:
     return [[(segment.text, segment.style) for segment in strip] for strip in strips]
 
 
-async def test_another_theme_colours_every_row_as_if_it_had_been_there_from_the_start(tmp_path):
+async def test_another_theme_colours_every_row_as_if_it_had_been_there_from_the_start(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(8, 2)).start()
     recorded.deploy("web-1", "web-2")
     recorded.print("web-1", "unpacked")

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
+import pytest
 from driving import nothing_is_read_yet, press, screen_lines, screen_text, shows, type_text, until
 from recorded import BY, Recorded, Stage, Wire, make_plan
 from test_gate_panel import waiting
@@ -18,10 +20,11 @@ from canary_tui.tui.rollout.screen import RolloutScreen
 from canary_tui.tui.shared.panel import GUARD
 
 
-def finished(tmp_path, **changes) -> Recorded:
-    plan = make_plan(6, 1, limits=Limits(failures=Share(3)), excluded=(Excluded("web-9", "by --exclude"),), **changes)
+def finished(tmp_path: Path, *, redeploy: bool = False) -> Recorded:
+    excluded = (Excluded("web-9", "by --exclude"),)
+    plan = make_plan(6, 1, limits=Limits(failures=Share(3)), excluded=excluded, redeploy=redeploy)
     recorded = Recorded(tmp_path / "r", plan).at_gate()
-    recorded.add(e.GateApproved(0, plan.hash, recorded.state.gate.evidence, BY))
+    recorded.approve_gate()
     recorded.add(e.WaveStarted(1))
     recorded.deploy("web-2", "web-3", "web-4", "web-6")
     recorded.fail("web-5", "exit 3")
@@ -35,7 +38,7 @@ def finish(recorded: Recorded) -> None:
     recorded.add(e.RolloutFinished("succeeded", "5 of 6 targets on 1.4.2; not: web-5 (exit 3)", 5))
 
 
-async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path):
+async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path: Path) -> None:
     recorded = finished(tmp_path)
     async with waiting(recorded, (100, 40)) as (app, _, _wire, _gate):
         await shows(app, "wave 2 of 2")
@@ -56,7 +59,7 @@ async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path):
         assert any(line.split()[:3] == ["1.4.1", "1", "web-5"] for line in lines), "releases are read back"
 
 
-async def test_the_command_for_a_similar_rollout_repeats_what_the_plan_knows(tmp_path):
+async def test_the_command_for_a_similar_rollout_repeats_what_the_plan_knows(tmp_path: Path) -> None:
     recorded = finished(tmp_path, redeploy=True)
     async with waiting(recorded, (180, 40)) as (app, _, _wire, _gate):
         finish(recorded)
@@ -67,7 +70,9 @@ async def test_the_command_for_a_similar_rollout_repeats_what_the_plan_knows(tmp
         )
 
 
-async def test_q_leaves_with_the_exit_code_and_not_before_it_could_be_read(tmp_path, monkeypatch):
+async def test_q_leaves_with_the_exit_code_and_not_before_it_could_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorded = finished(tmp_path)
     async with waiting(recorded, (100, 40)) as (app, pilot, _, _gate):
         with nothing_is_read_yet(monkeypatch):
@@ -83,7 +88,7 @@ async def test_q_leaves_with_the_exit_code_and_not_before_it_could_be_read(tmp_p
         assert app.return_value == 5
 
 
-async def test_escape_looks_at_the_logs_again_and_v_at_the_result(tmp_path):
+async def test_escape_looks_at_the_logs_again_and_v_at_the_result(tmp_path: Path) -> None:
     recorded = finished(tmp_path)
     recorded.print("web-5", "the reason why")
     async with waiting(recorded, (100, 40)) as (app, pilot, _, _gate):
@@ -95,7 +100,7 @@ async def test_escape_looks_at_the_logs_again_and_v_at_the_result(tmp_path):
         await shows(app, "Not ok: 1 target")
 
 
-async def test_a_paused_rollout_says_how_to_go_on(tmp_path):
+async def test_a_paused_rollout_says_how_to_go_on(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded, (100, 30)) as (app, _, wire, _gate):
         await shows(app, "GATE")
@@ -106,7 +111,7 @@ async def test_a_paused_rollout_says_how_to_go_on(tmp_path):
         await shows(app, "exit code 130", "held")
 
 
-async def test_a_rolled_back_rollout_names_what_could_not_be_undone(tmp_path):
+async def test_a_rolled_back_rollout_names_what_could_not_be_undone(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     recorded.add(e.Aborted(BY, "bad", rollback=True))
     recorded.add(e.RollbackStarted("aborted", (), ("web-1",)))
@@ -117,7 +122,7 @@ async def test_a_rolled_back_rollout_names_what_could_not_be_undone(tmp_path):
         await shows(app, "ABORTED: aborted by maria (bad)", "by hand", "previous release unknown: web-1", "exit code 3")
 
 
-async def test_a_rollout_that_had_ended_before_opens_on_its_logs(tmp_path):
+async def test_a_rollout_that_had_ended_before_opens_on_its_logs(tmp_path: Path) -> None:
     recorded = finished(tmp_path)
     recorded.print("web-5", "the reason why")
     finish(recorded)
@@ -131,7 +136,7 @@ async def test_a_rollout_that_had_ended_before_opens_on_its_logs(tmp_path):
     recorded.close()
 
 
-async def test_a_lost_engine_is_said_across_the_screen_with_what_to_do(tmp_path):
+async def test_a_lost_engine_is_said_across_the_screen_with_what_to_do(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     wire = Wire()
     app = Stage(RolloutScreen(recorded.directory, wire))
@@ -144,7 +149,7 @@ async def test_a_lost_engine_is_said_across_the_screen_with_what_to_do(tmp_path)
     recorded.close()
 
 
-async def test_an_engine_that_gives_up_without_ending_the_journal_says_why(tmp_path):
+async def test_an_engine_that_gives_up_without_ending_the_journal_says_why(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).start()
     async with waiting(recorded, (120, 24)) as (app, _, wire, _gate):
         await shows(app, "wave 1 of 2")
@@ -152,7 +157,7 @@ async def test_an_engine_that_gives_up_without_ending_the_journal_says_why(tmp_p
         await shows(app, "the disk is full; `canary-tui resume 2026-11-23T101500Z-shop-7f3a` goes on.")
 
 
-async def test_a_journal_that_cannot_be_believed_is_said_and_nothing_more_is_taken(tmp_path):
+async def test_a_journal_that_cannot_be_believed_is_said_and_nothing_more_is_taken(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     app = Stage(RolloutScreen(recorded.directory, Wire()))
     async with app.run_test(size=(80, 24)):
@@ -163,7 +168,9 @@ async def test_a_journal_that_cannot_be_believed_is_said_and_nothing_more_is_tak
     recorded.close()
 
 
-async def test_a_paused_rollout_that_an_engine_goes_on_with_shows_its_gate_and_not_the_end_of_the_last_engine(tmp_path):
+async def test_a_paused_rollout_that_an_engine_goes_on_with_shows_its_gate_and_not_the_end_of_the_last_engine(
+    tmp_path: Path,
+) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     recorded.add(e.EngineStopped("waiting"))
     async with waiting(recorded, (100, 30)) as (app, _, _wire, _gate):
@@ -173,7 +180,7 @@ async def test_a_paused_rollout_that_an_engine_goes_on_with_shows_its_gate_and_n
         await shows(app, "GATE canary", "A Approve")
 
 
-async def test_who_types_a_search_when_it_ends_goes_on_typing_and_is_told_in_one_line(tmp_path):
+async def test_who_types_a_search_when_it_ends_goes_on_typing_and_is_told_in_one_line(tmp_path: Path) -> None:
     recorded = finished(tmp_path)
     recorded.print("web-5", "the reason why")
     async with waiting(recorded, (80, 30)) as (app, pilot, _, _gate):
@@ -192,7 +199,7 @@ async def test_who_types_a_search_when_it_ends_goes_on_typing_and_is_told_in_one
         await until(lambda: "v shows the result" not in screen_text(app))
 
 
-async def test_who_reads_back_in_a_log_when_it_ends_reads_on_and_shows_the_result_by_its_key(tmp_path):
+async def test_who_reads_back_in_a_log_when_it_ends_reads_on_and_shows_the_result_by_its_key(tmp_path: Path) -> None:
     recorded = finished(tmp_path)
     recorded.print("web-5", *(f"line {number}" for number in range(200)))
     async with waiting(recorded, (80, 30)) as (app, pilot, _, _gate):
@@ -208,7 +215,7 @@ async def test_who_reads_back_in_a_log_when_it_ends_reads_on_and_shows_the_resul
         await shows(app, "exit code 130", "canary-tui resume")
 
 
-async def test_a_result_that_was_kept_back_is_not_offered_once_an_engine_goes_on(tmp_path):
+async def test_a_result_that_was_kept_back_is_not_offered_once_an_engine_goes_on(tmp_path: Path) -> None:
     recorded = finished(tmp_path)
     async with waiting(recorded, (80, 30)) as (app, pilot, _, _gate):
         await shows(app, "wave 2 of 2")

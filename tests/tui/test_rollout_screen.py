@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 from driving import press, screen_lines, screen_text, shows, until
@@ -13,14 +14,14 @@ from canary_tui.domain.fleet.units import Share
 from canary_tui.domain.rollout import events as e
 from canary_tui.engine.messages import Progress
 from canary_tui.tui.rollout.screen import RolloutScreen
-from canary_tui.tui.rollout.status import Roster
+from canary_tui.tui.rollout.status import Kind, Roster
 from canary_tui.tui.rollout.target_list import TargetList
 
 
-def second_wave(tmp_path, targets: int = 8, canaries: int = 2) -> Recorded:
+def second_wave(tmp_path: Path, targets: int = 8, canaries: int = 2) -> Recorded:
     limits = Limits(failures=Share(5))
     recorded = Recorded(tmp_path / "r", make_plan(targets, canaries, limits=limits)).at_gate()
-    recorded.add(e.GateApproved(0, recorded.plan.hash, recorded.state.gate.evidence, BY))
+    recorded.approve_gate()
     recorded.add(e.WaveStarted(1))
     return recorded
 
@@ -32,7 +33,7 @@ def listed(app: Stage) -> list[str]:
     return [row for row in rows if row]
 
 
-async def test_one_glance_says_where_we_are_and_what_is_waited_for(tmp_path):
+async def test_one_glance_says_where_we_are_and_what_is_waited_for(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path)
     recorded.begin("web-3", at=time.time() - 8)
     async with waiting(recorded) as (app, _, wire, _gate):
@@ -49,7 +50,7 @@ async def test_one_glance_says_where_we_are_and_what_is_waited_for(tmp_path):
         assert re.search(r"web-3: unpack \d+ s of 2 m", screen_text(app))
 
 
-async def test_the_whole_screen_at_80x24(tmp_path):
+async def test_the_whole_screen_at_80x24(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path, 6, 2)
     recorded.begin("web-3")
     recorded.fail("web-4", "exit 1")
@@ -71,7 +72,7 @@ async def test_the_whole_screen_at_80x24(tmp_path):
         assert "failed: unpack" in rows[0]
 
 
-async def test_a_lost_connection_is_reconnecting_not_failed(tmp_path):
+async def test_a_lost_connection_is_reconnecting_not_failed(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path)
     recorded.begin("web-3")
     async with waiting(recorded) as (app, _, _wire, _gate):
@@ -82,7 +83,7 @@ async def test_a_lost_connection_is_reconnecting_not_failed(tmp_path):
         await shows(app, "> web-3")
 
 
-async def test_waiting_targets_are_held_behind_a_gate_and_pending_before_their_turn(tmp_path):
+async def test_waiting_targets_are_held_behind_a_gate_and_pending_before_their_turn(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
     recorded.begin("web-1")
     async with waiting(recorded) as (app, _, _wire, _gate):
@@ -93,7 +94,7 @@ async def test_waiting_targets_are_held_behind_a_gate_and_pending_before_their_t
         await shows(app, "# web-3", "held")
 
 
-async def test_the_cursor_stays_on_its_target_when_the_order_changes(tmp_path):
+async def test_the_cursor_stays_on_its_target_when_the_order_changes(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path)
     for name in ("web-3", "web-4", "web-5"):
         recorded.begin(name)
@@ -109,7 +110,7 @@ async def test_the_cursor_stays_on_its_target_when_the_order_changes(tmp_path):
         await shows(app, "this is web-5")
 
 
-async def test_a_list_that_gets_lower_keeps_its_cursor_in_sight(tmp_path):
+async def test_a_list_that_gets_lower_keeps_its_cursor_in_sight(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(30, 2)).start()
     async with waiting(recorded, (80, 40)) as (app, pilot, _wire, _gate):
         await shows(app, "web-30")
@@ -117,11 +118,11 @@ async def test_a_list_that_gets_lower_keeps_its_cursor_in_sight(tmp_path):
         await until(lambda: app.screen.query_one(TargetList).cursor == "web-30")
         for size in ((80, 20), (60, 18)):
             await pilot.resize_terminal(*size)
-            await until(lambda size=size: app.size == size)
+            await until(lambda: app.size == size)
             await shows(app, "web-30 ")
 
 
-async def test_before_a_key_is_pressed_a_target_that_waits_makes_room_for_one_that_was_at_work(tmp_path):
+async def test_before_a_key_is_pressed_a_target_that_waits_makes_room_for_one_that_was_at_work(tmp_path: Path) -> None:
     """However quick the canary was: a shell opened at the gate is one on the canary."""
     recorded = Recorded(tmp_path / "r", make_plan(4, 1))
     recorded.add(e.RolloutStarted("2026-11-23T101500Z-shop-7f3a", recorded.plan, BY, True, "0.1"))
@@ -141,7 +142,7 @@ async def test_before_a_key_is_pressed_a_target_that_waits_makes_room_for_one_th
         await until(lambda: app.screen.query_one(TargetList).cursor == "web-1")
 
 
-async def test_before_a_key_is_pressed_the_log_is_that_of_who_works_or_failed(tmp_path):
+async def test_before_a_key_is_pressed_the_log_is_that_of_who_works_or_failed(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path)
     async with waiting(recorded) as (app, _pilot, _wire, _gate):
         recorded.begin("web-3")
@@ -154,7 +155,7 @@ async def test_before_a_key_is_pressed_the_log_is_that_of_who_works_or_failed(tm
         assert "four too" not in screen_text(app), "whoever is looked at stays until it has ended well"
 
 
-async def test_an_upload_shows_how_far_it_is_and_how_long_it_still_takes(tmp_path):
+async def test_an_upload_shows_how_far_it_is_and_how_long_it_still_takes(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path)
     recorded.begin("web-3")
     async with waiting(recorded, (200, 30)) as (app, _, wire, _gate):
@@ -165,7 +166,7 @@ async def test_an_upload_shows_how_far_it_is_and_how_long_it_still_takes(tmp_pat
         await shows(app, "50 % 0 s left", "MB/s")
 
 
-async def test_big_rollouts_show_a_cell_for_each_target(tmp_path):
+async def test_big_rollouts_show_a_cell_for_each_target(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path, 60, 2)
     recorded.begin("web-3")
     recorded.fail("web-4")
@@ -173,7 +174,7 @@ async def test_big_rollouts_show_a_cell_for_each_target(tmp_path):
         await shows(app, "++>!" + "·" * 56)
 
 
-async def test_a_directory_with_only_a_journal_is_enough(tmp_path):
+async def test_a_directory_with_only_a_journal_is_enough(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r").start()
     recorded.logs.close()
     for path in (recorded.directory / "logs").iterdir():
@@ -187,7 +188,7 @@ async def test_a_directory_with_only_a_journal_is_enough(tmp_path):
     recorded.writer.close()
 
 
-async def test_an_empty_directory_waits_for_the_journal(tmp_path):
+async def test_an_empty_directory_waits_for_the_journal(tmp_path: Path) -> None:
     app = Stage(RolloutScreen(tmp_path / "r", Wire()))
     async with app.run_test(size=(80, 24)):
         await shows(app, "waiting for the journal")
@@ -197,7 +198,7 @@ async def test_an_empty_directory_waits_for_the_journal(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(60, 18), (70, 20), (80, 24), (120, 40), (200, 60)])
-async def test_any_size_and_any_resize_shows_targets_and_log(tmp_path, size: tuple[int, int]):
+async def test_any_size_and_any_resize_shows_targets_and_log(tmp_path: Path, size: tuple[int, int]) -> None:
     recorded = second_wave(tmp_path)
     recorded.begin("web-3")
     recorded.print("web-3", "hello from here")
@@ -209,7 +210,7 @@ async def test_any_size_and_any_resize_shows_targets_and_log(tmp_path, size: tup
         assert all(len(line) <= size[0] for line in screen_lines(app))
 
 
-async def test_preflight_is_shown_and_who_was_not_reached_stands_first(tmp_path):
+async def test_preflight_is_shown_and_who_was_not_reached_stands_first(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1))
     recorded.add(e.RolloutStarted("r1", recorded.plan, BY, True, "0.1"))
     for name in ("web-1", "web-2", "web-3"):
@@ -221,13 +222,23 @@ async def test_preflight_is_shown_and_who_was_not_reached_stands_first(tmp_path)
         await until(lambda: "web-3" in listed(app)[0])
 
 
-def test_a_roster_is_sorted_as_if_it_had_been_sorted_anew():
+def test_a_roster_is_sorted_as_if_it_had_been_sorted_anew() -> None:
     names = tuple(f"t{number}" for number in range(50))
     roster = Roster(names)
-    kinds = ("failed", "running", "ok", "pending", "unknown", "held", "excluded", "skipped", "unreachable")
-    ranks = {"failed": 0, "unknown": 0, "unreachable": 0, "running": 1, "pending": 2}
+    kinds: tuple[Kind, ...] = (
+        "failed",
+        "running",
+        "ok",
+        "pending",
+        "unknown",
+        "held",
+        "excluded",
+        "skipped",
+        "unreachable",
+    )
+    ranks: dict[Kind, int] = {"failed": 0, "unknown": 0, "unreachable": 0, "running": 1, "pending": 2}
     ranks |= {"ok": 3, "skipped": 4, "excluded": 5, "held": 6}
-    now = {}
+    now: dict[str, Kind] = {}
     for turn in range(400):
         name, kind = names[turn * 7 % 50], kinds[turn * 11 % 9]
         now[name] = kind
@@ -239,7 +250,7 @@ def test_a_roster_is_sorted_as_if_it_had_been_sorted_anew():
     assert all(roster.counts[kind] == list(now.values()).count(kind) for kind in kinds)
 
 
-async def test_a_target_in_the_middle_of_its_steps_is_never_called_pending_nor_not_started(tmp_path):
+async def test_a_target_in_the_middle_of_its_steps_is_never_called_pending_nor_not_started(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
     recorded.begin("web-1")
     recorded.begin("web-2")
@@ -252,7 +263,7 @@ async def test_a_target_in_the_middle_of_its_steps_is_never_called_pending_nor_n
         assert [row.split()[1] for row in listed(app)[:2]] == ["web-1", "web-2"]
 
 
-async def test_a_target_that_went_back_is_not_counted_as_ok(tmp_path):
+async def test_a_target_that_went_back_is_not_counted_as_ok(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
     recorded.deploy("web-2")
     recorded.begin("web-1")
@@ -266,7 +277,7 @@ async def test_a_target_that_went_back_is_not_counted_as_ok(tmp_path):
         await shows(app, "< web-1  rolled back", "1 + ok  1 < undone", "canaries 2: < web-1 rolled back")
 
 
-async def test_times_keep_to_their_column_however_long_they_get(tmp_path):
+async def test_times_keep_to_their_column_however_long_they_get(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path)
     for name, seconds in (("web-3", 66), ("web-4", 754), ("web-5", 7100)):
         recorded.begin(name, at=time.time() - seconds)
@@ -276,7 +287,7 @@ async def test_times_keep_to_their_column_however_long_they_get(tmp_path):
         assert re.search(r"web-4 .* 12m3\ds$", listed(app)[1])
 
 
-async def test_a_stop_that_was_asked_for_stays_in_sight_without_its_panel(tmp_path):
+async def test_a_stop_that_was_asked_for_stays_in_sight_without_its_panel(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path)
     recorded.begin("web-3")
     async with waiting(recorded) as (app, _, _wire, _gate):
@@ -286,7 +297,7 @@ async def test_a_stop_that_was_asked_for_stays_in_sight_without_its_panel(tmp_pa
         await shows(app, "STOPPING · shop 1.4.2")
 
 
-async def test_with_the_engine_gone_no_key_offers_to_stop(tmp_path):
+async def test_with_the_engine_gone_no_key_offers_to_stop(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path)
     recorded.begin("web-3")
     async with waiting(recorded) as (app, _, wire, _gate):
@@ -302,7 +313,9 @@ async def test_with_the_engine_gone_no_key_offers_to_stop(tmp_path):
         pytest.param(None, "no shell: these screens are on no terminal of their own", id="no terminal"),
     ],
 )
-async def test_where_no_shell_can_be_had_the_key_says_so(tmp_path, monkeypatch, path, said):
+async def test_where_no_shell_can_be_had_the_key_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str | None, said: str
+) -> None:
     if path is not None:
         monkeypatch.setenv("PATH", path)
     async with waiting(Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()) as (app, pilot, wire, _):
@@ -312,7 +325,7 @@ async def test_where_no_shell_can_be_had_the_key_says_so(tmp_path, monkeypatch, 
         assert wire.sent == []
 
 
-async def test_a_rollout_that_is_watched_offers_a_shell_until_it_has_ended(tmp_path):
+async def test_a_rollout_that_is_watched_offers_a_shell_until_it_has_ended(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded, (120, 24), read_only=True) as (app, pilot, _wire, _gate):
         await shows(app, "T Shell", "read only")

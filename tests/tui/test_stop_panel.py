@@ -1,30 +1,36 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from driving import nothing_is_read_yet, press, screen_text, shows, type_text, until
-from recorded import BY, Recorded, make_plan
+from recorded import BY, Recorded, Wire, make_plan
 from test_gate_panel import readable, waiting
 
 from canary_tui.domain.rollout import events as e
+from canary_tui.tui.rollout.abort_panel import AbortPanel
 from canary_tui.tui.rollout.stop_panel import StopPanel
 
 
-def at_work(tmp_path) -> Recorded:
+def at_work(tmp_path: Path) -> Recorded:
     recorded = Recorded(tmp_path / "r", make_plan(6, 3)).start()
     for name in ("web-1", "web-2", "web-3"):
         recorded.begin(name)
     return recorded
 
 
-def stages(wire) -> list[str]:
+def stages(wire: Wire) -> list[str]:
     """What was asked of the engine: the stages of stopping, and "go on"."""
-    assert all(isinstance(one, e.StopRequested | e.StopWithdrawn) for one in wire.decided)
-    return [one.stage if isinstance(one, e.StopRequested) else "go on" for one in wire.decided]
+    found: list[str] = []
+    for one in wire.decided:
+        assert isinstance(one, e.StopRequested | e.StopWithdrawn)
+        found.append(one.stage if isinstance(one, e.StopRequested) else "go on")
+    return found
 
 
 @pytest.mark.parametrize("key", ["ctrl+c", "X"])
 @pytest.mark.parametrize("way_out", ["enter", "escape"])
-async def test_asking_holds_the_rollout_until_it_is_to_keep_going(tmp_path, key, way_out):
+async def test_asking_holds_the_rollout_until_it_is_to_keep_going(tmp_path: Path, key: str, way_out: str) -> None:
     recorded = at_work(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         await press(pilot, key)
@@ -40,7 +46,7 @@ async def test_asking_holds_the_rollout_until_it_is_to_keep_going(tmp_path, key,
         await until(lambda: "STOP? ·" not in screen_text(app))
 
 
-async def test_only_what_is_chosen_has_the_sign_of_the_choice(tmp_path):
+async def test_only_what_is_chosen_has_the_sign_of_the_choice(tmp_path: Path) -> None:
     async with waiting(at_work(tmp_path)) as (app, pilot, _wire, _):
         await press(pilot, "ctrl+c")
         await shows(app, "STOP?", "3 steps running")
@@ -50,13 +56,13 @@ async def test_only_what_is_chosen_has_the_sign_of_the_choice(tmp_path):
         ]
 
 
-async def test_keep_going_withdraws_a_hold_that_the_journal_does_not_show_yet(tmp_path):
+async def test_keep_going_withdraws_a_hold_that_the_journal_does_not_show_yet(tmp_path: Path) -> None:
     async with waiting(at_work(tmp_path)) as (_, pilot, wire, _):
         await press(pilot, "ctrl+c", "escape", "ctrl+c", "escape")
         assert stages(wire) == ["asking", "go on", "asking", "go on"]
 
 
-async def test_stop_starting_can_be_withdrawn(tmp_path):
+async def test_stop_starting_can_be_withdrawn(tmp_path: Path) -> None:
     recorded = at_work(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c")
@@ -70,7 +76,7 @@ async def test_stop_starting_can_be_withdrawn(tmp_path):
         await until(lambda: stages(wire) == ["asking", "starting", "go on"])
 
 
-async def test_leaving_the_question_leaves_a_stop_that_was_chosen(tmp_path):
+async def test_leaving_the_question_leaves_a_stop_that_was_chosen(tmp_path: Path) -> None:
     recorded = at_work(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         recorded.add(e.StopRequested("starting", BY))
@@ -82,7 +88,7 @@ async def test_leaving_the_question_leaves_a_stop_that_was_chosen(tmp_path):
         assert wire.sent == []
 
 
-async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_showed(tmp_path):
+async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_showed(tmp_path: Path) -> None:
     recorded = at_work(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c")
@@ -90,9 +96,12 @@ async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_show
         await press(pilot, "ctrl+c")
         await until(lambda: stages(wire) == ["asking", "running"])
         recorded.add(e.StopRequested("running", BY))
-        executions = {name: recorded.state.targets[name].running.execution for name in ("web-1", "web-2", "web-3")}
-        for name, execution in executions.items():
-            recorded.add(e.CancelStarted(name, execution))
+        executions = {}
+        for name in ("web-1", "web-2", "web-3"):
+            running = recorded.state.targets[name].running
+            assert running is not None
+            executions[name] = running.execution
+            recorded.add(e.CancelStarted(name, running.execution))
         await shows(app, "STOPPING running steps", "3 steps still running", "is being stopped")
         recorded.add(e.CancelFinished("web-1", executions["web-1"], True))
         recorded.end("web-1", "cancelled", None)
@@ -112,14 +121,16 @@ async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_show
         )
 
 
-async def test_ctrl_c_twice_in_a_hurry_only_asks(tmp_path):
+async def test_ctrl_c_twice_in_a_hurry_only_asks(tmp_path: Path) -> None:
     async with waiting(at_work(tmp_path)) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c", "ctrl+c")
         await shows(app, "STOP?")
         assert stages(wire) == ["asking"]
 
 
-async def test_enter_typed_before_the_question_could_be_read_stops_nothing(tmp_path, monkeypatch):
+async def test_enter_typed_before_the_question_could_be_read_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with waiting(at_work(tmp_path)) as (app, pilot, wire, _):
         with nothing_is_read_yet(monkeypatch):
             await press(pilot, "ctrl+c", "down", "enter")
@@ -127,7 +138,7 @@ async def test_enter_typed_before_the_question_could_be_read_stops_nothing(tmp_p
             assert stages(wire) == ["asking"]
 
 
-async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path):
+async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path: Path) -> None:
     async with waiting(at_work(tmp_path)) as (app, pilot, wire, _):
         await press(pilot, "X")
         await readable(app.screen.query_one(StopPanel))
@@ -135,7 +146,7 @@ async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path):
         await shows(app, "ABORT shop", "3 steps that run now: web-1 unpack, web-2 unpack, web-3 unpack")
         await type_text(pilot, "wrong release")
         await press(pilot, "enter")
-        await readable(app.screen.query_one("#abort"))
+        await readable(app.screen.query_one("#abort", AbortPanel))
         await press(pilot, "L")
         await until(lambda: len(wire.decided) == 2)
         held, aborted = wire.decided
@@ -145,7 +156,9 @@ async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path):
 
 
 @pytest.mark.parametrize("keys", [["escape"], ["w", "h", "y", "enter", "escape"]], ids=["in the note", "after it"])
-async def test_a_hold_lasts_while_an_abort_is_thought_about_and_ends_when_it_is_not_made(tmp_path, keys):
+async def test_a_hold_lasts_while_an_abort_is_thought_about_and_ends_when_it_is_not_made(
+    tmp_path: Path, keys: list[str]
+) -> None:
     recorded = at_work(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c")

@@ -7,10 +7,11 @@ import re
 import signal
 import sys
 import termios
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pexpect
+import pexpect  # type: ignore[import-untyped]  # it has no types of its own
 import pytest
 from driving import SHOP
 
@@ -20,7 +21,7 @@ RESTORED = (b"\x1b[?1049l", b"\x1b[?25h")
 
 
 @contextmanager
-def terminal(folder, *arguments, **environment):
+def terminal(folder: Path, *arguments: str, **environment: str) -> Iterator[pexpect.spawn[bytes]]:
     fleet = folder / "shop.toml"
     fleet.write_text(SHOP, encoding="utf-8")
     inherited = {key: value for key, value in os.environ.items() if key not in {"NO_COLOR", "COLORTERM"}}
@@ -37,10 +38,9 @@ def terminal(folder, *arguments, **environment):
         child.close(force=True)
 
 
-def rest_of(child):
+def rest_of(child: pexpect.spawn[bytes]) -> None:
     child.expect(pexpect.EOF)
     child.wait()
-    return child.before
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,9 @@ def rest_of(child):
         pytest.param(lambda child: child.kill(signal.SIGINT), 130, id="INT from outside"),
     ],
 )
-def test_the_terminal_is_given_back_after(tmp_path, end, code):
+def test_the_terminal_is_given_back_after(
+    tmp_path: Path, end: Callable[[pexpect.spawn[bytes]], object], code: int
+) -> None:
     with terminal(tmp_path) as child:
         before = termios.tcgetattr(child.child_fd)
         child.expect("remaining 18")
@@ -66,7 +68,7 @@ def test_the_terminal_is_given_back_after(tmp_path, end, code):
         assert child.exitstatus == code
 
 
-def test_a_bug_gives_the_terminal_back_and_prints_a_traceback_without_locals(tmp_path):
+def test_a_bug_gives_the_terminal_back_and_prints_a_traceback_without_locals(tmp_path: Path) -> None:
     with terminal(tmp_path, "--crash") as child:
         child.expect("remaining 18")
         child.send("?")
@@ -81,7 +83,7 @@ def test_a_bug_gives_the_terminal_back_and_prints_a_traceback_without_locals(tmp
         assert b"\x1b[2J" not in after
 
 
-def test_no_control_sequence_of_a_fleet_file_reaches_the_terminal(tmp_path):
+def test_no_control_sequence_of_a_fleet_file_reaches_the_terminal(tmp_path: Path) -> None:
     words = "\x1b]52;c;cm0gLXJm\x07\x1b[2J\x9b31m"
     with terminal(tmp_path, "--ask", "password", "--words", words) as child:
         child.expect("remaining 18")
@@ -95,7 +97,7 @@ def test_no_control_sequence_of_a_fleet_file_reaches_the_terminal(tmp_path):
         rest_of(child)
 
 
-def test_no_color_prints_no_colour_at_all(tmp_path):
+def test_no_color_prints_no_colour_at_all(tmp_path: Path) -> None:
     with terminal(tmp_path, NO_COLOR="1") as child:
         child.expect("remaining 18")
         painted = child.before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import TextIO
 
 import pytest
 from rich.segment import Segment
@@ -12,7 +13,7 @@ from canary_tui.tui.terminal import StripControls, colourless, one_line, refusal
 
 
 class Terminal(io.StringIO):
-    def isatty(self):
+    def isatty(self) -> bool:
         return True
 
 
@@ -26,14 +27,16 @@ class Terminal(io.StringIO):
         pytest.param({"TERM": "xterm"}, [None], "not a terminal", id="closed"),
     ],
 )
-def test_a_terminal_that_cannot_show_screens_is_refused_with_the_way_out(environ, terminals, words):
+def test_a_terminal_that_cannot_show_screens_is_refused_with_the_way_out(
+    environ: dict[str, str], terminals: list[TextIO | None], words: str
+) -> None:
     text = refusal(environ, terminals)
     assert words in text
     assert bool(text) == bool(words)
     assert ("--headless" in text) == bool(words)
 
 
-def test_only_a_value_of_no_color_asks_for_no_colour():
+def test_only_a_value_of_no_color_asks_for_no_colour() -> None:
     assert colourless({"NO_COLOR": "1"})
     assert not colourless({"NO_COLOR": ""})
     assert not colourless({})
@@ -43,7 +46,7 @@ def test_only_a_value_of_no_color_asks_for_no_colour():
     "evil",
     ["\x1b]52;c;cm0gLXJm\x07", "\x1b[2J", "\x9b2J", "\x1b]0;title\x07", "a\rb", "a\x00b", "x\u202ey", "\u2028"],
 )
-def test_no_control_character_passes_the_last_net(evil):
+def test_no_control_character_passes_the_last_net(evil: str) -> None:
     (segment,) = StripControls().apply([Segment(f"before{evil}after")], Color(0, 0, 0))
     assert segment.text.isprintable()
     assert segment.text.startswith("before")
@@ -51,16 +54,16 @@ def test_no_control_character_passes_the_last_net(evil):
     assert one_line(evil).isprintable()
 
 
-def test_harmless_text_is_the_same_object():
+def test_harmless_text_is_the_same_object() -> None:
     segments = [Segment("web-1 ● ok"), Segment("日本")]
     assert StripControls().apply(segments, Color(0, 0, 0)) is segments
 
 
-def test_an_ascii_locale_is_made_to_speak_utf8():
+def test_an_ascii_locale_is_made_to_speak_utf8() -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     speak_utf8(stream)
     assert stream.encoding == "utf-8"
 
 
-def test_a_title_takes_no_command_from_the_words_in_it():
+def test_a_title_takes_no_command_from_the_words_in_it() -> None:
     assert title("shop \x1b]0;x\x07 1\u202e.4") == "\x1b]2;shop  ]0;x  1 .4\x1b\\"

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 from driving import opened, press, shows
-from recorded import Recorded, RolloutScreen, Stage, Wire, make_plan
+from recorded import Recorded, Stage, Wire, make_plan
+from textual.pilot import Pilot
 
+from canary_tui.errors import ExitCode
+from canary_tui.tui.app import CanaryApp
+from canary_tui.tui.rollout.screen import RolloutScreen
 from canary_tui.tui.textual_fixes import apply_fixes
 
 
-async def help_opened(app, pilot, times):
+async def help_opened(app: CanaryApp, pilot: Pilot[ExitCode], times: int) -> int:
     for _ in range(times):
         await press(pilot, "?")
         await shows(app, "Keys here")
@@ -21,14 +26,14 @@ async def help_opened(app, pilot, times):
     return len(gc.get_objects())
 
 
-async def test_a_screen_that_was_closed_leaves_nothing_behind(tmp_path):
+async def test_a_screen_that_was_closed_leaves_nothing_behind(tmp_path: Path) -> None:
     async with opened(tmp_path, size=(100, 40)) as (app, pilot):
         await shows(app, "remaining 18")
         before = await help_opened(app, pilot, 4)
         assert await help_opened(app, pilot, 6) - before < 600, "objects more after six screens came and went"
 
 
-async def test_what_was_painted_goes_without_a_search_for_it(tmp_path):
+async def test_what_was_painted_goes_without_a_search_for_it(tmp_path: Path) -> None:
     apply_fixes()
     recorded = Recorded(tmp_path / "r", make_plan(8, 2)).start()
     recorded.deploy("web-1", "web-2")

@@ -9,6 +9,8 @@ import inspect
 import pkgutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 from driving import opened, press, shows
@@ -18,7 +20,7 @@ from textual.strip import Strip
 
 import canary_tui.tui as tui
 from canary_tui.tui import textual_fixes
-from canary_tui.tui.textual_fixes import PRIVATE_PARTS
+from canary_tui.tui.textual_fixes import PRIVATE_PARTS, PrivatePart
 
 MODULES = [
     importlib.import_module(one.name) for one in pkgutil.walk_packages(tui.__path__, "canary_tui.tui.") if not one.ispkg
@@ -27,7 +29,7 @@ LISTED = {part.name for part in PRIVATE_PARTS}
 
 
 @pytest.mark.parametrize("part", PRIVATE_PARTS, ids=lambda part: part.name)
-def test_a_listed_part_is_there(part):
+def test_a_listed_part_is_there(part: PrivatePart) -> None:
     module, _, name = part.owner.rpartition(".")
     owner = getattr(importlib.import_module(module), name)
     assert part.name in private_names(owner) | set(dir(owner)), (
@@ -70,7 +72,7 @@ def touched(tree: ast.ClassDef) -> set[str]:
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.removeprefix("canary_tui.tui."))
-def test_the_screens_use_no_private_part_that_is_not_listed(module):
+def test_the_screens_use_no_private_part_that_is_not_listed(module: ModuleType) -> None:
     """Also not by accident: a name of ours that hides one of Textual's would break the widget."""
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("textual._"):
@@ -81,15 +83,16 @@ def test_the_screens_use_no_private_part_that_is_not_listed(module):
             assert hidden <= LISTED, f"{node.name}: {hidden - LISTED} are Textual's own: list them, or take other names"
 
 
-def test_a_row_that_is_not_divided_is_still_kept_by_itself():
+def test_a_row_that_is_not_divided_is_still_kept_by_itself() -> None:
     strip = Strip([Segment("row")])
     [same] = textual_fixes._divide(strip, [3])
     assert same is strip
     assert strip._divide_cache.get((3,)) == [strip], "Textual is right by itself: delete _divided"
 
 
-def test_a_removed_widget_is_still_kept_by_a_cache():
+def test_a_removed_widget_is_still_kept_by_a_cache() -> None:
     spec = importlib.util.find_spec("textual._styles_cache")  # a copy of its own: apply_fixes changes the shared one
+    assert spec is not None and spec.loader is not None
     copy = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(copy)
     cached = copy.StylesCache.get_inner_outer
@@ -97,7 +100,9 @@ def test_a_removed_widget_is_still_kept_by_a_cache():
     assert list(inspect.signature(cached.__wrapped__).parameters)[1:] == ["base_background", "background"]
 
 
-async def test_an_unhandled_exception_ends_the_app_by_fatal_error_with_no_locals_kept(tmp_path):
+async def test_an_unhandled_exception_ends_the_app_by_fatal_error_with_no_locals_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(RuntimeError, match="planted"):
         async with opened(tmp_path) as (app, pilot):
             await shows(app, "remaining 18")
@@ -106,17 +111,18 @@ async def test_an_unhandled_exception_ends_the_app_by_fatal_error_with_no_locals
                 password = "hunter2"  # noqa: F841  must not be kept
                 raise RuntimeError("planted")
 
-            app.action_help = broken
+            monkeypatch.setattr(app, "action_help", broken)
             await press(pilot, "?")
             await pilot.pause()
     assert "RuntimeError: planted" in app.crash
     assert "hunter2" not in app.crash
 
 
-async def test_the_driver_writes_what_it_is_given():
+async def test_the_driver_writes_what_it_is_given() -> None:
     class Plain(App[None]):
         """No screens of ours."""
 
     app = Plain()
     async with app.run_test():
+        assert app._driver is not None
         assert callable(app._driver.write)
