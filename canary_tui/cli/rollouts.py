@@ -86,7 +86,7 @@ def _approval(face: Headless) -> PreparedApproval | None:
     return read_approval(Path(face.approval)) if face.approval else None
 
 
-def _show(
+def _show(  # noqa: PLR0913 - all but the first by name, each an option of the screens
     face: Screens,
     *,
     fleet: Path | None = None,

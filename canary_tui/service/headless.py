@@ -15,6 +15,7 @@ from canary_tui.domain.codec import decode, encode, wire
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply
 from canary_tui.domain.rollout.events import Decision, Event, Operator, Record
+from canary_tui.domain.rollout.gate import locks
 from canary_tui.domain.rollout.narration import narrate, standing
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.loop import Listener, Rollout
@@ -103,6 +104,9 @@ class Printer(Listener):
             print(json.dumps(encode(record)), flush=True)
         if line := narrate(record.event, self._session.state):
             _say(f"{clock(record.at)} {line}")
+        if record.event == e.EngineStopped("waiting"):
+            for lock in locks(self._session.plan, self._session.state, record.at):
+                _say(f"the gate is locked: {lock.reason}; to open it: {lock.opens}")
         if isinstance(record.event, e.GateOpened) and self._approval is not None:
             self._approve(self._approval, record.event.wave, record.event.evidence)
 

@@ -221,7 +221,7 @@ class CanaryApp(App[ExitCode]):
             self.bell()
         self._waited = event.waits
 
-    # -- what every screen shares
+    # -- shared by all screens
 
     def action_help(self) -> None:
         """Show the keys of the current pane."""

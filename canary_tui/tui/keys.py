@@ -99,7 +99,7 @@ def _too_easy(action: KeyAction, chosen: str) -> str:
     for key in chosen.split(","):
         bare = key.strip()
         if action.dangerous and (bare in _UNSAFE or (len(bare) == 1 and not bare.isupper())):
-            return f"{bare!r} is too easy to press for what acts on targets; take a capital or a ctrl chord"
+            return f"{bare!r} is too easy to press for a dangerous action; use a capital or a ctrl chord"
     return ""
 
 

@@ -120,7 +120,7 @@ class EngineLink:
                 await self._writer.wait_closed()
         if self._process is not None:
             self._process.poll()
-            # An engine that goes on alone is nobody's child to wait for: no warning about it.
+            # An engine that goes on alone is not waited for, and Popen must not warn about that.
             self._process.returncode = self._process.returncode or 0
         if self._stderr is not None:
             self._stderr.close()
@@ -131,7 +131,7 @@ class EngineLink:
                 try:
                     notice = read_notice(line)
                 except ValueError as error:
-                    self._lose(f"the engine said what this version does not understand ({error})")
+                    self._lose(f"the engine sent a message that this version does not understand ({error})")
                     return
                 self._take(notice)
         if self._closed:

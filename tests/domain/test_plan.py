@@ -428,7 +428,7 @@ def test_the_plan_reads_as_text() -> None:
         "! all canaries have zone=a, the rest has 1 other value of zone too",
         "",
         "waves",
-        "  1 canary: 1 target, 1 at once (from role 'canary')",
+        "  1 canary: 1 target (from role 'canary')",
         "      web-1",
         "      gate: a person approves by typing the release; after 90m without an answer: abort",
         "        [ ] ok",

@@ -11,9 +11,9 @@ from small_rollout import UNDO, plan_of, wave
 
 from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
 from canary_tui.domain.fleet.tables import Confirm, Gate, Limits
-from canary_tui.domain.fleet.units import Duration, Share
+from canary_tui.domain.fleet.units import Duration, Share, duration_text
 from canary_tui.domain.planning.plan import Excluded, Plan
-from canary_tui.domain.planning.plan_text import duration_text, plan_lines
+from canary_tui.domain.planning.plan_text import plan_lines
 
 PLAN = plan_of(wave("web-1", Gate()), wave("web-2 web-3", parallel=4))
 
@@ -36,9 +36,9 @@ def test_a_plan_begins_with_what_goes_where_and_its_warnings() -> None:
 @pytest.mark.parametrize(
     ("current", "redeploy", "line"),
     [
-        pytest.param("cat v", False, ["targets that say they are on the release already are skipped"], id="skipped"),
+        pytest.param("cat v", False, ["targets that report the release already are skipped"], id="skipped"),
         pytest.param(
-            "cat v", True, ["targets that are on the release already get it again (--redeploy)"], id="once more"
+            "cat v", True, ["targets that report the release already get it again (--redeploy)"], id="once more"
         ),
         pytest.param(None, False, [], id="nobody can say"),
     ],
@@ -49,20 +49,20 @@ def test_what_becomes_of_those_that_have_it_already(current: str | None, redeplo
 
 def test_a_wave_says_how_many_go_at_once_where_there_is_more_than_one() -> None:
     plan = replace(PLAN, waves=tuple(replace(one, origin="from somewhere") for one in PLAN.waves))
-    assert lines(plan, "wave") == [
-        "wave 1 web-1: 1 target (from somewhere)",
-        "wave 2 web-2: 2 targets, 4 at once (from somewhere)",
-    ]
-    assert lines(plan, "web-") == ["    web-1", "    web-[2-3]"]
+    shown = plan_lines(plan)
+    at = shown.index("waves")
+    assert shown[at + 1 : at + 3] == ["  1 web-1: 1 target (from somewhere)", "      web-1"]
+    assert "  2 web-2: 2 targets, 2 at once (from somewhere)" in shown
+    assert "      web-[2-3]" in shown
 
 
 @pytest.mark.parametrize(
     ("confirm", "words"),
     [
-        ("count", "types how many targets come next"),
-        ("release", "types the release"),
-        ("fleet", "types the fleet's name"),
-        ("key", "presses one key"),
+        ("count", "typing how many targets come next (1)"),
+        ("release", "typing the release"),
+        ("fleet", "typing the fleet's name"),
+        ("key", "one key"),
     ],
 )
 def test_a_gate_says_what_the_person_will_have_to_do(confirm: Confirm, words: str) -> None:
@@ -74,14 +74,19 @@ def test_a_gate_says_what_the_person_will_have_to_do(confirm: Confirm, words: st
         checklist=("errors", "speed"),
     )
     shown = plan_lines(plan_of(wave("a", planned), wave("b")))
-    at = shown.index(f"  gate: a person approves, and {words}")
-    assert shown[at + 1 : at + 6] == [
-        "    expires after 90m, then rollback",
-        "    Look at the graphs.",
-        "    Ask Bob.",
-        "    [ ] errors",
-        "    [ ] speed",
+    at = shown.index(f"      gate: a person approves by {words}; after 90m without an answer: rollback")
+    assert shown[at + 1 : at + 5] == [
+        "        Look at the graphs.",
+        "        Ask Bob.",
+        "        [ ] errors",
+        "        [ ] speed",
     ]
+
+
+def test_a_gate_that_needs_nobody_says_so_in_every_text() -> None:
+    shown = plan_lines(plan_of(wave("a", Gate(approve=False)), wave("b")))
+    assert "      gate: nobody has to approve" in shown
+    assert not [line for line in shown if "a person approves" in line]
 
 
 def test_no_gate_is_spoken_of_where_none_stands() -> None:
@@ -92,16 +97,20 @@ def test_no_gate_is_spoken_of_where_none_stands() -> None:
 @pytest.mark.parametrize(
     ("step", "line"),
     [
-        pytest.param(RunStep(run="x", name="restart"), "  1 restart", id="a command is its name"),
-        pytest.param(LocalStep(local="x", name="notify"), "  1 notify", id="here too"),
-        pytest.param(ScriptStep(script="bin/a.sh", name="migrate"), "  1 migrate: bin/a.sh", id="script"),
-        pytest.param(UploadStep(upload="a", to="srv/b", name="send"), "  1 send: a -> srv/b", id="upload"),
+        pytest.param(RunStep(run="x", name="restart"), "  1 restart: x (up to 10m)", id="command"),
+        pytest.param(LocalStep(local="x", name="notify"), "  1 notify: here: x (up to 10m)", id="here"),
         pytest.param(
-            HttpStep(http="http://h", from_="target", name="ask"), "  1 ask: http://h from the target", id="http"
+            ScriptStep(script="bin/a.sh", name="migrate"), "  1 migrate: script bin/a.sh (up to 10m)", id="script"
+        ),
+        pytest.param(UploadStep(upload="a", to="srv/b", name="send"), "  1 send: a -> srv/b (up to 30m)", id="upload"),
+        pytest.param(
+            HttpStep(http="http://h", from_="target", name="ask", retries=2),
+            "  1 ask: http://h answers the target 200 within 30s (up to 10s, retried 2 x)",
+            id="http",
         ),
     ],
 )
-def test_a_step_says_what_its_name_does_not(step: Step, line: str) -> None:
+def test_a_step_says_what_it_does_and_for_how_long(step: Step, line: str) -> None:
     plan = plan_of(wave("a"), steps=(step,))
     shown = plan_lines(plan)
     assert shown[shown.index("steps") + 1] == line
@@ -113,13 +122,14 @@ def test_each_list_of_steps_has_its_title_and_says_who_is_left_out() -> None:
     only_first = {name: replace(one, steps=(0,) if name == "web-1" else ()) for name, one in plan.targets.items()}
     shown = plan_lines(replace(plan, targets=only_first))
     at = shown.index("steps")
-    assert shown[at : at + 6] == [
+    assert shown[at : at + 7] == [
         "steps",
-        "  1 restart",
-        "      not on web-[2-3]: only for web, db",
+        "  1 restart: x (up to 10m)",
+        "      not on 2 targets without role web or db:",
+        "      web-[2-3]",
         "",
         "rollback",
-        "  1 undo",
+        "  1 undo: undo (up to 10m)",
     ]
     assert "finally" not in shown
 
@@ -127,24 +137,29 @@ def test_each_list_of_steps_has_its_title_and_says_who_is_left_out() -> None:
 def test_who_is_left_alone_is_grouped_by_the_reason() -> None:
     excluded = (Excluded("web-7", "not in --only"), Excluded("db-1", "no step"), Excluded("web-8", "not in --only"))
     shown = plan_lines(replace(PLAN, excluded=excluded))
-    at = shown.index("left alone: 3 targets")
-    assert shown[at + 1 : at + 3] == ["    web-[7-8]: not in --only", "    db-1: no step"]
+    at = shown.index("excluded")
+    assert shown[at + 1 :] == [
+        "  2 targets: not in --only",
+        "      web-[7-8]",
+        "  1 target: no step",
+        "      db-1",
+    ]
 
 
 @pytest.mark.parametrize(
     ("limits", "line"),
     [
-        pytest.param(Limits(), "stops when more than 0 of the targets fail; then: ask", id="none"),
+        pytest.param(Limits(), "no target may fail; when more do, you are asked.", id="none"),
         pytest.param(
             Limits(failures=Share("5%"), consecutive=2, on_failure="rollback"),
-            "stops when more than 5% of the targets fail, or 2 in a row; then: rollback",
+            "5% of the targets may fail, 2 in a row; when more do, it is rolled back.",
             id="some",
         ),
     ],
 )
 def test_the_limits_come_last(limits: Limits, line: str) -> None:
     shown = plan_lines(replace(PLAN, limits=limits))
-    assert shown[-2:] == [line, "a target that cannot be reached before the start: fail"]
+    assert shown[-2:] == ["limits", f"  {line} Unreachable before the start: a failure."]
 
 
 def test_every_target_stands_in_the_text_of_a_plan() -> None:

@@ -13,7 +13,7 @@ from small_rollout import wave
 from canary_tui.domain.fleet.steps import RunStep
 from canary_tui.domain.fleet.tables import Gate, Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
-from canary_tui.domain.planning.warnings import advice
+from canary_tui.domain.planning.warnings import warnings
 
 STEPS = (RunStep(run="deploy", name="deploy"), RunStep(run="migrate", name="migrate"))
 WAVES = (wave("a b", Gate()), wave("c d"))
@@ -30,7 +30,7 @@ def tagged(**zones: str) -> dict[str, PlannedTarget]:
 
 
 @pytest.mark.parametrize(
-    ("planned", "warnings"),
+    ("planned", "expected"),
     [
         pytest.param(targets(), (), id="all alike"),
         pytest.param(
@@ -67,14 +67,14 @@ def tagged(**zones: str) -> dict[str, PlannedTarget]:
     ],
 )
 def test_canaries_that_are_unlike_the_rest_are_spoken_of(
-    planned: dict[str, PlannedTarget], warnings: tuple[str, ...]
+    planned: dict[str, PlannedTarget], expected: tuple[str, ...]
 ) -> None:
-    assert advice(WAVES, planned, STEPS) == warnings
+    assert warnings(WAVES, planned, STEPS) == expected
 
 
 def test_without_a_gate_there_are_no_canaries_to_speak_of() -> None:
     ungated = (replace(WAVES[0], gate=None), WAVES[1])
-    assert advice(ungated, tagged(a="eu", b="eu", c="us", d="us"), STEPS) == ()
+    assert warnings(ungated, tagged(a="eu", b="eu", c="us", d="us"), STEPS) == ()
 
 
 @settings(max_examples=100, deadline=None)
@@ -82,5 +82,5 @@ def test_without_a_gate_there_are_no_canaries_to_speak_of() -> None:
 def test_a_step_is_warned_about_where_the_rest_runs_it_and_no_canary_does(applied: list[set[int]]) -> None:
     planned = targets(**{name: {"steps": tuple(sorted(one))} for name, one in zip("abcd", applied, strict=True)})
     canaries, rest = applied[0] | applied[1], applied[2] | applied[3]
-    warned = [step.name for step in STEPS if any(repr(step.name) in line for line in advice(WAVES, planned, STEPS))]
+    warned = [step.name for step in STEPS if any(repr(step.name) in line for line in warnings(WAVES, planned, STEPS))]
     assert warned == [STEPS[index].name for index in sorted(rest - canaries)]

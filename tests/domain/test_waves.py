@@ -224,7 +224,7 @@ def test_a_selection_that_is_none_is_complained_about_elsewhere() -> None:
             "b",
             (
                 "wave 'a' and its gate do not exist in staging",
-                "nobody is asked in staging: no gate is left there",
+                "in staging there is no gate, so the rollout will not stop for approval",
             ),
             id="a wave that is not for here",
         ),
@@ -232,7 +232,10 @@ def test_a_selection_that_is_none_is_complained_about_elsewhere() -> None:
             (Wave("a"), Wave("b", environments=("production",))),
             "staging",
             "a",
-            ("wave 'b' does not exist in staging", "nobody is asked in staging: no gate is left there"),
+            (
+                "wave 'b' does not exist in staging",
+                "in staging there is no gate, so the rollout will not stop for approval",
+            ),
             id="one without a gate",
         ),
         pytest.param(

@@ -144,7 +144,7 @@ def test_an_unknown_role_is_a_load_error(any_farm: Farm, state: Path) -> None:
 def test_canaries_come_from_their_role_and_a_target_with_both_goes_once(any_farm: Farm, state: Path) -> None:
     fleet = fleet_file(any_farm, BY_ROLE, roles_of(any_farm))
     shown = planned(state, fleet).out
-    assert "1 canary: 1 target, 1 at once (from role 'canary')" in shown
+    assert "1 canary: 1 target (from role 'canary')" in shown
     assert headless(state, fleet).code == 4
     assert with_mark(any_farm, "web") == {"web-1"}
     assert plan_in(state).waves[1].targets == tuple(target.name for target in any_farm.targets[1:])

@@ -181,7 +181,11 @@ def test_a_prepared_approval_lets_a_rollout_go_through(any_farm: Farm, state: Pa
     [
         pytest.param({"plan": "0" * 64}, "the prepared approval is for plan 000000000000", id="another plan"),
         pytest.param({"gate": "half"}, "", id="another gate"),
-        pytest.param({"checklist": ["support"]}, "1 item of the checklist open", id="an open item"),
+        pytest.param(
+            {"checklist": ["support"]},
+            "the gate is locked: 1 item of the checklist open; to open it: look, and tick each item",
+            id="an open item",
+        ),
     ],
 )
 def test_a_prepared_approval_for_something_else_lets_nothing_through(

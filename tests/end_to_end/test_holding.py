@@ -23,7 +23,7 @@ def asked(farm: Farm) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("key", [CTRL_C, "X"], ids=["ctrl+c", "X"])
 @pytest.mark.criterion("G5", by_keys=True)
-def test_from_the_first_ctrl_c_to_keep_going_nothing_new_reaches_any_server(
+def test_from_the_first_ctrl_c_to_continue_nothing_new_reaches_any_server(
     any_farm: Farm, state: Path, key: str
 ) -> None:
     half = len(any_farm.targets) // 2
@@ -33,11 +33,11 @@ def test_from_the_first_ctrl_c_to_keep_going_nothing_new_reaches_any_server(
         screen.shows("X Stop", f"{half} > running")
         screen.until(lambda: len(with_mark(any_farm, "pid")) == half)
         screen.press(key)
-        screen.shows("STOP? nothing new starts until you choose", f"{half} > running", "HELD", "> Continue")
+        screen.shows("STOP? nothing new starts until you choose", f"{half} > running", "STOP? ·", "> Continue")
         at_work = with_mark(any_farm, "pid")
         let_go(any_farm)
         screen.until(lambda: len(told(state, e.StepFinished)) == half)
-        screen.shows("nothing runs on any target")
+        screen.shows("no step runs on any target")
         before = asked(any_farm)
         screen.read()
         assert asked(any_farm) == before

@@ -260,7 +260,7 @@ def test_a_sample_makes_the_plan_that_its_words_promise(name, choices, waves):
     loaded = load_fleet(SAMPLES / f"{name}.toml")
     plan = build_plan(loaded.fleet, Choices("1.4.2", directory=loaded.directory, **choices), loaded.scripts)
     lines = plan_lines(plan)
-    starts = [index for index, line in enumerate(lines) if re.match(r"  \d .* at once \(", line)]
+    starts = [index for index, line in enumerate(lines) if re.match(r"  \d .*: \d+ targets?[ ,]", line)]
     assert [lines[index + 1].strip() for index in starts] == waves
     assert [bool(wave.gate) for wave in plan.waves] == [True] * (len(waves) - 1) + [False]
 

@@ -74,7 +74,7 @@ def plan_lines(plan: Plan) -> list[str]:
     return [*head(plan), *(text for line in tell(plan) for text in _plain(line))]
 
 
-def _plain(line: Line) -> Iterator[str]:
+def _plain(line: Line) -> Iterator[str]:  # noqa: C901 - one case for each kind
     match line.kind:
         case "warning":
             yield f"! {line.text}"
@@ -103,8 +103,8 @@ def _plain(line: Line) -> Iterator[str]:
 def _waves(plan: Plan) -> Iterator[Line]:
     yield Line("section", "Waves")
     for index, wave in enumerate(plan.waves):
-        at_once = f"{min(wave.parallel, len(wave.targets)):,} at once"
-        text = f"{count(len(wave.targets), 'target')}, {at_once}"
+        at_once = min(wave.parallel, len(wave.targets))
+        text = count(len(wave.targets), "target") + (f", {at_once:,} at once" if at_once > 1 else "")
         yield Line("wave", text, wave.name, index + 1, wave.origin, wave.targets)
         if wave.gate is not None:
             yield Line("gate", gate_text(plan, index, wave.gate), "gate")
@@ -171,8 +171,8 @@ def _how(step: Step) -> str:
 
 def limits_text(limits: Limits) -> str:
     """The limits as two sentences."""
-    some = f"{limits.failures} targets may fail" if limits.failures not in {"0", "1"} else ""
-    text = some or ("no target may fail" if limits.failures == "0" else "1 target may fail")
+    number = {"0": "no target", "1": "1 target"}.get(limits.failures, f"{limits.failures} targets")
+    text = f"{number.replace('% targets', '% of the targets')} may fail"
     if limits.consecutive is not None:
         text += f", {limits.consecutive} in a row"
     unavailable = "skipped" if limits.on_unavailable == "skip" else "a failure"

@@ -67,7 +67,7 @@ def apply(state: RolloutState, record: Record) -> None:
     state.seq, state.at = record.seq, record.at
 
 
-def _take_in(state: RolloutState, event: Event, at: float) -> None:
+def _take_in(state: RolloutState, event: Event, at: float) -> None:  # noqa: C901, PLR0912 - one case for each event
     match event:
         case e.RolloutStarted():
             _start(state, event, at)

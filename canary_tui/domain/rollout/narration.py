@@ -151,7 +151,7 @@ def _of_target(event: _OfTarget, state: RolloutState) -> str:
     return f"{event.target}: {line}" if line else ""
 
 
-def _at_target(event: _OfTarget, state: RolloutState) -> str:
+def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR0911, PLR0912 - one case for each event
     match event:
         case e.TargetProbed(_, "ok", _, release, _, _, detail):
             return f"reached{f', runs {release}' if release else ''}{_noted(detail)}"

@@ -165,7 +165,7 @@ def can_roll_back(plan: Plan, target: TargetState) -> bool:
     return target.changed and bool(applicable(plan, target.name, "rollback")) and bool(target.previous)
 
 
-def after(plan: Plan, target: TargetState, event: TargetEvent, at: float) -> TargetState:
+def after(plan: Plan, target: TargetState, event: TargetEvent, at: float) -> TargetState:  # noqa: C901, PLR0911, PLR0912 - one case for each event
     """The target after an event that is about it.
 
     Raises:

@@ -58,7 +58,7 @@ class LogReader(Lines):
         stop = min(size, self._counted + _MOST_INDEXED)
         self._index(stop)
         self.behind = stop < size
-        # While behind, what is not indexed yet would look like an unfinished line.
+        # While behind, the part without an index would look like an unfinished line.
         self._size = self._counted if self.behind else size
         return True
 

@@ -104,7 +104,7 @@ class TargetLog:
     def drain(self) -> None:
         """Write the queue. It never raises: a failure belongs to the set, and ends all its writing."""
         with self._io:
-            # Before looking at the queue: what is added from here on wakes the flusher again.
+            # Before looking at the queue: items added from here on wake the flusher again.
             self._woken = False
             try:
                 self._write_items(self._take())
@@ -242,7 +242,7 @@ class TargetLog:
             LogError: it could not be written.
 
         """
-        # Before draining: what is written meanwhile is not covered.
+        # Before draining: text written meanwhile is not covered by this sync.
         self.unsynced = False
         self.drain()
         with self._io:

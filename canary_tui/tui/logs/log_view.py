@@ -83,7 +83,7 @@ class LogView(RowWidget, can_focus=True):
         self._seen = (-1, -1)
         self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(512)
 
-    # what is shown
+    # the source, the filter and the search
 
     def show(self, source: LogSource) -> None:
         """Show another log from its newest line; a search and a filter stay."""

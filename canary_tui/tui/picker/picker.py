@@ -71,7 +71,7 @@ class Picker:
         """The marked targets, in the order of the file."""
         return tuple(self.rows[index].name for index in sorted(self.marked))
 
-    # -- what is shown
+    # -- the shown rows
 
     def narrow(self, test: RowTest | None) -> None:
         """Show the rows that pass `test`; None shows all."""

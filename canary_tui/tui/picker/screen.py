@@ -163,7 +163,7 @@ class PickerScreen(Screen[None]):
         number = count(len(self._here.picker.rows), "target")
         self.query_one(TitleBar).show("canary-tui  " + " · ".join(part for part in parts if part), number)
 
-    # -- what the two lines say
+    # -- the counts and the summary
 
     def on_target_table_changed(self) -> None:
         """Tell the new marks, filter or order."""

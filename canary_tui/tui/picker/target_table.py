@@ -141,7 +141,7 @@ class TargetTable(ScrollView, can_focus=True):
             self._scroll_to_row(self.cursor - height + 1)
 
     def _scroll_to_row(self, row: int) -> None:
-        # Forced: without it a table whose scrollbar was not laid out yet stays where it is.
+        # Forced: otherwise a table whose scrollbar was not laid out yet does not scroll.
         self.scroll_to(y=row, animate=False, force=True)
 
     def action_up(self) -> None:

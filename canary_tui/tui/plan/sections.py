@@ -73,7 +73,7 @@ class _Drawing:
     layout: Layout
     widest: int
 
-    def line(self, line: Line) -> Iterator[StyledText]:
+    def line(self, line: Line) -> Iterator[StyledText]:  # noqa: C901 - one case for each kind
         text, label, width = one_line(line.text), one_line(line.label), self.layout.width
         match line.kind:
             case "warning":

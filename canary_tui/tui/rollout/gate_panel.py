@@ -132,7 +132,7 @@ class GatePanel(Panel):
             self._note = f"changed while you were deciding: {'; '.join(said)}"
         self._sent = False
 
-    # what it says
+    # its texts
 
     def _draw(self, summary: GateSummary, now: float) -> None:
         coming = count(len(summary.next_targets), "target")

@@ -48,13 +48,15 @@ class RolloutPanels(LogKeys):
         self.stopping = StopPanel(self._guard, by)
         self.panels: tuple[Panel, ...] = (self.gate, self.failures, self.abort, self.stopping)
 
-    # panels: one at a time, what is most urgent on top
+    # one panel at a time, the most urgent one
 
     def show_panels(self) -> None:
         """Bring every panel up to date."""
         plan, state = self.follower.plan, self.follower.state
         if plan is None:
             return
+        # Ctrl-C and an abort cover the rest: a person who asked for them must not have another question put under the
+        # fingers. Failures come before the gate, which stays locked by them. So those two are closed first, here.
         live = not self.follower.ended and not self.follower.broken
         if self.stopping.display and not live:
             self.stopping.close()
@@ -99,6 +101,7 @@ class RolloutPanels(LogKeys):
 
     def on_key(self, event: events.Key) -> None:
         """Note every key before its action, because some depend on its time. Digits tick the checklist."""
+        # Textual runs the action of a key after this handler: so the guard knows the key before a panel asks about it.
         self._guard.saw(event)
         bound = self.active_bindings.get(event.key)
         if bound is not None and bound.binding.id == "gate.approve" and not bound.enabled:

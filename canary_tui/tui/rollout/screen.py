@@ -126,7 +126,7 @@ class RolloutScreen(RolloutPanels):
         self._unlisten()
         self.follower.close()
 
-    # what happens
+    # notices and frames
 
     def on_notice(self, notice: Notice) -> None:
         """Take a notice of the engine."""

@@ -76,7 +76,7 @@ class StopChoices(RowWidget, can_focus=True):
         )
 
     def _label(self, choice: StopChoice) -> str:
-        # Once starting is stopped, going on is no longer what happens by itself.
+        # While this panel only asks, new steps start again by themselves; after a stop they do not.
         return _GO_ON if choice == "keep" and "starting" not in self.choices else _LABELS[choice]
 
     def action_move(self, rows: int) -> None:
@@ -212,7 +212,7 @@ def _keys(state: RolloutState) -> str:
         case "starting":
             return " esc closes this, and the stop stays; ctrl+c again stops running steps"
         case "running":
-            return " esc closes this; what is stopped stays stopped"
+            return " esc closes this; stopped steps stay stopped"
 
 
 def _title(state: RolloutState, running: int) -> tuple[str, str]:
@@ -230,7 +230,7 @@ def _title(state: RolloutState, running: int) -> tuple[str, str]:
 
 def _stopping(follower: Follower, target: TargetState) -> Content:
     assert target.running is not None
-    # No sign before it: `>` says below what is chosen.
+    # No symbol before it: `>` marks the selected choice below.
     doing = "is being stopped" if target.running.cancelling else "runs"
     return line(f"   {waiting_words(follower, target)}  ", (doing, "running"))
 

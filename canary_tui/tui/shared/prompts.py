@@ -141,8 +141,8 @@ class LeaveScreen(ModalScreen[bool]):
     def __init__(self, rollout: str, *, demo: bool = False) -> None:
         super().__init__()
         self._text = (
-            "Without this screen nothing new is started,\n"
-            "what runs on the targets goes on, and every gate holds.\n\n"
+            "Without this screen nothing new starts,\n"
+            "running steps continue on their targets, and every gate holds.\n\n"
             f"Later:  {resume_command(one_line(rollout))}\n"
         )
         if demo:
