@@ -54,7 +54,9 @@ def record(state: RolloutState, event: e.Event) -> None:
 def test_the_budget_agrees_with_arithmetic_for_every_outcome(
     count: int, failures: str, consecutive: int | None
 ) -> None:
-    kinds: tuple[Outcome, ...] = ("ok", "failed", "unreachable", "unknown") if count < 6 else ("ok", "timed-out", "unreachable")
+    kinds: tuple[Outcome, ...] = (
+        ("ok", "failed", "unreachable", "unknown") if count < 6 else ("ok", "timed-out", "unreachable")
+    )
     for outcomes in itertools.product(kinds, repeat=count):
         plan, state = rollout(count, Limits(failures=Share(failures), consecutive=consecutive))
         for number, outcome in enumerate(outcomes):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from canary_tui.domain.fleet.steps import Step
 import copy
 import json
 from typing import get_args
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from canary_tui.domain.codec import decode, encode
-from canary_tui.domain.fleet.steps import HttpStep, RunStep, UploadStep
+from canary_tui.domain.fleet.steps import HttpStep, RunStep, Step, UploadStep
 from canary_tui.domain.fleet.tables import Gate, Limits, Ssh
 from canary_tui.domain.fleet.units import Duration, Share
 from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave

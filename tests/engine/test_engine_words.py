@@ -68,8 +68,8 @@ async def test_a_release_is_read_in_the_same_way_before_and_after(farm: Farm, tm
     session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, b"\n 1.0-rc2+7 \n")))
     listener = Listener(go_on)
     await session.run([listener], None, listener.begin)
-    told = [event.release for event in (*listener.events(e.TargetProbed), *listener.events(e.ReleaseRead))]
-    assert told == ["1.0-rc2+7"] * 4
+    told: list[e.TargetProbed | e.ReleaseRead] = [*listener.events(e.TargetProbed), *listener.events(e.ReleaseRead)]
+    assert [event.release for event in told] == ["1.0-rc2+7"] * 4
 
 
 async def test_every_listener_hears_of_every_record_in_the_order_of_the_journal(farm: Farm, tmp_path: Path) -> None:
