@@ -71,7 +71,7 @@ def held() -> list[Held]:
         "-q",
         "-o",
         "addopts=",
-        here / "end_to_end",
+        str(here / "end_to_end"),
     ]
     done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,15 +12,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TypeVar, Unpack
+
+from choosing import Chosen
 
 from canary_tui.domain.planning.build import Choices, build_plan
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply, replay
 from canary_tui.domain.rollout.events import Decision, Event, Operator, Record
-from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.domain.rollout.words import StopStage
+from canary_tui.domain.rollout.state import GateState, RolloutState
+from canary_tui.domain.rollout.words import StopStage, Treatment
 from canary_tui.engine.messages import (
     Command,
     Decide,
@@ -121,11 +123,18 @@ def folded(state: Path) -> RolloutState:
     return replay(records(state))
 
 
-def plan_of(fleet: Path, release: str = "2.0", **choices: object) -> Plan:
+def plan_of(fleet: Path, release: str = "2.0", **choices: Unpack[Chosen]) -> Plan:
     """What the screens would start: the plan of a fleet file and an operator's choices."""
     loaded = load_fleet(fleet)
     chosen = Choices(release, directory=loaded.directory, **choices)
     return build_plan(loaded.fleet, chosen, loaded.scripts)
+
+
+def plan_in(state: Path) -> Plan:
+    """The plan of the one rollout."""
+    plan = folded(state).plan
+    assert plan is not None
+    return plan
 
 
 async def until(condition: Callable[[], object], limit: float = LIMIT, why: Callable[[], str] = str) -> None:
@@ -244,6 +253,25 @@ class Front:
         """The last events, for whoever reads why a test failed."""
         return "\n".join(str(record.event)[:200] for record in self.records[-12:])
 
+    @property
+    def plan(self) -> Plan:
+        """The plan of the rollout that is followed here."""
+        assert self.state.plan is not None
+        return self.state.plan
+
+    @property
+    def gate(self) -> GateState:
+        """The gate after its current wave, as the journal has it by now."""
+        gate = self.poll().gate
+        assert gate is not None
+        return gate
+
+    @property
+    def logs(self) -> Path:
+        """The folder of its targets' logs."""
+        assert self.directory is not None
+        return self.directory.logs
+
     # What a person does
 
     async def decide(self, decision: Decision) -> None:
@@ -252,15 +280,13 @@ class Front:
 
     async def approve(self, note: str = "", *, by: Operator = ANN) -> None:
         """Say yes to the open gate as it stands."""
-        gate = self.poll().gate
-        assert gate is not None
-        assert self.state.plan is not None
-        await self.decide(e.GateApproved(gate.wave, self.state.plan.hash, gate.evidence, by, note))
+        gate = self.gate
+        await self.decide(e.GateApproved(gate.wave, self.plan.hash, gate.evidence, by, note))
 
     async def abort(self, note: str, *, rollback: bool) -> None:
         await self.decide(e.Aborted(ANN, note, rollback))
 
-    async def treat(self, treatment: str, *targets: str, note: str = "") -> None:
+    async def treat(self, treatment: Treatment, *targets: str, note: str = "") -> None:
         await self.decide(e.FailureTreated(targets, treatment, ANN, note))
 
     async def stop(self, stage: StopStage) -> None:

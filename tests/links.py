@@ -9,6 +9,7 @@ from pathlib import Path
 
 from farm import Farm, FarmTarget
 
+from canary_tui.domain.codec import decode, encode
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.engine.target import Question
@@ -43,8 +44,8 @@ def write_config(farm: Farm, path: Path, *lines: str) -> Path:
 
 
 def planned(target: FarmTarget, config: Path, **ssh: object) -> PlannedTarget:
-    """The target as a plan has it."""
-    return PlannedTarget(target.name, target.address, Ssh(config=str(config), **ssh))
+    """The target as a plan has it; `ssh` are further keys of its connection, as a stored plan has them."""
+    return PlannedTarget(target.name, target.address, decode(Ssh, {**encode(Ssh(config=str(config))), **ssh}))
 
 
 @contextlib.asynccontextmanager

@@ -101,7 +101,7 @@ def operations(target: FarmTarget) -> list[str]:
 def untouched(targets: Sequence[FarmTarget]) -> bool:
     """Servers that were looked at, once, and never asked to do anything."""
     looks = (["hello"], ["hello", "plain"])
-    ends = ([], ["unlock"], ["hello", "unlock"])
+    ends: tuple[list[str], ...] = ([], ["unlock"], ["hello", "unlock"])
     return all(operations(target) in [[*look, *end] for look in looks for end in ends] for target in targets)
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-import pexpect
+import pexpect  # type: ignore[import-untyped]  # it has no types of its own
 import pyte
 from fronts import LIMIT, environment, words
 
+COLUMNS, ROWS = 132, 44
 PACE = 0.15
 """Seconds between two keys: faster ones count as held down or pasted."""
 READING = 1.3
@@ -24,13 +25,13 @@ READING = 1.3
 class Terminal:
     """Runs the program's command line. Use as a context manager: the end hangs up, and waits for the program's end."""
 
-    def __init__(self, state: Path, *arguments: object, columns: int = 132, rows: int = 44, **more: str) -> None:
+    def __init__(self, state: Path, *arguments: object, **more: str) -> None:
         inherited = {key: value for key, value in environment(state).items() if key not in {"NO_COLOR", "COLORTERM"}}
         command, *rest = words(*arguments)
         self._child = pexpect.spawn(
-            command, rest, env={**inherited, "TERM": "xterm-256color", **more}, dimensions=(rows, columns)
+            command, rest, env={**inherited, "TERM": "xterm-256color", **more}, dimensions=(ROWS, COLUMNS)
         )
-        self._screen = pyte.Screen(columns, rows)
+        self._screen = pyte.Screen(COLUMNS, ROWS)
         self._stream = pyte.ByteStream(self._screen)
         self._unread: list[bytes] = []
 
@@ -132,7 +133,8 @@ class Terminal:
     def ended(self, limit: float = LIMIT) -> int:
         """The exit code of a program that ends by itself."""
         self.until(lambda: not self._child.isalive(), limit)
-        return self._child.exitstatus if self._child.exitstatus is not None else -self._child.signalstatus
+        code = self._child.exitstatus if self._child.exitstatus is not None else -self._child.signalstatus
+        return int(code)
 
 
 ENTER, ESCAPE, CTRL_C = "\r", "\x1b", "\x03"

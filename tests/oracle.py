@@ -196,11 +196,11 @@ def _judge_output(case: Case, target: FarmTarget, step: str, section: Section | 
         assert whole.startswith(got), f"{target.name} {step}: {_difference(section.text, whole)}"
 
 
-def _digest(data: bytes) -> str:
+def _digest(data: bytes | bytearray) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _difference(got: bytes, wanted: bytes) -> str:
+def _difference(got: bytes | bytearray, wanted: bytes) -> str:
     mine, theirs = bytes(got).split(b"\n"), wanted.split(b"\n")
     place = next((i for i, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
     doubled = [line for line, count in Counter(mine).items() if count > 1 and line][:3]

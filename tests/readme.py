@@ -8,7 +8,7 @@ from __future__ import annotations
 import pathlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -72,7 +72,8 @@ def _is(kind: Any) -> str:
         )
     if origin is dict:
         return f"table of {_is(args[1])}"
-    return kind.__name__.lower().removesuffix("table") + " table" if is_dataclass(kind) else WORDS[kind]
+    name: str = kind.__name__
+    return name.lower().removesuffix("table") + " table" if is_dataclass(kind) else WORDS[kind]
 
 
 def _default(one: Any) -> str:
@@ -112,16 +113,16 @@ def keys() -> str:
     return f"```\n{key_table().rstrip()}\n```"
 
 
+def _always(text: str) -> Callable[[re.Match[str]], str]:
+    """A replacement in which a backslash is a backslash."""
+    return lambda _match: text
+
+
 def updated(text: str) -> str:
     """The README with its generated parts made anew."""
     for name, made in (("reference", reference()), ("keys", keys())):
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-        text = re.sub(
-            f"{begin}.*?{end}",
-            lambda _, made=made, begin=begin, end=end: f"{begin}\n{made}\n{end}",
-            text,
-            flags=re.DOTALL,
-        )
+        text = re.sub(f"{begin}.*?{end}", _always(f"{begin}\n{made}\n{end}"), text, flags=re.DOTALL)
     return text
 
 

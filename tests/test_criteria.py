@@ -16,10 +16,10 @@ def sizes(everything: list[Held], code: str, *, by_keys: bool = False) -> set[in
 
 
 @pytest.mark.parametrize("code", CRITERIA)
-def test_every_criterion_is_held_at_both_sizes(everything, code):
+def test_every_criterion_is_held_at_both_sizes(everything: list[Held], code: str) -> None:
     assert sizes(everything, code) >= set(SIZES.values()), CRITERIA[code]
 
 
 @pytest.mark.parametrize("code", sorted(ON_SCREEN))
-def test_what_a_person_has_to_do_with_is_held_by_keys(everything, code):
+def test_what_a_person_has_to_do_with_is_held_by_keys(everything: list[Held], code: str) -> None:
     assert sizes(everything, code, by_keys=True) >= set(SIZES.values()), CRITERIA[code]

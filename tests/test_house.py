@@ -56,12 +56,12 @@ def circle_among(graph: dict[str, set[str]]) -> list[str]:
     return []
 
 
-def test_no_two_modules_import_each_other_on_whatever_way():
+def test_no_two_modules_import_each_other_on_whatever_way() -> None:
     assert not circle_among({name: set(others) for name, others in imports().items()})
 
 
 @pytest.mark.parametrize("folder", [pytest.param(path, id=name_of(path / "__init__.py")) for path in PACKAGES])
-def test_the_parts_of_a_package_import_each_other_in_one_direction(folder):
+def test_the_parts_of_a_package_import_each_other_in_one_direction(folder: Path) -> None:
     """Folders and files of one package: where no circle is, there is an order in which every import points down."""
     package = name_of(folder / "__init__.py")
     graph: dict[str, set[str]] = {}
@@ -88,7 +88,7 @@ def functions() -> Iterator[tuple[str, int]]:
                 yield f"{name}:{node.name}", node.end_lineno - node.lineno + 1
 
 
-def test_files_and_functions_stay_small():
+def test_files_and_functions_stay_small() -> None:
     sizes = {str(path.relative_to(ROOT)): path.read_text().count("\n") for path in FILES}
     assert not {path: lines for path, lines in sizes.items() if lines > LONGEST_FILE}
     lengths = dict(functions())
@@ -100,7 +100,7 @@ def test_files_and_functions_stay_small():
 RIDDLE = re.compile(r"(What|Who|Whose|Which|How|Where)\b(?! to\b)")
 
 
-def test_no_docstring_begins_without_its_noun():
+def test_no_docstring_begins_without_its_noun() -> None:
     riddles = []
     for name, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):

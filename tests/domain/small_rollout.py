@@ -18,6 +18,7 @@ from canary_tui.domain.rollout.apply import apply
 from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.words import Outcome
 
 ME = e.Operator("ann", "here")
 DEPLOY, UNDO, CLEAN = RunStep(run="deploy"), RunStep(run="undo"), RunStep(run="clean")
@@ -60,7 +61,7 @@ class Rollout:
 
     plan: Plan
     attended: bool = True
-    ends: dict[str, list[e.Outcome]] = field(default_factory=dict)
+    ends: dict[str, list[Outcome]] = field(default_factory=dict)
     releases: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
     """Targets whose lock another rollout has, and which."""
@@ -121,7 +122,7 @@ class Rollout:
             case _:
                 self.record(action)
 
-    def end(self, action: effects.Action, outcome: e.Outcome | None = None) -> None:
+    def end(self, action: effects.Action, outcome: Outcome | None = None) -> None:
         """End a deed as the script says, or like this."""
         match action:
             case effects.Probe(target):
@@ -145,18 +146,18 @@ class Rollout:
             case _:
                 assert_never(action)
 
-    def _end_probe(self, target: str, outcome: e.Outcome) -> None:
+    def _end_probe(self, target: str, outcome: Outcome) -> None:
         if holder := self.held.get(target):
             self.record(e.TargetProbed(target, "failed", detail=f"locked by {holder}", held_by=holder))
         else:
             release = self.releases.get(target, "1") if outcome == "ok" else ""
             self.record(e.TargetProbed(target, outcome, "boot", release))
 
-    def _scripted(self, key: str) -> e.Outcome:
+    def _scripted(self, key: str) -> Outcome:
         waiting = self.ends.get(key)
         return waiting.pop(0) if waiting else "ok"
 
-    def finish(self, target: str, outcome: e.Outcome, detail: str = "") -> None:
+    def finish(self, target: str, outcome: Outcome, detail: str = "") -> None:
         """End what runs on a target."""
         exit_code = {"ok": 0, "failed": 1}.get(outcome)
         self.record(e.StepFinished(target, self.execution(target), outcome, exit_code, detail=detail))

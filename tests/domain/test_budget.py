@@ -14,6 +14,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply
 from canary_tui.domain.rollout.failures import blocked
 from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.words import Outcome
 
 ME = e.Operator("ann", "here")
 
@@ -50,8 +51,12 @@ def record(state: RolloutState, event: e.Event) -> None:
 
 @pytest.mark.parametrize("count", range(1, 7))
 @pytest.mark.parametrize(("failures", "consecutive"), [("0", None), ("1", None), ("34%", None), ("6", 1), ("2", 0)])
-def test_the_budget_agrees_with_arithmetic_for_every_outcome(count, failures, consecutive):
-    kinds = ("ok", "failed", "unreachable", "unknown") if count < 6 else ("ok", "timed-out", "unreachable")
+def test_the_budget_agrees_with_arithmetic_for_every_outcome(
+    count: int, failures: str, consecutive: int | None
+) -> None:
+    kinds: tuple[Outcome, ...] = (
+        ("ok", "failed", "unreachable", "unknown") if count < 6 else ("ok", "timed-out", "unreachable")
+    )
     for outcomes in itertools.product(kinds, repeat=count):
         plan, state = rollout(count, Limits(failures=Share(failures), consecutive=consecutive))
         for number, outcome in enumerate(outcomes):

@@ -55,21 +55,21 @@ FLEETS = st.builds(
 
 @settings(max_examples=150, deadline=None)
 @given(FLEETS, st.dictionaries(WORDS, WORDS, max_size=2))
-def test_a_plan_comes_back_equal_with_the_same_hash(fleet, scripts):
+def test_a_plan_comes_back_equal_with_the_same_hash(fleet: Fleet, scripts: dict[str, str]) -> None:
     plan = build_plan(fleet, Choices("1.0", redeploy=True, directory="/x"), scripts)
     back = decode(Plan, json.loads(json.dumps(encode(plan))))
     assert back == plan and back.hash == plan.hash
     assert [type(step) for step in back.steps] == [type(step) for step in plan.steps]
 
 
-def test_units_come_back_as_units():
+def test_units_come_back_as_units() -> None:
     step = RunStep(run="x", timeout=Duration.parse("2m"))
     back = decode(Step, encode(step))
     assert isinstance(back.timeout, Duration) and back == step
     assert isinstance(decode(Limits, encode(Limits(failures=Share("5%")))).failures, Share)
 
 
-def test_the_hash_changes_with_anything_that_matters():
+def test_the_hash_changes_with_anything_that_matters() -> None:
     fleet = Fleet("f", (Target("a"), Target("b")), (RunStep(run="x"),))
     plan = build_plan(fleet, Choices("1", canaries=("a",)), {})
     other = build_plan(fleet, Choices("1", canaries=("b",)), {})
@@ -93,13 +93,13 @@ def test_the_hash_changes_with_anything_that_matters():
         pytest.param(None, id="nothing"),
     ],
 )
-def test_what_is_no_encoding_is_refused(data):
+def test_what_is_no_encoding_is_refused(data: object) -> None:
     assert decode(Step, RUN) == RunStep(run="x")
     with pytest.raises(CodecError):
         decode(Step, data)
 
 
-def test_what_cannot_be_encoded_is_a_bug():
+def test_what_cannot_be_encoded_is_a_bug() -> None:
     @dataclass(frozen=True)
     class Odd:
         at: object

@@ -20,6 +20,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.ending import CLEANING, LEAVING
 from canary_tui.domain.rollout.failures import blocked, failed_targets, pending_failures, settleable
 from canary_tui.domain.rollout.policy import PROBES
+from canary_tui.domain.rollout.words import Outcome, Treatment, Verdict
 from canary_tui.errors import ExitCode
 
 ABORTED = e.Aborted(ME, "enough", rollback=False)
@@ -37,13 +38,13 @@ class Case:
     """A rollout and what people do once nothing more happens by itself; then its verdict, code and sentence."""
 
     plan: Plan
-    verdict: e.Verdict
+    verdict: Verdict
     code: ExitCode
     reason: str
     then: Sequence[e.Event | None] = ()
     """None: the open gate is approved."""
     attended: bool = True
-    ends: dict[str, list[e.Outcome]] = field(default_factory=dict)
+    ends: dict[str, list[Outcome]] = field(default_factory=dict)
     releases: dict[str, str] = field(default_factory=dict)
     held: dict[str, str] = field(default_factory=dict)
 
@@ -60,7 +61,7 @@ class Case:
         return rollout
 
 
-def treat(treatment: e.Treatment, *names: str) -> e.FailureTreated:
+def treat(treatment: Treatment, *names: str) -> e.FailureTreated:
     return e.FailureTreated(names, treatment, ME)
 
 
@@ -265,7 +266,7 @@ def test_an_end_has_a_verdict_a_code_and_a_sentence(case: Case) -> None:
 
 
 def test_every_verdict_is_in_the_table() -> None:
-    assert {case.verdict for case in CASES.values()} == set(get_args(e.Verdict))
+    assert {case.verdict for case in CASES.values()} == set(get_args(Verdict))
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
@@ -317,7 +318,7 @@ def test_an_ended_rollout_asks_for_nothing_and_takes_nothing(case: Case) -> None
         ),
     ],
 )
-def test_what_is_too_much_is_said_in_numbers(plan: Plan, ends: dict[str, list[e.Outcome]], sentence: str) -> None:
+def test_what_is_too_much_is_said_in_numbers(plan: Plan, ends: dict[str, list[Outcome]], sentence: str) -> None:
     rollout = Rollout(plan, ends={name: list(outcomes) for name, outcomes in ends.items()})
     rollout.go()
     assert blocked(plan, rollout.state) == sentence
@@ -544,7 +545,7 @@ def test_one_that_needs_nothing_takes_no_place() -> None:
     st.integers(1, 3),
 )
 def test_as_many_targets_are_at_work_as_may_be_and_are_there(
-    count: int, parallel: int, ends: list[e.Outcome], steps: int
+    count: int, parallel: int, ends: list[Outcome], steps: int
 ) -> None:
     names = " ".join(f"web-{number}" for number in range(count))
     plan = plan_of(wave(names, parallel=parallel), steps=(DEPLOY,) * steps, limits=Limits(failures=Share(count)))

@@ -19,6 +19,7 @@ from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import effects, gate
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import apply
+from canary_tui.domain.rollout.words import Verdict
 
 LIMIT = Duration(60)
 
@@ -426,7 +427,7 @@ def test_nobody_waits_at_a_gate_where_nobody_can_be_asked() -> None:
 )
 @pytest.mark.parametrize("watched", [True, False], ids=["on time", "no engine was there"])
 def test_a_gate_expires_by_the_clock_whoever_watches_it(
-    on_expire: OnExpire, verdict: e.Verdict | None, watched: bool
+    on_expire: OnExpire, verdict: Verdict | None, watched: bool
 ) -> None:
     rollout = waiting(Gate(expires=LIMIT, on_expire=on_expire))
     due = rollout.state.gates[0].opened_at + LIMIT

@@ -43,7 +43,7 @@ def let_go_of(*events: e.Event) -> list[effects.Unlock]:
     return [action for action in next_actions(plan, state) if isinstance(action, effects.Unlock)]
 
 
-def test_a_lock_that_a_probe_took_is_not_forgotten_when_the_next_does_not_get_there():
+def test_a_lock_that_a_probe_took_is_not_forgotten_when_the_next_does_not_get_there() -> None:
     missing = (e.ProbeStarted("a"), e.TargetProbed("a", "failed", detail="tools missing", locked=True))
     gone = (e.ProbeStarted("a"), e.TargetProbed("a", "unreachable"))
     assert let_go_of(*gone) == []
@@ -53,7 +53,7 @@ def test_a_lock_that_a_probe_took_is_not_forgotten_when_the_next_does_not_get_th
     assert let_go_of(*missing, RETRY, *taken) == []
 
 
-def test_a_lock_that_a_start_took_back_is_let_go_of():
+def test_a_lock_that_a_start_took_back_is_let_go_of() -> None:
     changed = (e.StepStarted("a", "steps", 0, 1, "w"), e.StepFinished("a", "w", "failed"), RETRY)
     lost = (*changed, e.StepStarted("a", "steps", 0, 1, "x"), e.StepFinished("a", "x", "failed", fenced=True))
     undo = (
@@ -69,7 +69,7 @@ def test_a_lock_that_a_start_took_back_is_let_go_of():
     assert let_go_of(*REACHED, e.WaveStarted(0), *lost, *undo) == [effects.Unlock("a")]
 
 
-def test_a_start_that_was_refused_has_changed_nothing():
+def test_a_start_that_was_refused_has_changed_nothing() -> None:
     """Who has the lock by then may have; to go back to what was there before would undo that."""
     start, refused = e.StepStarted("a", "steps", 0, 1, "x"), e.StepFinished("a", "x", "failed", fenced=True)
     again = (RETRY, e.ProbeStarted("a"), e.TargetProbed("a", "ok", "boot", "3"))

@@ -85,16 +85,16 @@ SAID = [
 @pytest.mark.parametrize(
     ("event", "said"), [pytest.param(*row, id=f"{type(row[0]).__name__}: {row[1]}") for row in SAID]
 )
-def test_an_event_is_told_in_one_sentence(event, said):
+def test_an_event_is_told_in_one_sentence(event: e.Event, said: str) -> None:
     assert narrate(event, STATE) == said
 
 
-def test_every_kind_of_event_has_a_sentence_here():
+def test_every_kind_of_event_has_a_sentence_here() -> None:
     assert {type(event) for event, _ in SAID} == set(get_args(e.Event))
 
 
-def test_the_targets_are_counted_by_how_they_stand():
-    records = [
+def test_the_targets_are_counted_by_how_they_stand() -> None:
+    records: list[e.Event] = [
         e.RolloutStarted("r", PLAN, ANN, attended=True, version="1"),
         e.ProbeStarted("a"),
         e.TargetProbed("a", "ok"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from canary_tui.domain.codec import decode, encode
-from canary_tui.domain.fleet.steps import HttpStep, RunStep, UploadStep
+from canary_tui.domain.fleet.steps import HttpStep, RunStep, Step, UploadStep
 from canary_tui.domain.fleet.tables import Gate, Limits, Ssh
 from canary_tui.domain.fleet.units import Duration, Share
 from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
@@ -46,7 +46,7 @@ def plans(draw: st.DrawFn) -> Plan:
         )
         gated = not last and (index == 0 or draw(st.booleans()))
         waves.append(PlannedWave(f"w{index}", tuple(part), draw(st.integers(1, 3)), gate if gated else None))
-    steps = draw(
+    steps: list[Step] = draw(
         st.lists(
             st.sampled_from(
                 [
@@ -260,7 +260,7 @@ class Rollouts(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(failing))
         self.attempt(e.FailureTreated((name,), treatment, ME, "why"))
 
-    @precondition(lambda self: failures.settleable(self.state))
+    @precondition(lambda self: bool(failures.settleable(self.state)))
     @rule(data=st.data(), settlement=st.sampled_from(["retry", "ok", "failed"]))
     def a_person_settles(self, data: st.DataObject, settlement: Settlement) -> None:
         name = data.draw(st.sampled_from(sorted(self.state.targets)))
@@ -369,7 +369,8 @@ class Rollouts(RuleBasedStateMachine):
     @invariant()
     def never_more_than_parallel_targets_are_at_work(self) -> None:
         if self.state.wave >= 0:
-            at_work = sum(bool(t.running) and t.running.phase == "steps" for t in self.state.targets.values())
+            running = (target.running for target in self.state.targets.values())
+            at_work = sum(one is not None and one.phase == "steps" for one in running)
             assert at_work <= self.plan.waves[self.state.wave].parallel or self.deeds_of_earlier_waves()
 
     def deeds_of_earlier_waves(self) -> bool:

@@ -1,12 +1,16 @@
 """The selection language means what its page says, says what is wrong, and is fast enough for every key."""
 
+from __future__ import annotations
+
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from canary_tui.domain.fleet.selection import (
+    Selection,
     SelectionError,
     TargetFacts,
     Vocabulary,
@@ -25,7 +29,7 @@ TARGETS = [
 ALL = "web-1 web-2 web-10 db-1"
 
 
-def chosen(text, parse=parse_selection) -> str:
+def chosen(text: str, parse: Callable[[str], Selection] = parse_selection) -> str:
     return " ".join(parse(text).select(TARGETS))
 
 
@@ -62,7 +66,7 @@ def chosen(text, parse=parse_selection) -> str:
         pytest.param("  web-1\t web-* ", "web-1", id="space"),
     ],
 )
-def test_a_selection_names_its_targets(text, names):
+def test_a_selection_names_its_targets(text: str, names: str) -> None:
     assert chosen(text) == names
 
 
@@ -86,7 +90,7 @@ def test_a_selection_names_its_targets(text, names):
         ("x" * 10001, 10000),
     ],
 )
-def test_what_is_no_selection_is_refused_with_its_column(text, column):
+def test_what_is_no_selection_is_refused_with_its_column(text: str, column: int) -> None:
     with pytest.raises(SelectionError) as caught:
         parse_selection(text)
     assert caught.value.column == column
@@ -109,18 +113,18 @@ def test_what_is_no_selection_is_refused_with_its_column(text, column):
         pytest.param("!db", "web-1 web-2 web-10", id="not inside"),
     ],
 )
-def test_the_pickers_filter_finds_what_is_being_typed(text, names):
+def test_the_pickers_filter_finds_what_is_being_typed(text: str, names: str) -> None:
     assert chosen(text, parse_filter) == names
 
 
-def test_a_filter_refuses_an_impossible_regular_expression():
+def test_a_filter_refuses_an_impossible_regular_expression() -> None:
     with pytest.raises(SelectionError, match="not a regular expression"):
         parse_filter("~[")
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="web-1*?[]~!@=|,() +az", max_size=30))
-def test_any_text_is_a_selection_or_a_selection_error(text):
+def test_any_text_is_a_selection_or_a_selection_error(text: str) -> None:
     for parse in (parse_selection, parse_filter):
         try:
             parse(text).select(TARGETS)
@@ -128,7 +132,7 @@ def test_any_text_is_a_selection_or_a_selection_error(text):
             assert 1 <= error.column <= len(text) + 1
 
 
-def test_unknown_words_are_named_with_what_could_be_meant():
+def test_unknown_words_are_named_with_what_could_be_meant() -> None:
     known = Vocabulary.of(TARGETS, ["production", "staging"])
     selection = parse_selection("@web-serve wbe-1 env=prodution zome=a zone=c | web-9? !@canary db-* outdated")
     found = [(one.word.text, one.message, one.hint) for one in unknown_words(selection, known)]
@@ -143,7 +147,7 @@ def test_unknown_words_are_named_with_what_could_be_meant():
     assert selection.needs_state and not parse_selection("web-1 @canary").needs_state
 
 
-def test_facts_come_from_the_fleet_file():
+def test_facts_come_from_the_fleet_file() -> None:
     target = Target("web-1", None, ("web-server",), ("production",), {"zone": "a"})
     assert TargetFacts.of(target) == TargetFacts("web-1", "web-1", ("web-server",), ("production",), {"zone": "a"})
 
@@ -151,7 +155,7 @@ def test_facts_come_from_the_fleet_file():
 @pytest.mark.parametrize(
     "text", ["web", "web-9 zone=a !@db", "*7*7* | *8*8*", "~^web-[0-9]+5$", "web-[1-9999]", "a | b | c | failed"]
 )
-def test_ten_thousand_targets_are_filtered_within_a_frame(text):
+def test_ten_thousand_targets_are_filtered_within_a_frame(text: str) -> None:
     targets = [
         TargetFacts(f"web-{i}", f"10.0.{i // 250}.{i % 250}", ("web", "x"), (), {"zone": "a"}) for i in range(10**4)
     ]
@@ -164,6 +168,6 @@ def test_ten_thousand_targets_are_filtered_within_a_frame(text):
 
 
 @pytest.mark.parametrize("text", ["~[[", "~[a--b]", "~("])
-def test_a_regular_expression_of_unsure_meaning_is_refused_in_words(text):
+def test_a_regular_expression_of_unsure_meaning_is_refused_in_words(text: str) -> None:
     with pytest.raises(SelectionError, match="not a regular expression"):
         parse_selection(text)

@@ -27,6 +27,7 @@ from canary_tui.domain.rollout.target import (
     to_roll_back,
     treated,
 )
+from canary_tui.domain.rollout.words import Outcome, Settlement, Treatment
 
 FIRST, SECOND = RunStep(run="one", retries=1), RunStep(run="two")
 PLAN = plan_of(wave("a", Gate()), wave("b"), steps=(FIRST, SECOND), rollback=(UNDO,), finally_=(CLEAN,))
@@ -39,7 +40,7 @@ def start(target: TargetState, phase: Phase = "steps", plan: Plan = PLAN, execut
     return e.StepStarted(target.name, phase, steps[min(track.position, len(steps) - 1)], track.attempts + 1, execution)
 
 
-def end(outcome: e.Outcome = "ok", *, fenced: bool = False, detail: str = "") -> e.StepFinished:
+def end(outcome: Outcome = "ok", *, fenced: bool = False, detail: str = "") -> e.StepFinished:
     exit_code = {"ok": 0, "failed": 1}.get(outcome)
     return e.StepFinished("a", "x", outcome, exit_code, detail=detail, fenced=fenced)
 
@@ -51,14 +52,14 @@ def life(*events: e.TargetEvent, target: TargetState = FRESH, plan: Plan = PLAN)
     return target
 
 
-def run(target: TargetState, *outcomes: e.Outcome, phase: Phase = "steps", plan: Plan = PLAN) -> TargetState:
+def run(target: TargetState, *outcomes: Outcome, phase: Phase = "steps", plan: Plan = PLAN) -> TargetState:
     """A target after starts of whatever is due there, which end like this."""
     for outcome in outcomes:
         target = life(start(target, phase, plan), end(outcome), target=target, plan=plan)
     return target
 
 
-def treat(target: TargetState, treatment: e.Treatment, plan: Plan = PLAN, note: str = "") -> TargetState:
+def treat(target: TargetState, treatment: Treatment, plan: Plan = PLAN, note: str = "") -> TargetState:
     return treated(plan, target, e.FailureTreated((target.name,), treatment, ME, note))
 
 
@@ -197,7 +198,7 @@ def test_a_second_probe_does_not_take_what_the_rollout_made_for_what_was_there_b
     ],
 )
 def test_a_target_that_cannot_be_reached_is_left_out_only_where_the_file_says_so(
-    name: str, on_unavailable: OnUnavailable, held_by: str, outcome: e.Outcome
+    name: str, on_unavailable: OnUnavailable, held_by: str, outcome: Outcome
 ) -> None:
     plan = replace(PLAN, limits=Limits(on_unavailable=on_unavailable))
     probed = e.TargetProbed(name, "unreachable", detail="timeout", held_by=held_by)
@@ -248,8 +249,8 @@ def test_a_target_that_is_at_work_starts_nothing_else() -> None:
         life(start(run(PROBED, "ok")), target=RUNNING)
 
 
-@pytest.mark.parametrize("outcome", sorted(set(get_args(e.Outcome)) - {"skipped", "excluded"}))
-def test_an_outcome_ends_the_deployment_or_lets_it_go_on(outcome: e.Outcome) -> None:
+@pytest.mark.parametrize("outcome", sorted(set(get_args(Outcome)) - {"skipped", "excluded"}))
+def test_an_outcome_ends_the_deployment_or_lets_it_go_on(outcome: Outcome) -> None:
     target = run(run(PROBED, "ok"), outcome)  # the last step, of which there is no second try
     assert target.steps.outcome == (None if outcome == "not-started" else outcome)
     assert target.failing == (outcome in FAILING)
@@ -258,7 +259,7 @@ def test_an_outcome_ends_the_deployment_or_lets_it_go_on(outcome: e.Outcome) -> 
 
 
 @pytest.mark.parametrize("outcome", ["skipped", "excluded"])
-def test_a_step_is_not_skipped_or_excluded_a_target_is(outcome: e.Outcome) -> None:
+def test_a_step_is_not_skipped_or_excluded_a_target_is(outcome: Outcome) -> None:
     with pytest.raises(e.IllegalEvent, match=f"a step does not end as {outcome}"):
         life(end(outcome), target=RUNNING)
 
@@ -276,7 +277,7 @@ def test_a_step_is_not_skipped_or_excluded_a_target_is(outcome: e.Outcome) -> No
         pytest.param(["failed", "ok"], 0, None, id="the second try is good"),
     ],
 )
-def test_a_step_with_one_retry_is_tried_twice(outcomes: list[e.Outcome], attempts: int, outcome: e.Outcome) -> None:
+def test_a_step_with_one_retry_is_tried_twice(outcomes: list[Outcome], attempts: int, outcome: Outcome) -> None:
     target = run(PROBED, *outcomes)
     assert (target.steps.attempts, target.steps.outcome) == (attempts, outcome)
 
@@ -295,7 +296,7 @@ def test_a_failure_that_is_tried_again_is_remembered_until_it_is_overcome() -> N
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(["ok", "failed", "timed-out", "not-started"]), max_size=12), st.integers(0, 3))
-def test_retries_agree_with_a_count_on_paper(outcomes: list[e.Outcome], retries: int) -> None:
+def test_retries_agree_with_a_count_on_paper(outcomes: list[Outcome], retries: int) -> None:
     plan = replace(PLAN, steps=(replace(FIRST, retries=retries), replace(SECOND, retries=retries)))
     target, position, tries = PROBED, 0, 0
     for outcome in outcomes:
@@ -372,14 +373,14 @@ def test_a_lock_that_was_lost_must_be_acquired_again_before_anything_goes_on() -
 
 
 @pytest.mark.parametrize("name", sorted(set(STATES) - {"failed", "unknown", "unreachable", "running"}))
-@pytest.mark.parametrize("treatment", get_args(e.Treatment))
-def test_only_a_failure_is_treated(treatment: e.Treatment, name: str) -> None:
+@pytest.mark.parametrize("treatment", get_args(Treatment))
+def test_only_a_failure_is_treated(treatment: Treatment, name: str) -> None:
     with pytest.raises(e.IllegalEvent, match=r"a has not failed|a is at work"):
         treat(STATES[name], treatment)
 
 
 @pytest.mark.parametrize("outcome", sorted(FAILING - {"unknown"}))
-def test_a_failed_step_is_done_again_from_its_first_try(outcome: e.Outcome) -> None:
+def test_a_failed_step_is_done_again_from_its_first_try(outcome: Outcome) -> None:
     failed = run(run(PROBED, "ok"), outcome)
     again = treat(failed, "retry")
     assert (again.steps.position, again.steps.attempts, again.steps.outcome) == (1, 0, None)
@@ -442,7 +443,7 @@ def test_what_has_nothing_to_go_back_to_is_not_rolled_back(target: TargetState, 
 
 
 @pytest.mark.parametrize("treatment", ["retry", "skip", "rollback"])
-def test_an_unknown_outcome_is_not_treated_before_somebody_says_what_it_was(treatment: e.Treatment) -> None:
+def test_an_unknown_outcome_is_not_treated_before_somebody_says_what_it_was(treatment: Treatment) -> None:
     with pytest.raises(e.IllegalEvent, match="say what became of it first"):
         treat(UNKNOWN, treatment)
     assert treat(UNKNOWN, "exclude").steps.outcome == "excluded"
@@ -456,7 +457,7 @@ def test_an_unknown_outcome_is_not_treated_before_somebody_says_what_it_was(trea
         pytest.param("failed", Track(attempts=1, execution="x", outcome="failed", detail="lost (seen)"), id="badly"),
     ],
 )
-def test_a_person_says_what_became_of_a_step(settlement: e.Settlement, steps: Track) -> None:
+def test_a_person_says_what_became_of_a_step(settlement: Settlement, steps: Track) -> None:
     unknown = replace(UNKNOWN, steps=replace(UNKNOWN.steps, detail="lost"))
     settled = life(e.UnknownSettled("a", settlement, ME, "seen"), target=unknown)
     assert settled.steps == steps
@@ -464,8 +465,8 @@ def test_a_person_says_what_became_of_a_step(settlement: e.Settlement, steps: Tr
 
 
 @pytest.mark.parametrize("phase", ["rollback", "finally"])
-@pytest.mark.parametrize("settlement", get_args(e.Settlement))
-def test_the_phase_that_is_unknown_is_the_one_that_is_settled(phase: Phase, settlement: e.Settlement) -> None:
+@pytest.mark.parametrize("settlement", get_args(Settlement))
+def test_the_phase_that_is_unknown_is_the_one_that_is_settled(phase: Phase, settlement: Settlement) -> None:
     before = UNDOING if phase == "rollback" else to_finish(DONE)
     unknown = run(before, "unknown", phase=phase)
     assert unknown.unknown_phase == phase

@@ -23,11 +23,11 @@ from canary_tui.domain.planning.tools import interpreters, tools_of
         pytest.param("echo hello", [], id="no-such-line"),
     ],
 )
-def test_a_script_needs_its_interpreter(first, needed):
+def test_a_script_needs_its_interpreter(first: str, needed: list[str]) -> None:
     assert list(interpreters(f"{first}\necho\n")) == needed
 
 
-def test_a_target_needs_what_the_steps_for_it_need_in_every_phase_each_once():
+def test_a_target_needs_what_the_steps_for_it_need_in_every_phase_each_once() -> None:
     steps = (
         RunStep(run="a", tools=("tar", "ln")),
         ScriptStep(script="s", tools=("tar", "jq")),

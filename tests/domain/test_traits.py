@@ -14,6 +14,7 @@ from canary_tui.domain.planning.tools import tools_of
 from canary_tui.domain.rollout import effects
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.effects import Action, Attach
+from canary_tui.domain.rollout.words import Outcome
 
 DURABLE = RunStep(run="deploy")
 PLAIN = RunStep(run="deploy", durable=False)
@@ -36,7 +37,7 @@ def begun(step: Step) -> Rollout:
     return rollout
 
 
-def told(step: Step, outcome: e.Outcome) -> list[Action]:
+def told(step: Step, outcome: Outcome) -> list[Action]:
     """The event that says at once what became of it."""
     detail = {
         "not-started": "cut off when the program ended; it is safe to do again",

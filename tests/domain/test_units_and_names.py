@@ -11,17 +11,17 @@ from canary_tui.domain.fleet.units import Duration, Share, Size
 @pytest.mark.parametrize(
     ("text", "seconds"), [("500ms", 0.5), ("30s", 30), ("10m", 600), ("2h", 7200), ("7d", 604800), ("0s", 0)]
 )
-def test_a_duration_is_a_whole_number_with_a_unit(text, seconds):
+def test_a_duration_is_a_whole_number_with_a_unit(text: str, seconds: float) -> None:
     assert Duration.parse(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["30", "30 s", "-1s", "1.5h", "s", "1w", "", 30, None, True, "1s\n", "9" * 10 + "s"])
-def test_anything_else_is_no_duration(text):
+def test_anything_else_is_no_duration(text: object) -> None:
     with pytest.raises(ValueError, match="expected a duration such as"):
         Duration.parse(text)
 
 
-def test_a_size_counts_in_tens_or_in_twos():
+def test_a_size_counts_in_tens_or_in_twos() -> None:
     assert Size.parse("64KiB") == 65536 and Size.parse("1kB") == 1000 and Size.parse("2GiB") == 2**31
     for text in ("64", "64kib", "1.5MB", 64):
         with pytest.raises(ValueError, match="expected a size such as"):
@@ -32,12 +32,12 @@ def test_a_size_counts_in_tens_or_in_twos():
     ("written", "total", "number"),
     [("25%", 8, 2), ("50%", 5, 2), ("5%", 8, 0), ("100%", 7, 7), ("0%", 7, 0), (3, 8, 3), (9, 8, 8), (0, 8, 0)],
 )
-def test_a_share_is_rounded_down_and_is_never_more_than_there_are(written, total, number):
+def test_a_share_is_rounded_down_and_is_never_more_than_there_are(written: object, total: int, number: int) -> None:
     assert Share.parse(written).of(total) == number
 
 
 @pytest.mark.parametrize("written", ["101%", "-1%", "25", "2.5%", -1, 1.5, True, None, "%", 10**7])
-def test_anything_else_is_no_share(written):
+def test_anything_else_is_no_share(written: object) -> None:
     with pytest.raises(ValueError, match="expected a share such as"):
         Share.parse(written)
 
@@ -54,7 +54,7 @@ def test_anything_else_is_no_share(written):
         pytest.param("[0]", "0", id="single"),
     ],
 )
-def test_brackets_expand_in_order(text, names):
+def test_brackets_expand_in_order(text: str, names: str) -> None:
     assert expand(text) == tuple(names.split())
 
 
@@ -77,7 +77,7 @@ def test_brackets_expand_in_order(text, names):
         "[1-9999999999]",
     ],
 )
-def test_what_is_no_list_of_numbers_is_refused(text):
+def test_what_is_no_list_of_numbers_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         expand(text)
 
@@ -95,7 +95,7 @@ def test_what_is_no_list_of_numbers_is_refused(text):
         ("", ""),
     ],
 )
-def test_names_are_compressed_by_their_last_number(names, text):
+def test_names_are_compressed_by_their_last_number(names: str, text: str) -> None:
     assert compress_names(names.split()) == text
 
 
@@ -104,17 +104,17 @@ NAMES = st.from_regex(r"[a-c]{1,2}-?(0{0,2}[0-9]{1,3})?(\.x)?", fullmatch=True)
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(NAMES, unique=True, max_size=30))
-def test_compressed_names_expand_to_the_same_names(names):
+def test_compressed_names_expand_to_the_same_names(names: list[str]) -> None:
     compressed = compress_names(names)
     expanded = [name for word in compressed.split() for name in expand(word)]
     assert sorted(expanded) == sorted(names)
 
 
-def test_names_in_a_message_are_never_long():
+def test_names_in_a_message_are_never_long() -> None:
     assert len(some_names(f"{'x' * i}y" for i in range(500))) == 200
 
 
-def test_words_for_people():
+def test_words_for_people() -> None:
     assert count(1, "target") == "1 target" and count(10_000, "target") == "10,000 targets"
     assert suggest("prodution", ["production", "staging"]) == "did you mean 'production'?"
     assert suggest("x", ["production"]) == suggest("x" * 1000, ["x" * 999]) == ""

@@ -15,22 +15,22 @@ from canary_tui.domain.fleet.variables import UnknownVariable, check_name, check
         pytest.param("", "", id="empty"),
     ],
 )
-def test_names_are_filled_in_once(text, filled):
+def test_names_are_filled_in_once(text: str, filled: str) -> None:
     assert fill(text, {"RELEASE": "1.4.2", "TRAP": "$RELEASE"}) == filled
 
 
-def test_an_unknown_name_is_an_error_and_never_empty():
+def test_an_unknown_name_is_an_error_and_never_empty() -> None:
     with pytest.raises(UnknownVariable, match=r"\$RELASE is not known") as caught:
         fill("dist/$RELASE", {"RELEASE": "1"})
     assert caught.value.name == "RELASE"
 
 
-def test_the_names_of_a_text_are_found_in_order():
+def test_the_names_of_a_text_are_found_in_order() -> None:
     assert list(names_in("$B ${A} $B $1")) == ["B", "A", "B"]
 
 
 @pytest.mark.parametrize("name", ["A", "_", "app_home", "A1", "PATH", "HOME", "LDFLAGS"])
-def test_a_name_of_letters_digits_and_underscores_is_good(name):
+def test_a_name_of_letters_digits_and_underscores_is_good(name: str) -> None:
     check_name(name)
 
 
@@ -63,12 +63,12 @@ def test_a_name_of_letters_digits_and_underscores_is_good(name):
         "CANARY_OUTPUT",
     ],
 )
-def test_names_that_cannot_be_or_change_every_command_are_refused(name):
+def test_names_that_cannot_be_or_change_every_command_are_refused(name: str) -> None:
     with pytest.raises(ValueError):
         check_name(name)
 
 
-def test_a_value_holds_no_nul_and_fits_an_environment():
+def test_a_value_holds_no_nul_and_fits_an_environment() -> None:
     check_value("x" * 32_768 + "")
     for value in ("a\0b", "x" * 32_769):
         with pytest.raises(ValueError):

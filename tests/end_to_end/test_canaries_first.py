@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import signal
+from pathlib import Path
 
 import pytest
-from fronts import Front, approval, canary_tui, folded, headless, only_rollout, plan_of, told, until
+from farm import Farm
+from fronts import Front, approval, canary_tui, folded, headless, only_rollout, plan_in, plan_of, told, until
 from marks import (
     DEPLOY,
     HOLD,
@@ -42,14 +44,16 @@ to = "uploaded"
 
 
 @pytest.fixture
-def every_kind(any_farm):
+def every_kind(any_farm: Farm) -> Path:
     (any_farm.folder / "mark.sh").write_text("echo script >> deployed; echo $RELEASE > REVISION\n")
     (any_farm.folder / "artifact").write_text("bytes")
     return fleet_file(any_farm, EVERY_KIND)
 
 
 @pytest.mark.criterion("A1", "F9")
-def test_no_step_of_any_kind_reaches_the_rest_before_the_gate_is_approved(any_farm, every_kind, state, tmp_path):
+def test_no_step_of_any_kind_reaches_the_rest_before_the_gate_is_approved(
+    any_farm: Farm, every_kind: Path, state: Path, tmp_path: Path
+) -> None:
     ran = headless(state, every_kind, "--canary", "web-1")
     assert ran.code == 4, ran.text
     canary, *rest = any_farm.targets
@@ -57,7 +61,7 @@ def test_no_step_of_any_kind_reaches_the_rest_before_the_gate_is_approved(any_fa
     assert canary.read("uploaded") == "bytes"
     assert untouched(rest)
     assert with_mark(any_farm) | with_mark(any_farm, "uploaded") == {"web-1"}
-    yes = approval(tmp_path, folded(state).plan.hash)
+    yes = approval(tmp_path, plan_in(state).hash)
     assert canary_tui(state, "resume", "--headless", "--approve-with", yes).code == 0
     assert {target.read("deployed") for target in any_farm.targets} == {"run\nplain\nscript\n"}
     assert with_mark(any_farm, "uploaded") == names(any_farm)
@@ -65,9 +69,9 @@ def test_no_step_of_any_kind_reaches_the_rest_before_the_gate_is_approved(any_fa
 
 @pytest.mark.criterion("A2")
 @pytest.mark.parametrize("canaries", ["web-1", "web-1 | web-2", "!web-4"])
-def test_any_number_of_canaries_that_leaves_one_target(any_farm, state, canaries):
+def test_any_number_of_canaries_that_leaves_one_target(any_farm: Farm, state: Path, canaries: str) -> None:
     assert headless(state, fleet_file(any_farm, DEPLOY), "--canary", canaries).code == 4
-    assert with_mark(any_farm) == set(folded(state).plan.waves[0].targets)
+    assert with_mark(any_farm) == set(plan_in(state).waves[0].targets)
     assert 1 <= len(with_mark(any_farm)) <= len(any_farm.targets) - 1
 
 
@@ -79,7 +83,9 @@ def test_any_number_of_canaries_that_leaves_one_target(any_farm, state, canaries
         pytest.param("web-*", "all {all} targets are canaries: a canary wave has 1 to {most}", id="everybody"),
     ],
 )
-def test_no_canary_and_all_canaries_are_refused_with_the_rule(any_farm, state, canaries, said):
+def test_no_canary_and_all_canaries_are_refused_with_the_rule(
+    any_farm: Farm, state: Path, canaries: str, said: str
+) -> None:
     count = len(any_farm.targets)
     ran = headless(state, fleet_file(any_farm, DEPLOY), "--canary", canaries)
     assert ran.code == 2
@@ -87,14 +93,14 @@ def test_no_canary_and_all_canaries_are_refused_with_the_rule(any_farm, state, c
     assert all(target.commands() == [] for target in any_farm.targets)
 
 
-def test_a_rollout_with_nobody_to_pick_canaries_asks_for_them(farm, state):
+def test_a_rollout_with_nobody_to_pick_canaries_asks_for_them(farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(farm, DEPLOY))
     assert ran.code == 2
     assert "--canary" in ran.err
 
 
 @pytest.mark.criterion("A3")
-def test_a_canary_that_fails_keeps_the_rest_as_it_was(any_farm, state):
+def test_a_canary_that_fails_keeps_the_rest_as_it_was(any_farm: Farm, state: Path) -> None:
     body = '[[steps]]\nname = "deploy"\nrun = "echo x >> deployed; exit 3"\n'
     ran = headless(state, fleet_file(any_farm, body), "--canary", "web-1")
     assert ran.code == 1
@@ -105,7 +111,7 @@ def test_a_canary_that_fails_keeps_the_rest_as_it_was(any_farm, state):
 
 
 @pytest.mark.criterion("A3", "A8")
-def test_a_canary_that_is_unreachable_keeps_the_rest_as_it_was(any_farm, state):
+def test_a_canary_that_is_unreachable_keeps_the_rest_as_it_was(any_farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(any_farm, DEPLOY, {"dead": ""}), "--canary", "dead")
     assert ran.code == 1
     assert with_mark(any_farm) == set()
@@ -114,7 +120,7 @@ def test_a_canary_that_is_unreachable_keeps_the_rest_as_it_was(any_farm, state):
 
 
 @pytest.mark.criterion("A3")
-def test_a_canary_with_an_unknown_outcome_keeps_the_rest_as_it_was(any_farm, state):
+def test_a_canary_with_an_unknown_outcome_keeps_the_rest_as_it_was(any_farm: Farm, state: Path) -> None:
     """Its record is gone, so nobody may call the step done, and nobody may call it failed."""
     body = '[[steps]]\nname = "deploy"\nrun = "echo x >> deployed; kill -9 $PPID; sleep 0.1"\n'
     ran = headless(state, fleet_file(any_farm, body), "--canary", "web-1")
@@ -125,7 +131,7 @@ def test_a_canary_with_an_unknown_outcome_keeps_the_rest_as_it_was(any_farm, sta
     assert "resume" in ran.out
 
 
-def test_a_canary_that_did_nothing_does_not_open_the_gate(farm, state):
+def test_a_canary_that_did_nothing_does_not_open_the_gate(farm: Farm, state: Path) -> None:
     """A4"""
     (farm.targets[0].home / "REVISION").write_text("2.0\n")
     ran = headless(state, fleet_file(farm, DEPLOY), "--canary", "web-1")
@@ -135,7 +141,7 @@ def test_a_canary_that_did_nothing_does_not_open_the_gate(farm, state):
 
 
 @pytest.mark.criterion("A6", "G3")
-async def test_the_rest_is_the_same_after_a_retry(any_farm, state):
+async def test_the_rest_is_the_same_after_a_retry(any_farm: Farm, state: Path) -> None:
     body = '[[steps]]\nname = "deploy"\nrun = "echo x >> tried; [ -e fixed ]; echo x >> deployed"\n'
     plan = plan_of(fleet_file(any_farm, body), canaries=("web-1",), exclude=("web-2",))
     remaining = names(any_farm) - {"web-1", "web-2"}
@@ -156,7 +162,7 @@ async def test_the_rest_is_the_same_after_a_retry(any_farm, state):
 
 
 @pytest.mark.criterion("A6")
-async def test_the_rest_is_the_same_after_a_kill_and_a_resume(any_farm, state, tmp_path):
+async def test_the_rest_is_the_same_after_a_kill_and_a_resume(any_farm: Farm, state: Path, tmp_path: Path) -> None:
     """Killed while the canary's step runs; it goes on there, is not run again, and the gate is still demanded."""
     plan = plan_of(fleet_file(any_farm, HOLD), canaries=("web-1",), exclude=("web-2",))
     remaining = names(any_farm) - {"web-1", "web-2"}
@@ -176,7 +182,7 @@ async def test_the_rest_is_the_same_after_a_kill_and_a_resume(any_farm, state, t
 
 
 @pytest.mark.criterion("A6")
-async def test_a_rollout_killed_in_its_last_wave_goes_on_with_exactly_the_rest(any_farm, state):
+async def test_a_rollout_killed_in_its_last_wave_goes_on_with_exactly_the_rest(any_farm: Farm, state: Path) -> None:
     slow = HOLD.replace("until [", "[ $WAVE = canary ] || until [")
     half = len(any_farm.targets) // 2
     plan = plan_of(fleet_file(any_farm, slow + waves("web-1", parallel=half)))
@@ -194,7 +200,7 @@ async def test_a_rollout_killed_in_its_last_wave_goes_on_with_exactly_the_rest(a
 
 
 @pytest.mark.criterion("A7")
-async def test_canaries_and_the_rest_are_sent_the_same_bytes(any_farm, state):
+async def test_canaries_and_the_rest_are_sent_the_same_bytes(any_farm: Farm, state: Path) -> None:
     body = '[vars]\nA = "$x \'y\'"\n[[steps]]\nname = "deploy"\nrun = "cat $0 > script; env > env; echo \\"$A\\" > a"\n'
     plan = plan_of(fleet_file(any_farm, body, {"web-2": 'vars = { WORKERS = "8" }'}), canaries=("web-1",))
     async with Front(state) as front:
@@ -219,7 +225,7 @@ def _variables(env: str, left_out: set[str]) -> dict[str, str]:
 
 
 @pytest.mark.criterion("A8")
-def test_every_target_is_looked_at_before_the_first_change(any_farm, state):
+def test_every_target_is_looked_at_before_the_first_change(any_farm: Farm, state: Path) -> None:
     assert headless(state, fleet_file(any_farm, DEPLOY), "--canary", "web-1").code == 4
     canary, *rest = any_farm.targets
     change = asked_at(canary)[operations(canary).index("run")]
@@ -230,7 +236,7 @@ def test_every_target_is_looked_at_before_the_first_change(any_farm, state):
 
 
 @pytest.mark.criterion("A8")
-def test_a_dead_target_is_known_before_anything_is_changed(any_farm, state):
+def test_a_dead_target_is_known_before_anything_is_changed(any_farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(any_farm, DEPLOY, {"dead": ""}), "--canary", "web-1")
     assert ran.code == 1
     assert untouched(any_farm.targets)
@@ -238,7 +244,7 @@ def test_a_dead_target_is_known_before_anything_is_changed(any_farm, state):
 
 
 @pytest.mark.criterion("A8")
-def test_a_target_that_lacks_a_declared_tool_is_known_before_anything_is_changed(any_farm, state):
+def test_a_target_that_lacks_a_declared_tool_is_known_before_anything_is_changed(any_farm: Farm, state: Path) -> None:
     body = DEPLOY + '[[steps]]\nname = "odd"\nrun = "no-such-tool"\ntools = ["sh", "no-such-tool"]\nroles = ["odd"]\n'
     ran = headless(state, fleet_file(any_farm, body, {"web-3": 'roles = ["odd"]'}), "--canary", "web-1")
     assert ran.code == 1, ran.text
@@ -249,8 +255,8 @@ def test_a_target_that_lacks_a_declared_tool_is_known_before_anything_is_changed
 
 @pytest.mark.criterion("A8")
 def test_targets_that_another_operators_rollout_has_locked_are_known_before_anything_is_changed(
-    any_farm, state, tmp_path
-):
+    any_farm: Farm, state: Path, tmp_path: Path
+) -> None:
     """From another machine: another state directory, and another fleet file with the same servers in it."""
     theirs = headless(
         tmp_path / "theirs", fleet_file(any_farm, DEPLOY, name="other"), "--canary", "web-4", "--exclude", "web-1"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from fronts import approval, canary_tui, folded, headless, plan_of, told
+from farm import Farm
+from fronts import Ran, approval, canary_tui, headless, plan_in, plan_of, told
 from marks import DEPLOY, fleet_file, names, operations, untouched, waves, with_mark
 
 from canary_tui.domain.rollout import events as e
@@ -45,17 +48,17 @@ name = "rest"
 """
 
 
-def roles_of(farm):
+def roles_of(farm: Farm) -> dict[str, str]:
     """The lines of each target's roles: those of the first four over and over, but with one canary only."""
     usual = [line.replace(', "canary"', "") for line in ROLES.values()]
     return {target.name: usual[at % len(usual)] for at, target in enumerate(farm.targets)} | ROLES
 
 
-def with_role(farm, role):
+def with_role(farm: Farm, role: str) -> set[str]:
     return {name for name, line in roles_of(farm).items() if f'"{role}"' in line}
 
 
-def planned(state, fleet, *arguments):
+def planned(state: Path, fleet: Path, *arguments: object) -> Ran:
     return canary_tui(state, "plan", fleet, "--release", "2.0", *arguments)
 
 
@@ -63,7 +66,7 @@ def planned(state, fleet, *arguments):
 
 
 @pytest.mark.criterion("D1")
-def test_only_names_exactly_who_is_deployed(any_farm, state):
+def test_only_names_exactly_who_is_deployed(any_farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(any_farm, DEPLOY), "--only", "web-2 | web-4")
     assert ran.code == 0, ran.text
     assert with_mark(any_farm) == {"web-2", "web-4"}
@@ -72,7 +75,7 @@ def test_only_names_exactly_who_is_deployed(any_farm, state):
 
 
 @pytest.mark.criterion("D3", "D4")
-def test_exclude_leaves_targets_alone_in_both_waves(any_farm, state, tmp_path):
+def test_exclude_leaves_targets_alone_in_both_waves(any_farm: Farm, state: Path, tmp_path: Path) -> None:
     """Repeatable; what is left out is not even connected to, and is listed with the reason."""
     fleet = fleet_file(any_farm, DEPLOY)
     words = ("--canary", "web-1 | web-2", "--exclude", "web-2", "--exclude", "web-4")
@@ -89,7 +92,7 @@ def test_exclude_leaves_targets_alone_in_both_waves(any_farm, state, tmp_path):
 
 
 @pytest.mark.criterion("D3")
-def test_exclude_works_with_only(any_farm, state):
+def test_exclude_works_with_only(any_farm: Farm, state: Path) -> None:
     assert headless(state, fleet_file(any_farm, DEPLOY), "--only", "web-[1-3]", "--exclude", "web-2").code == 0
     assert with_mark(any_farm) == {"web-1", "web-3"}
 
@@ -107,7 +110,7 @@ def test_exclude_works_with_only(any_farm, state):
         pytest.param(["--canary", "web-1", "--env", "prod"], "unknown environment", id="unknown environment"),
     ],
 )
-def test_a_choice_of_nobody_is_an_error(any_farm, state, words, said):
+def test_a_choice_of_nobody_is_an_error(any_farm: Farm, state: Path, words: list[str], said: str) -> None:
     """Never exit code 0 without having done anything."""
     ran = headless(state, fleet_file(any_farm, DEPLOY), *words)
     assert ran.code == 2
@@ -119,7 +122,7 @@ def test_a_choice_of_nobody_is_an_error(any_farm, state, words, said):
 
 
 @pytest.mark.criterion("E1")
-def test_steps_go_to_the_union_of_their_roles(any_farm, state, tmp_path):
+def test_steps_go_to_the_union_of_their_roles(any_farm: Farm, state: Path, tmp_path: Path) -> None:
     fleet = fleet_file(any_farm, BY_ROLE, roles_of(any_farm))
     yes = approval(tmp_path, plan_of(fleet, attended=False).hash)
     assert headless(state, fleet, "--approve-with", yes).code == 0
@@ -129,7 +132,7 @@ def test_steps_go_to_the_union_of_their_roles(any_farm, state, tmp_path):
 
 
 @pytest.mark.criterion("E1")
-def test_an_unknown_role_is_a_load_error(any_farm, state):
+def test_an_unknown_role_is_a_load_error(any_farm: Farm, state: Path) -> None:
     fleet = fleet_file(any_farm, BY_ROLE.replace('roles = ["web-server"]', 'roles = ["web-sever"]'), roles_of(any_farm))
     ran = headless(state, fleet, "--canary", "web-1")
     assert ran.code == 2
@@ -138,29 +141,29 @@ def test_an_unknown_role_is_a_load_error(any_farm, state):
 
 
 @pytest.mark.criterion("E2", "E3")
-def test_canaries_come_from_their_role_and_a_target_with_both_goes_once(any_farm, state):
+def test_canaries_come_from_their_role_and_a_target_with_both_goes_once(any_farm: Farm, state: Path) -> None:
     fleet = fleet_file(any_farm, BY_ROLE, roles_of(any_farm))
     shown = planned(state, fleet).out
     assert "1 canary: 1 target (from role 'canary')" in shown
     assert headless(state, fleet).code == 4
     assert with_mark(any_farm, "web") == {"web-1"}
-    assert folded(state).plan.waves[1].targets == tuple(target.name for target in any_farm.targets[1:])
+    assert plan_in(state).waves[1].targets == tuple(target.name for target in any_farm.targets[1:])
 
 
 @pytest.mark.criterion("E2")
-def test_the_plan_says_that_the_operator_changed_the_canaries(any_farm, state):
+def test_the_plan_says_that_the_operator_changed_the_canaries(any_farm: Farm, state: Path) -> None:
     fleet = fleet_file(any_farm, BY_ROLE, roles_of(any_farm))
     assert "from role 'canary', changed by operator (+1 -1)" in planned(state, fleet, "--canary", "web-2").out
     assert headless(state, fleet, "--canary", "web-2").code == 4
     assert with_mark(any_farm, "web") == {"web-2"}
-    assert "changed by operator" in folded(state).plan.waves[0].origin
+    assert "changed by operator" in plan_in(state).waves[0].origin
 
 
 # What is there already
 
 
 @pytest.mark.criterion("E3")
-def test_a_target_that_says_it_has_the_release_is_skipped(any_farm, state, tmp_path):
+def test_a_target_that_says_it_has_the_release_is_skipped(any_farm: Farm, state: Path, tmp_path: Path) -> None:
     """What the target says counts, and not what was written down about it."""
     fleet = fleet_file(any_farm, DEPLOY)
     yes = approval(tmp_path, plan_of(fleet, canary_selection="web-1", attended=False).hash)
@@ -173,7 +176,7 @@ def test_a_target_that_says_it_has_the_release_is_skipped(any_farm, state, tmp_p
     assert [event.target for event in told(state, e.TargetSkipped)] == ["web-3"]
 
 
-def test_what_was_changed_behind_our_back_is_deployed_again(farm, tmp_path):
+def test_what_was_changed_behind_our_back_is_deployed_again(farm: Farm, tmp_path: Path) -> None:
     """E3"""
     fleet = fleet_file(farm, DEPLOY + '[[waves]]\nname = "all"\n')
     assert headless(tmp_path / "one", fleet).code == 0
@@ -184,7 +187,7 @@ def test_what_was_changed_behind_our_back_is_deployed_again(farm, tmp_path):
     }
 
 
-def test_redeploy_overrides(farm, state):
+def test_redeploy_overrides(farm: Farm, state: Path) -> None:
     """E3"""
     for target in farm.targets:
         (target.home / "REVISION").write_text("2.0\n")
@@ -196,7 +199,7 @@ def test_redeploy_overrides(farm, state):
 
 
 @pytest.mark.criterion("E4")
-def test_in_staging_the_same_file_deploys_to_all_at_once(any_farm, state):
+def test_in_staging_the_same_file_deploys_to_all_at_once(any_farm: Farm, state: Path) -> None:
     fleet = fleet_file(any_farm, DEPLOY + PLACES.format(protected=""))
     shown = planned(state, fleet, "--env", "staging").out
     assert "wave 'canary' and its gate do not exist in staging" in shown
@@ -207,20 +210,20 @@ def test_in_staging_the_same_file_deploys_to_all_at_once(any_farm, state):
 
 
 @pytest.mark.criterion("E4")
-def test_in_production_it_has_its_gate(any_farm, state):
+def test_in_production_it_has_its_gate(any_farm: Farm, state: Path) -> None:
     fleet = fleet_file(any_farm, DEPLOY + PLACES.format(protected="protected = true"))
     assert headless(state, fleet, "--env", "production").code == 4
     assert with_mark(any_farm) == {"web-1"}
 
 
-def test_which_environment_must_be_said(farm, state):
+def test_which_environment_must_be_said(farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(farm, DEPLOY + PLACES.format(protected="")))
     assert ran.code == 2
     assert "say --env and one of production, staging" in ran.err
 
 
 @pytest.mark.criterion("E5")
-def test_a_misspelt_environment_cannot_disable_a_gate(any_farm, state):
+def test_a_misspelt_environment_cannot_disable_a_gate(any_farm: Farm, state: Path) -> None:
     body = DEPLOY + PLACES.format(protected="").replace('["production"]', '["prodution"]')
     ran = headless(state, fleet_file(any_farm, body), "--env", "production")
     assert ran.code == 2
@@ -246,7 +249,7 @@ def test_a_misspelt_environment_cannot_disable_a_gate(any_farm, state):
         ),
     ],
 )
-def test_a_protected_environment_has_a_gate_in_any_case(any_farm, state, no_gate):
+def test_a_protected_environment_has_a_gate_in_any_case(any_farm: Farm, state: Path, no_gate: str) -> None:
     ran = headless(state, fleet_file(any_farm, no_gate), "--env", "production", "--canary", "web-1")
     assert ran.code == 4, ran.text
     assert "production is protected: a person must approve" in ran.err

@@ -12,14 +12,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from farm import Farm
 from fronts import (
     Front,
     approval,
     canary_tui,
     environment,
-    folded,
     headless,
     only_rollout,
+    plan_in,
     plan_of,
     records,
     started,
@@ -43,7 +44,7 @@ HELP = Path(__file__).parent / "help.txt"
 # Help
 
 
-def test_the_help_is_as_it_was_read_last(state):
+def test_the_help_is_as_it_was_read_last(state: Path) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "canary_tui", "--help"],
         env={**environment(state), "COLUMNS": "100"}, capture_output=True, text=True, check=True,
@@ -52,11 +53,12 @@ def test_the_help_is_as_it_was_read_last(state):
 
 
 _, NAMES = _parser()
+assert isinstance(NAMES, dict), "each name's parser, as argparse keeps them"
 COMMANDS = {name: parser for name, parser in NAMES.items() if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_a_help(state, command):
+def test_every_command_has_a_help(state: Path, command: str) -> None:
     ran = canary_tui(state, command, "--help")
     assert ran.code == 0
     assert ran.out.startswith(f"usage: canary-tui {command}")
@@ -64,13 +66,13 @@ def test_every_command_has_a_help(state, command):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_help_text_is_at_most_twelve_words(command):
+def test_every_help_text_is_at_most_twelve_words(command: str) -> None:
     texts = [action.help for action in COMMANDS[command]._actions if not isinstance(action, argparse._HelpAction)]
     texts += [line.split(maxsplit=1)[1] for line in HELP.read_text().splitlines() if line.startswith(f"    {command} ")]
     assert [text for text in texts if not text or len(text.split()) > 12] == []
 
 
-def test_every_exit_code_is_in_the_help():
+def test_every_exit_code_is_in_the_help() -> None:
     for code in ExitCode:
         assert re.search(rf"\b{int(code)} [a-z]", HELP.read_text()), code
 
@@ -78,7 +80,7 @@ def test_every_exit_code_is_in_the_help():
 # What looking at a file costs
 
 
-def _loaded(state, *arguments):
+def _loaded(state: Path, *arguments: object) -> set[str]:
     """The top modules that a command line loads."""
     script = (
         "import sys\nfrom canary_tui.__main__ import main\n"
@@ -91,16 +93,16 @@ def _loaded(state, *arguments):
 
 
 @pytest.mark.parametrize("command", ["--help", "--version", "check", "plan"])
-def test_looking_loads_neither_ssh_nor_screens(tmp_path, state, command):
+def test_looking_loads_neither_ssh_nor_screens(tmp_path: Path, state: Path, command: str) -> None:
     fleet = tmp_path / "shop.toml"
     fleet.write_text('name = "shop"\n[[targets]]\nname = "web-[1-4]"\n[[steps]]\nrun = "true"\n')
-    more = {"check": [fleet], "plan": [fleet, "--release", "2.0", "--canary", "web-1"]}.get(command, [])
-    loaded = _loaded(state, command, *more)
+    more: dict[str, list[object]] = {"check": [fleet], "plan": [fleet, "--release", "2.0", "--canary", "web-1"]}
+    loaded = _loaded(state, command, *more.get(command, []))
     assert "canary_tui" in loaded
     assert loaded.isdisjoint({"asyncssh", "textual", "rich", "cryptography", "asyncio"})
 
 
-def test_the_screens_never_load_what_connects():
+def test_the_screens_never_load_what_connects() -> None:
     modules = [one.name for one in pkgutil.walk_packages(tui.__path__, "canary_tui.tui.")]
     assert "canary_tui.tui.app" in modules
     script = f"import sys, importlib\nfor name in {modules!r}: importlib.import_module(name)\nprint(*sys.modules)"
@@ -113,7 +115,7 @@ def test_the_screens_never_load_what_connects():
 # Exit codes, each by what brings it about; 1, 3 and 5 to 8 stand beside their rules, too
 
 
-def test_a_rollout_that_is_done_is_0(any_farm, state):
+def test_a_rollout_that_is_done_is_0(any_farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(any_farm, DEPLOY + ALL))
     count = len(any_farm.targets)
     assert (ran.code, ran.out) == (0, f"succeeded: {count} of {count} targets on 2.0\n")
@@ -133,7 +135,7 @@ def test_a_rollout_that_is_done_is_0(any_farm, state):
         pytest.param(["verify"], "there is no rollout yet", id="no rollout"),
     ],
 )
-def test_what_cannot_be_done_as_asked_is_2(farm, state, arguments, said):
+def test_what_cannot_be_done_as_asked_is_2(farm: Farm, state: Path, arguments: list[str], said: str) -> None:
     fleet = fleet_file(farm, DEPLOY)
     ran = canary_tui(state, *(word.format(fleet=fleet) for word in arguments))
     assert ran.code == 2
@@ -154,7 +156,7 @@ def test_what_cannot_be_done_as_asked_is_2(farm, state, arguments, said):
     ],
 )
 @pytest.mark.parametrize("before", [[], ["--state-dir", "{state}"]], ids=["first", "after an option"])
-def test_a_misspelt_command_is_no_fleet_file(state, word, said, before):
+def test_a_misspelt_command_is_no_fleet_file(state: Path, word: str, said: str, before: list[str]) -> None:
     ran = canary_tui(state, *(one.format(state=state) for one in before), word, "--release", "2.0", "--headless")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"canary-tui: {said}")
@@ -162,20 +164,22 @@ def test_a_misspelt_command_is_no_fleet_file(state, word, said, before):
 
 
 @pytest.mark.parametrize("name", ["no-such.toml", "./history", "fleets/shop"])
-def test_what_is_written_as_a_path_is_a_fleet_file(state, name):
+def test_what_is_written_as_a_path_is_a_fleet_file(state: Path, name: str) -> None:
     ran = canary_tui(state, name, "--release", "2.0", "--headless")
     assert ran.code == 2
     assert ran.err.startswith(f"{name.removeprefix('./')}: ")
 
 
-def test_a_fleet_file_may_have_any_name(farm, state, tmp_path, monkeypatch):
+def test_a_fleet_file_may_have_any_name(
+    farm: Farm, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "shop").write_text(fleet_file(farm, DEPLOY + ALL).read_text())
     monkeypatch.chdir(tmp_path)
     ran = canary_tui(state, "shop", "--release", "2.0", "--headless")
     assert ran.code == 0, ran.text
 
 
-def test_the_command_run_may_be_left_out(farm, state):
+def test_the_command_run_may_be_left_out(farm: Farm, state: Path) -> None:
     fleet = fleet_file(farm, DEPLOY + ALL)
     assert canary_tui(state, fleet, "--release", "2.0", "--headless").code == 0
     assert with_mark(farm) == {target.name for target in farm.targets}
@@ -184,7 +188,7 @@ def test_the_command_run_may_be_left_out(farm, state):
 # Locks
 
 
-async def test_a_second_rollout_on_the_same_fleet_is_7(farm, state):
+async def test_a_second_rollout_on_the_same_fleet_is_7(farm: Farm, state: Path) -> None:
     fleet = fleet_file(farm, DEPLOY)
     async with Front(state) as front:
         await front.start(plan_of(fleet, canaries=("web-1",)))
@@ -202,7 +206,7 @@ async def test_a_second_rollout_on_the_same_fleet_is_7(farm, state):
     assert len(list((state / "rollouts").iterdir())) == 1
 
 
-async def test_a_killed_engine_leaves_no_lock_without_a_way_out(farm, state):
+async def test_a_killed_engine_leaves_no_lock_without_a_way_out(farm: Farm, state: Path) -> None:
     """L16"""
     fleet = fleet_file(farm, DEPLOY)
     async with Front(state) as front:
@@ -220,7 +224,7 @@ async def test_a_killed_engine_leaves_no_lock_without_a_way_out(farm, state):
 # Afterwards
 
 
-def test_a_rollout_that_ended_cannot_be_resumed(farm, state):
+def test_a_rollout_that_ended_cannot_be_resumed(farm: Farm, state: Path) -> None:
     assert headless(state, fleet_file(farm, DEPLOY + ALL)).code == 0
     before = {target.name: len(target.commands()) for target in farm.targets}
     ran = canary_tui(state, "resume", only_rollout(state).id, "--headless")
@@ -230,7 +234,7 @@ def test_a_rollout_that_ended_cannot_be_resumed(farm, state):
     assert {target.name: len(target.commands()) for target in farm.targets} == before
 
 
-def test_verify_tells_an_intact_journal_from_one_that_was_edited(farm, state):
+def test_verify_tells_an_intact_journal_from_one_that_was_edited(farm: Farm, state: Path) -> None:
     assert headless(state, fleet_file(farm, DEPLOY + ALL)).code == 0
     ran = canary_tui(state, "verify")
     assert ran.code == 0
@@ -243,7 +247,7 @@ def test_verify_tells_an_intact_journal_from_one_that_was_edited(farm, state):
     assert canary_tui(state, "replay", "--headless").code != 0, "what cannot be believed is not shown"
 
 
-def test_history_lists_the_rollouts_and_tells_one_of_them(farm, state):
+def test_history_lists_the_rollouts_and_tells_one_of_them(farm: Farm, state: Path) -> None:
     fleet = fleet_file(farm, DEPLOY)
     assert headless(state, fleet, "--only", "web-1").code == 0
     assert headless(state, fleet, "--canary", "web-2", release="2.1").code == 4
@@ -257,13 +261,13 @@ def test_history_lists_the_rollouts_and_tells_one_of_them(farm, state):
     assert canary_tui(state, "history", "no-such-fleet").code == 2
 
 
-def test_replay_tells_what_the_rollout_told(farm, state):
+def test_replay_tells_what_the_rollout_told(farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(farm, DEPLOY + ALL))
     told_then = ran.err.splitlines()[1:]
     assert canary_tui(state, "replay", "--headless").out.splitlines() == told_then
 
 
-def test_json_is_the_journal(farm, state):
+def test_json_is_the_journal(farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(farm, DEPLOY + ALL), "--json")
     read = [decode(e.Record, json.loads(line)) for line in ran.out.splitlines()]
     assert read == records(state)
@@ -271,7 +275,7 @@ def test_json_is_the_journal(farm, state):
     assert canary_tui(state, "replay", "--json").out == ran.out
 
 
-def test_ping_looks_at_the_targets_and_changes_nothing(farm, state):
+def test_ping_looks_at_the_targets_and_changes_nothing(farm: Farm, state: Path) -> None:
     fleet = fleet_file(farm, DEPLOY, {"dead": ""})
     ran = canary_tui(state, "ping", fleet)
     assert ran.code == 1
@@ -283,7 +287,7 @@ def test_ping_looks_at_the_targets_and_changes_nothing(farm, state):
     assert with_mark(farm) == set()
 
 
-def test_check_and_plan_connect_to_nothing(farm, state):
+def test_check_and_plan_connect_to_nothing(farm: Farm, state: Path) -> None:
     fleet = fleet_file(farm, DEPLOY)
     assert "sound: 4 targets, 1 step" in canary_tui(state, "check", fleet).out
     shown = canary_tui(state, "plan", fleet, "--release", "2.0", "--canary", "web-1", "--explain", "web-1")
@@ -291,7 +295,7 @@ def test_check_and_plan_connect_to_nothing(farm, state):
     assert all(target.commands() == [] for target in farm.targets)
 
 
-async def test_resume_says_how_far_every_target_is(farm, state, tmp_path):
+async def test_resume_says_how_far_every_target_is(farm: Farm, state: Path, tmp_path: Path) -> None:
     process = started(
         state, "run", fleet_file(farm, HOLD), "--release", "2.0", "--headless", "--canary", "web-1 | web-2"
     )
@@ -302,6 +306,6 @@ async def test_resume_says_how_far_every_target_is(farm, state, tmp_path):
     ran = canary_tui(state, "resume", "--headless")
     assert ran.code == 4
     assert "2 running, to be asked about, 2 not started" in ran.err
-    yes = approval(tmp_path, folded(state).plan.hash)
+    yes = approval(tmp_path, plan_in(state).hash)
     assert canary_tui(state, "resume", "--headless", "--approve-with", yes).code == 0
     assert set(times(farm).values()) == {1}

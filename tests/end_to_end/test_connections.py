@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from farm import Farm
 from fronts import Front, plan_of, until
 from marks import fleet_file, let_go, names, operations, waves, with_mark
 
@@ -45,22 +48,24 @@ parallel = {count}
 """
 
 
-def open_now(farm):
+def open_now(farm: Farm) -> dict[str, int]:
     """How many connections each target has."""
     return {target.name: len(target.sessions()) for target in farm.targets}
 
 
-def made(farm):
+def made(farm: Farm) -> dict[str, int]:
     """How many connections each target has had."""
     return {target.name: len(target.connections()) for target in farm.targets}
 
 
-def one_each(farm, **others):
+def one_each(farm: Farm, **others: int) -> dict[str, int]:
     """One for everybody but these."""
     return {name: others.get(name.replace("-", ""), 1) for name in names(farm)}
 
 
-async def test_a_target_has_one_connection_for_all_its_steps_which_ends_with_its_wave(any_farm, state):
+async def test_a_target_has_one_connection_for_all_its_steps_which_ends_with_its_wave(
+    any_farm: Farm, state: Path
+) -> None:
     """A canary's stays until the gate is answered. What the end asks of it, lock and all, is worth one more."""
     canary, *rest = any_farm.targets
     plan = plan_of(fleet_file(any_farm, STEPS + WAVES.format(count=len(rest))))
@@ -84,7 +89,9 @@ async def test_a_target_has_one_connection_for_all_its_steps_which_ends_with_its
 @pytest.mark.parametrize(
     ("approved", "connections"), [pytest.param(False, 1, id="at the gate"), pytest.param(True, 2, id="later")]
 )
-async def test_a_rollback_takes_the_connection_that_a_canary_has_or_one_more(any_farm, state, approved, connections):
+async def test_a_rollback_takes_the_connection_that_a_canary_has_or_one_more(
+    any_farm: Farm, state: Path, approved: bool, connections: int
+) -> None:
     canary, second, *_ = any_farm.targets
     plan = plan_of(fleet_file(any_farm, STEPS + waves("web-1", parallel=1)))
     async with Front(state) as front:

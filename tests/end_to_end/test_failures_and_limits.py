@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
+from farm import Farm
 from fronts import ANN, Front, canary_tui, folded, headless, plan_of, told
 from marks import (
     DEPLOY,
@@ -20,8 +22,11 @@ from marks import (
     with_mark,
 )
 
+from canary_tui.domain.fleet.units import Duration
+from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.failures import pending_failures
+from canary_tui.domain.rollout.words import Settlement
 from canary_tui.engine.messages import Refused
 
 FAILS = """
@@ -37,12 +42,12 @@ run = "echo x >> checked"
 """A step that fails where there is a file `bad`, and one after it."""
 
 
-def at_once(parallel, limits=""):
+def at_once(parallel: int, limits: str = "") -> str:
     """Every target in one wave, without a gate."""
     return f'[[waves]]\nname = "all"\nparallel = {parallel}\n[limits]\n{limits}\n'
 
 
-def spoil(farm, *targets):
+def spoil(farm: Farm, *targets: str) -> None:
     for target in farm.targets:
         if target.name in targets:
             (target.home / "bad").touch()
@@ -52,7 +57,7 @@ def spoil(farm, *targets):
 
 
 @pytest.mark.criterion("G4")
-def test_failures_within_the_limit_are_told_and_the_rest_goes_out(any_farm, state):
+def test_failures_within_the_limit_are_told_and_the_rest_goes_out(any_farm: Farm, state: Path) -> None:
     """Exit code 5"""
     spoil(any_farm, "web-3")
     count = len(any_farm.targets)
@@ -63,7 +68,7 @@ def test_failures_within_the_limit_are_told_and_the_rest_goes_out(any_farm, stat
 
 
 @pytest.mark.criterion("G4")
-def test_failures_over_the_limit_stop_it_and_the_sentence_has_the_numbers(any_farm, state):
+def test_failures_over_the_limit_stop_it_and_the_sentence_has_the_numbers(any_farm: Farm, state: Path) -> None:
     """One at a time, the second failure is one too many, and nothing is begun after it."""
     spoil(any_farm, "web-2", "web-3")
     count = len(any_farm.targets)
@@ -75,7 +80,7 @@ def test_failures_over_the_limit_stop_it_and_the_sentence_has_the_numbers(any_fa
 
 
 @pytest.mark.criterion("G4")
-def test_a_share_is_counted_of_all_targets(any_farm, state):
+def test_a_share_is_counted_of_all_targets(any_farm: Farm, state: Path) -> None:
     """Half of them may fail."""
     half = len(any_farm.targets) // 2
     spoil(any_farm, *(target.name for target in any_farm.targets[:half]))
@@ -83,7 +88,7 @@ def test_a_share_is_counted_of_all_targets(any_farm, state):
     assert with_mark(any_farm) == {target.name for target in any_farm.targets[half:]}
 
 
-def test_failures_in_a_row_stop_it(farm, state):
+def test_failures_in_a_row_stop_it(farm: Farm, state: Path) -> None:
     spoil(farm, "web-1", "web-2")
     ran = headless(state, fleet_file(farm, FAILS + at_once(1, "failures = 3\nconsecutive = 1")))
     assert ran.code == 1
@@ -92,7 +97,7 @@ def test_failures_in_a_row_stop_it(farm, state):
 
 
 @pytest.mark.criterion("G4")
-def test_a_target_that_cannot_be_reached_counts(any_farm, state):
+def test_a_target_that_cannot_be_reached_counts(any_farm: Farm, state: Path) -> None:
     dead = {"dead-1": "ssh = { port = 1 }", "dead-2": "ssh = { port = 2 }"}
     ran = headless(state, fleet_file(any_farm, DEPLOY + at_once(8, "failures = 1"), dead))
     assert ran.code == 1
@@ -102,14 +107,14 @@ def test_a_target_that_cannot_be_reached_counts(any_farm, state):
     assert with_mark(any_farm) == names(any_farm)
 
 
-def test_unavailable_targets_are_left_out_where_the_file_says_so(farm, state):
+def test_unavailable_targets_are_left_out_where_the_file_says_so(farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(farm, DEPLOY + at_once(8, 'on-unavailable = "skip"'), {"dead": ""}))
     assert ran.code == 5
     assert "not: dead" in ran.out
     assert with_mark(farm) == names(farm)
 
 
-def test_what_runs_when_the_limit_is_passed_is_seen_to_its_end(farm, state):
+def test_what_runs_when_the_limit_is_passed_is_seen_to_its_end(farm: Farm, state: Path) -> None:
     """Nothing is cut off because a neighbour failed, and nothing is begun."""
     body = FAILS.replace("echo x >> tried;", "echo x >> tried; [ -e bad ] || sleep 1;")
     spoil(farm, "web-1")
@@ -119,7 +124,7 @@ def test_what_runs_when_the_limit_is_passed_is_seen_to_its_end(farm, state):
     assert untouched(farm.targets[2:])
 
 
-def test_a_failing_step_is_tried_again_as_often_as_it_may_be(farm, state):
+def test_a_failing_step_is_tried_again_as_often_as_it_may_be(farm: Farm, state: Path) -> None:
     spoil(farm, "web-2")
     body = FAILS.replace('name = "deploy"', 'name = "deploy"\nretries = 2')
     assert headless(state, fleet_file(farm, body + at_once(8, "failures = 1"))).code == 5
@@ -127,7 +132,7 @@ def test_a_failing_step_is_tried_again_as_often_as_it_may_be(farm, state):
     assert operations(farm.targets[1]).count("run") == 3, "each of them a start of its own"
 
 
-def test_a_failure_rolls_everything_back_where_the_file_says_so(farm, state):
+def test_a_failure_rolls_everything_back_where_the_file_says_so(farm: Farm, state: Path) -> None:
     spoil(farm, "web-2")
     ran = headless(state, fleet_file(farm, FAILS + ROLLBACK + at_once(1, 'on-failure = "rollback"')))
     assert ran.code == 1
@@ -140,7 +145,9 @@ def test_a_failure_rolls_everything_back_where_the_file_says_so(farm, state):
 # The person who is asked
 
 
-async def failing(front, farm, *bad, body=FAILS, parallel=1, canaries=("web-1",)):
+async def failing(
+    front: Front, farm: Farm, *bad: str, body: str = FAILS, parallel: int = 1, canaries: tuple[str, ...] = ("web-1",)
+) -> Plan:
     """A rollout whose rest fails at these targets, as far as it goes."""
     spoil(farm, *bad)
     plan = plan_of(fleet_file(farm, body + waves(*canaries, parallel=parallel)))
@@ -152,7 +159,7 @@ async def failing(front, farm, *bad, body=FAILS, parallel=1, canaries=("web-1",)
 
 
 @pytest.mark.criterion("G2", "G3")
-async def test_a_retry_runs_only_the_failed_step_on_only_that_target(any_farm, state):
+async def test_a_retry_runs_only_the_failed_step_on_only_that_target(any_farm: Farm, state: Path) -> None:
     async with Front(state) as front:
         await failing(front, any_farm, "web-2")
         before = with_mark(any_farm, "tried")
@@ -164,7 +171,7 @@ async def test_a_retry_runs_only_the_failed_step_on_only_that_target(any_farm, s
     assert set(times(any_farm, "checked").values()) == {1}
 
 
-async def test_a_retry_that_fails_asks_again(farm, state):
+async def test_a_retry_that_fails_asks_again(farm: Farm, state: Path) -> None:
     async with Front(state) as front:
         plan = await failing(front, farm, "web-2")
         await front.treat("retry", "web-2")
@@ -174,7 +181,7 @@ async def test_a_retry_that_fails_asks_again(farm, state):
 
 
 @pytest.mark.criterion("G2", "G3", "D4")
-async def test_an_excluded_target_gets_nothing_more_and_is_not_called_done(any_farm, state):
+async def test_an_excluded_target_gets_nothing_more_and_is_not_called_done(any_farm: Farm, state: Path) -> None:
     clean = '[[finally]]\nname = "clean"\nrun = "echo x >> cleaned"\n'
     count = len(any_farm.targets)
     async with Front(state) as front:
@@ -189,7 +196,7 @@ async def test_an_excluded_target_gets_nothing_more_and_is_not_called_done(any_f
     assert times(any_farm, "tried")["web-2"] == 1
 
 
-async def test_a_waived_step_is_not_run_and_the_target_goes_on_after_it(farm, state):
+async def test_a_waived_step_is_not_run_and_the_target_goes_on_after_it(farm: Farm, state: Path) -> None:
     """G2"""
     async with Front(state) as front:
         await failing(front, farm, "web-2")
@@ -199,7 +206,7 @@ async def test_a_waived_step_is_not_run_and_the_target_goes_on_after_it(farm, st
     assert with_mark(farm) == names(farm) - {"web-2"}
 
 
-async def test_a_waived_step_of_the_only_canary_does_not_open_the_gate(farm, state):
+async def test_a_waived_step_of_the_only_canary_does_not_open_the_gate(farm: Farm, state: Path) -> None:
     """A4"""
     spoil(farm, "web-1")
     plan = plan_of(fleet_file(farm, FAILS), canaries=("web-1",))
@@ -213,7 +220,7 @@ async def test_a_waived_step_of_the_only_canary_does_not_open_the_gate(farm, sta
 
 
 @pytest.mark.criterion("G2", "H1")
-async def test_one_target_is_rolled_back_and_the_others_go_on(any_farm, state):
+async def test_one_target_is_rolled_back_and_the_others_go_on(any_farm: Farm, state: Path) -> None:
     spoil_late = FAILS.replace("[ ! -e bad ] || exit 7; ", "").replace(
         "echo x >> checked", "echo x >> checked; [ ! -e bad ]"
     )
@@ -228,7 +235,7 @@ async def test_one_target_is_rolled_back_and_the_others_go_on(any_farm, state):
 
 
 @pytest.mark.criterion("G2")
-async def test_aborting_at_a_failure_leaves_the_rest_alone(any_farm, state):
+async def test_aborting_at_a_failure_leaves_the_rest_alone(any_farm: Farm, state: Path) -> None:
     async with Front(state) as front:
         await failing(front, any_farm, "web-2")
         await front.abort("enough", rollback=False)
@@ -236,7 +243,7 @@ async def test_aborting_at_a_failure_leaves_the_rest_alone(any_farm, state):
     assert untouched(any_farm.targets[2:])
 
 
-async def test_several_failing_targets_are_one_question(farm, state):
+async def test_several_failing_targets_are_one_question(farm: Farm, state: Path) -> None:
     """G2: with three at once, all three fail before anybody is asked; each gets its own answer."""
     async with Front(state) as front:
         await failing(front, farm, "web-2", "web-3", "web-4", parallel=3)
@@ -248,7 +255,7 @@ async def test_several_failing_targets_are_one_question(farm, state):
     assert set(times(farm, "tried").values()) == {1, 2}
 
 
-async def test_what_did_not_fail_cannot_be_treated(farm, state):
+async def test_what_did_not_fail_cannot_be_treated(farm: Farm, state: Path) -> None:
     async with Front(state) as front:
         await failing(front, farm, "web-2")
         await front.treat("retry", "web-1")
@@ -267,7 +274,9 @@ LOSES_ITSELF = (
 
 
 @pytest.mark.parametrize(("settlement", "times_run", "code"), [("ok", 1, 0), ("retry", 2, 0), ("failed", 1, None)])
-async def test_a_person_settles_what_no_target_can_tell(farm, state, settlement, times_run, code):
+async def test_a_person_settles_what_no_target_can_tell(
+    farm: Farm, state: Path, settlement: Settlement, times_run: int, code: int | None
+) -> None:
     """G1: unknown is never failed and never ok, until somebody says so."""
     for target in farm.targets[1:]:
         (target.home / "kept").touch()
@@ -288,7 +297,7 @@ async def test_a_person_settles_what_no_target_can_tell(farm, state, settlement,
     assert times(farm)["web-1"] == times_run
 
 
-def test_an_unknown_outcome_is_asked_about_again_on_resume(farm, state):
+def test_an_unknown_outcome_is_asked_about_again_on_resume(farm: Farm, state: Path) -> None:
     """G1, exit code 8"""
     for target in farm.targets[1:]:
         (target.home / "kept").touch()
@@ -305,7 +314,7 @@ def test_an_unknown_outcome_is_asked_about_again_on_resume(farm, state):
 
 
 @pytest.mark.criterion("G6")
-async def test_a_hung_target_does_not_hold_up_the_others(any_farm, state):
+async def test_a_hung_target_does_not_hold_up_the_others(any_farm: Farm, state: Path) -> None:
     count = len(any_farm.targets)
     for target in any_farm.targets:
         if target.name != "web-2":
@@ -318,14 +327,14 @@ async def test_a_hung_target_does_not_hold_up_the_others(any_farm, state):
         waited_for = front.state.targets["web-2"].running
         assert waited_for is not None
         assert waited_for.since > 0
-        assert front.state.plan.steps[waited_for.step].timeout == 60
+        assert front.plan.steps[waited_for.step].timeout == Duration(60)
         let_go(any_farm)
         assert (await front.ended()).exit_code == 0
     assert set(times(any_farm).values()) == {1}
 
 
 @pytest.mark.criterion("G6")
-def test_a_step_over_its_time_is_stopped_there_and_the_others_go_on(any_farm, state):
+def test_a_step_over_its_time_is_stopped_there_and_the_others_go_on(any_farm: Farm, state: Path) -> None:
     for target in any_farm.targets:
         if target.name != "web-2":
             (target.home / "go").touch()
@@ -338,7 +347,7 @@ def test_a_step_over_its_time_is_stopped_there_and_the_others_go_on(any_farm, st
 
 
 @pytest.mark.criterion("G6", "A8")
-def test_a_server_that_answers_nothing_is_given_up_and_named(any_farm, state):
+def test_a_server_that_answers_nothing_is_given_up_and_named(any_farm: Farm, state: Path) -> None:
     """It accepts the connection and then is silent."""
     with socket.create_server(("127.9.9.8", any_farm.port)) as silent:
         silent.setblocking(False)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from farm import Farm
 from fronts import ANN, Front, canary_tui, folded, plan_of, told
 from marks import DEPLOY, HOLD, fleet_file, let_go, names, operations, times, untouched, waves, with_mark
 from on_screen import CTRL_C, ENTER, run, start
@@ -13,14 +16,16 @@ from canary_tui.engine.messages import Heartbeat
 TWO_STEPS = HOLD + '[[steps]]\nname = "after"\nrun = "echo x >> after"\n'
 
 
-def asked(farm):
+def asked(farm: Farm) -> dict[str, list[str]]:
     """What every server was asked to do so far."""
     return {target.name: operations(target) for target in farm.targets}
 
 
 @pytest.mark.parametrize("key", [CTRL_C, "X"], ids=["ctrl+c", "X"])
 @pytest.mark.criterion("G5", by_keys=True)
-def test_from_the_first_ctrl_c_to_continue_nothing_new_reaches_any_server(any_farm, state, key):
+def test_from_the_first_ctrl_c_to_continue_nothing_new_reaches_any_server(
+    any_farm: Farm, state: Path, key: str
+) -> None:
     half = len(any_farm.targets) // 2
     wave = f'[[waves]]\nname = "all"\nparallel = {half}\n'
     with run(state, fleet_file(any_farm, TWO_STEPS + wave)) as screen:
@@ -47,7 +52,7 @@ def test_from_the_first_ctrl_c_to_continue_nothing_new_reaches_any_server(any_fa
 
 
 @pytest.mark.criterion("G5", by_keys=True)
-def test_the_second_ctrl_c_stops_what_runs_and_starts_nothing(any_farm, state):
+def test_the_second_ctrl_c_stops_what_runs_and_starts_nothing(any_farm: Farm, state: Path) -> None:
     with run(state, fleet_file(any_farm, TWO_STEPS + waves("web-1"))) as screen:
         start(screen)
         screen.shows("X Stop", "1 > running")
@@ -63,7 +68,7 @@ def test_the_second_ctrl_c_stops_what_runs_and_starts_nothing(any_farm, state):
     assert untouched(any_farm.targets[1:])
 
 
-async def test_a_front_that_is_lost_while_it_asks_leaves_the_rollout_to_be_resumed(farm, state):
+async def test_a_front_that_is_lost_while_it_asks_leaves_the_rollout_to_be_resumed(farm: Farm, state: Path) -> None:
     async with Front(state) as front:
         await front.start(plan_of(fleet_file(farm, TWO_STEPS), canaries=("web-1",)))
         await front.event(e.StepStarted)
@@ -79,7 +84,7 @@ async def test_a_front_that_is_lost_while_it_asks_leaves_the_rollout_to_be_resum
     assert with_mark(farm, "after") == {"web-1"}
 
 
-async def test_a_gate_expires_while_held_and_what_follows_from_it_waits(farm, state):
+async def test_a_gate_expires_while_held_and_what_follows_from_it_waits(farm: Farm, state: Path) -> None:
     """F7: nobody gets more time for an approval by asking whether to stop, and nothing is started meanwhile."""
     clean = '[[finally]]\nname = "tidy"\nrun = "echo x >> cleaned"\n'
     gate = waves("web-1", gate='expires = "2s"\non-expire = "abort"')

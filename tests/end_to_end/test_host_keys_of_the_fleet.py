@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
+from farm import Farm
 from fronts import Front, headless, plan_of
 from links import write_config
 from marks import DEPLOY, another_host_key, fleet_file, names, untouched, with_mark
@@ -14,7 +16,7 @@ from canary_tui.engine.messages import Answered, Asked, Preflight, Preflighted
 
 
 @pytest.fixture
-def known(farm, tmp_path):
+def known(farm: Farm, tmp_path: Path) -> Path:
     """A known_hosts file of this test alone, with every key of the farm in it."""
     path = tmp_path / "known_hosts"
     path.write_text(farm.known_hosts.read_text())
@@ -22,18 +24,18 @@ def known(farm, tmp_path):
 
 
 @pytest.fixture
-def fleet(farm, known, tmp_path):
+def fleet(farm: Farm, known: Path, tmp_path: Path) -> Path:
     config = write_config(farm, tmp_path / "config", "Host *", f" UserKnownHostsFile {known}", " HashKnownHosts no")
     path = fleet_file(farm, DEPLOY)
     path.write_text(path.read_text().replace(str(farm.ssh_config), str(config)))
     return path
 
 
-def without(known, address):
+def without(known: Path, address: str) -> None:
     known.write_text("".join(f"{line}\n" for line in known.read_text().splitlines() if f"[{address}]" not in line))
 
 
-def test_an_unknown_host_key_is_refused_without_a_person(farm, state, fleet, known):
+def test_an_unknown_host_key_is_refused_without_a_person(farm: Farm, state: Path, fleet: Path, known: Path) -> None:
     address = farm.targets[1].address
     without(known, address)
     before = known.read_text()
@@ -46,7 +48,9 @@ def test_an_unknown_host_key_is_refused_without_a_person(farm, state, fleet, kno
     assert farm.targets[1].commands() == []
 
 
-def test_a_changed_host_key_is_refused_and_the_way_out_is_named(farm, state, fleet, known, tmp_path):
+def test_a_changed_host_key_is_refused_and_the_way_out_is_named(
+    farm: Farm, state: Path, fleet: Path, known: Path, tmp_path: Path
+) -> None:
     """P11, L20"""
     target = farm.targets[1]
     known.write_text(known.read_text().replace(farm.host_key(target), another_host_key(tmp_path)))
@@ -58,7 +62,9 @@ def test_a_changed_host_key_is_refused_and_the_way_out_is_named(farm, state, fle
     assert with_mark(farm) == set()
 
 
-async def test_a_changed_host_key_is_no_question(farm, state, fleet, known, tmp_path):
+async def test_a_changed_host_key_is_no_question(
+    farm: Farm, state: Path, fleet: Path, known: Path, tmp_path: Path
+) -> None:
     target = farm.targets[1]
     known.write_text(known.read_text().replace(farm.host_key(target), another_host_key(tmp_path)))
     async with Front(state) as front:
@@ -70,7 +76,9 @@ async def test_a_changed_host_key_is_no_question(farm, state, fleet, known, tmp_
     assert target.commands() == []
 
 
-async def test_a_person_is_asked_one_at_a_time_and_yes_lets_the_rollout_go(farm, state, fleet, known):
+async def test_a_person_is_asked_one_at_a_time_and_yes_lets_the_rollout_go(
+    farm: Farm, state: Path, fleet: Path, known: Path
+) -> None:
     known.write_text("")
     shown = []
     async with Front(state) as front:
@@ -90,7 +98,9 @@ async def test_a_person_is_asked_one_at_a_time_and_yes_lets_the_rollout_go(farm,
 
 
 @pytest.mark.parametrize("answer", ["y", "no", None])
-async def test_anything_but_yes_leaves_the_target_alone(farm, state, fleet, known, answer):
+async def test_anything_but_yes_leaves_the_target_alone(
+    farm: Farm, state: Path, fleet: Path, known: Path, answer: str | None
+) -> None:
     without(known, farm.targets[1].address)
     async with Front(state) as front:
         await front.start(plan_of(fleet, canaries=("web-1",)))
@@ -102,7 +112,7 @@ async def test_anything_but_yes_leaves_the_target_alone(farm, state, fleet, know
     assert with_mark(farm) == set()
 
 
-async def test_a_question_dies_with_the_terminal(farm, state, fleet, known):
+async def test_a_question_dies_with_the_terminal(farm: Farm, state: Path, fleet: Path, known: Path) -> None:
     """F2: nobody is there, so nobody said yes."""
     without(known, farm.targets[1].address)
     async with Front(state) as front:

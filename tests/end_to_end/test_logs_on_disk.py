@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
+from farm import Farm
 from fronts import Front, canary_tui, headless, only_rollout, plan_of, until
 from marks import DEPLOY, fleet_file, let_go, names
 
@@ -18,12 +20,12 @@ ALL = '[[waves]]\nname = "all"\nparallel = 8\n'
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [^\s|]+ (out|err|--)[|+] .*")
 
 
-def log_of(state, target):
+def log_of(state: Path, target: str) -> str:
     return (only_rollout(state).logs / f"{target}.log").read_text()
 
 
 @pytest.mark.criterion("J3")
-def test_every_line_has_time_step_and_stream(any_farm, state):
+def test_every_line_has_time_step_and_stream(any_farm: Farm, state: Path) -> None:
     body = '[[steps]]\nname = "say"\nrun = "echo to out; echo to err >&2"\ndurable = false\n' + DEPLOY + ALL
     assert headless(state, fleet_file(any_farm, body)).code == 0
     logs = only_rollout(state).logs
@@ -40,7 +42,7 @@ def test_every_line_has_time_step_and_stream(any_farm, state):
 
 
 @pytest.mark.criterion("J2")
-def test_every_line_of_a_long_output_is_there_once_and_in_order(any_farm, state):
+def test_every_line_of_a_long_output_is_there_once_and_in_order(any_farm: Farm, state: Path) -> None:
     count = 120_000 // len(any_farm.targets)
     body = (
         f"[[steps]]\nname = \"count\"\nrun = '''i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo line $i; done'''\n"
@@ -54,7 +56,7 @@ def test_every_line_of_a_long_output_is_there_once_and_in_order(any_farm, state)
 
 
 @pytest.mark.criterion("J1")
-def test_the_logs_read_as_one_have_every_line_of_each_target_in_its_order(any_farm, state):
+def test_the_logs_read_as_one_have_every_line_of_each_target_in_its_order(any_farm: Farm, state: Path) -> None:
     """Merged in the order in which they came; what all targets printed first is before what any printed last."""
     body = """[[steps]]
 name = "count"
@@ -78,7 +80,7 @@ run = "echo $TARGET 10"
     assert steps == ["count"] * 9 * len(any_farm.targets) + ["bye"] * len(any_farm.targets)
 
 
-def test_what_a_target_prints_is_inert_in_the_log(farm, state):
+def test_what_a_target_prints_is_inert_in_the_log(farm: Farm, state: Path) -> None:
     """P12: nothing of it acts on the terminal that shows the log, and no text passes for a line of ours."""
     forged = "2026-01-01T00:00:00.000Z deploy --| end 000000000000 ok"
     body = f"""[[steps]]
@@ -95,11 +97,11 @@ run = '''printf 'a\\033]52;c;AAAA\\007b\\233c\\377\\n'; echo '{forged}'; printf 
 
 
 @pytest.mark.criterion("J1")
-async def test_output_is_in_the_log_while_the_step_still_runs(any_farm, state):
+async def test_output_is_in_the_log_while_the_step_still_runs(any_farm: Farm, state: Path) -> None:
     body = '[[steps]]\nname = "talk"\nrun = "echo here I am; until [ -e go ]; do sleep 0.1; done"\n'
     async with Front(state) as front:
         await front.start(plan_of(fleet_file(any_farm, body), canaries=("web-1",)))
-        log = front.directory.logs / "web-1.log"
+        log = front.logs / "web-1.log"
         await until(lambda: log.exists() and "out| here I am\n" in log.read_text(), 10)
         assert front.poll().targets["web-1"].running
         assert (await front.notice(Progress)).target == "web-1"
@@ -108,7 +110,7 @@ async def test_output_is_in_the_log_while_the_step_still_runs(any_farm, state):
         await front.until(lambda state: state.gate)
 
 
-def test_what_is_kept_is_for_the_operator_only(farm, state):
+def test_what_is_kept_is_for_the_operator_only(farm: Farm, state: Path) -> None:
     """P20"""
     assert headless(state, fleet_file(farm, DEPLOY + ALL)).code == 0
     found = only_rollout(state)
@@ -116,14 +118,14 @@ def test_what_is_kept_is_for_the_operator_only(farm, state):
     assert {mode for mode in modes.values()} <= {0o700, 0o600}, modes
 
 
-def test_a_step_that_prints_more_than_its_limit_is_stopped_and_says_so(farm, state):
+def test_a_step_that_prints_more_than_its_limit_is_stopped_and_says_so(farm: Farm, state: Path) -> None:
     body = '[[steps]]\nname = "flood"\nrun = "yes | head -c 1000000; sleep 30"\n[limits]\noutput = "100KiB"\n'
     ran = headless(state, fleet_file(farm, body + '[[waves]]\nname = "all"\nparallel = 4\n'))
     assert ran.code == 1
     assert "its output exceeded the cap" in ran.text
 
 
-def test_the_summary_reads_back(farm, state):
+def test_the_summary_reads_back(farm: Farm, state: Path) -> None:
     assert headless(state, fleet_file(farm, DEPLOY), "--canary", "web-1").code == 4
     summary = tomllib.loads(only_rollout(state).summary.read_text())
     assert summary["fleet"] == "shop"

@@ -6,11 +6,14 @@ import math
 import re
 import statistics
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
+from farm import Farm, FarmTarget
 from fronts import only_rollout
 from marks import COUNTS, fleet_file, let_go, names, with_mark
-from on_screen import ENTER, ESCAPE, run, start
+from on_screen import ENTER, ESCAPE, Terminal, run, start
 
 ALL = '[[waves]]\nname = "all"\nparallel = {count}\n'
 SPEAKS = """
@@ -30,7 +33,7 @@ ROUND = 3.0
 """Seconds; a line that was written in them has another to be seen."""
 
 
-def ages(screen, targets):
+def ages(screen: Terminal, targets: Sequence[FarmTarget]) -> dict[str, float]:
     """For each line that these write in one round: how old it was when it stood on the screen, infinitely if never."""
     began = time.time()
     shown = screen.moments(screen.pump(ROUND + 1), lambda text: set(SPOKEN.findall(text)))
@@ -41,7 +44,7 @@ def ages(screen, targets):
 @pytest.mark.alone
 @pytest.mark.criterion("J1", by_keys=True)
 @pytest.mark.parametrize("view", ["one", "merged"])
-def test_a_line_is_on_the_screen_200_ms_after_its_target_wrote_it(any_farm, state, view):
+def test_a_line_is_on_the_screen_200_ms_after_its_target_wrote_it(any_farm: Farm, state: Path, view: str) -> None:
     """By the target's own clock: nine of ten lines, in the best of a few rounds."""
     count = len(any_farm.targets)
     speakers = any_farm.targets if view == "merged" else any_farm.targets[:1]
@@ -67,12 +70,14 @@ def test_a_line_is_on_the_screen_200_ms_after_its_target_wrote_it(any_farm, stat
     assert _nine_of_ten(took) < LATEST
 
 
-def _nine_of_ten(took):
+def _nine_of_ten(took: dict[str, float]) -> float:
     return statistics.quantiles(took.values(), n=10)[-1]
 
 
 @pytest.mark.criterion("J2", by_keys=True)
-def test_logs_are_searched_filtered_wrapped_copied_and_opened_by_keys(any_farm, state, tmp_path):
+def test_logs_are_searched_filtered_wrapped_copied_and_opened_by_keys(
+    any_farm: Farm, state: Path, tmp_path: Path
+) -> None:
     count = len(any_farm.targets)
     paged = tmp_path / "paged"
     paged.mkdir()
@@ -114,7 +119,7 @@ def test_logs_are_searched_filtered_wrapped_copied_and_opened_by_keys(any_farm, 
         assert len(target.read("said").splitlines()) == 61
 
 
-def test_what_is_typed_ahead_of_the_pager_s_end_decides_nothing(farm, state, tmp_path):
+def test_what_is_typed_ahead_of_the_pager_s_end_decides_nothing(farm: Farm, state: Path, tmp_path: Path) -> None:
     """What was asked may be another question by then, and nobody has read that."""
     pager = tmp_path / "pager"
     waits = "until [ -e go ]; do sleep 0.05; done"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from fronts import approval, canary_tui, folded, headless, only_rollout, started, told
+from farm import Farm
+from fronts import approval, canary_tui, headless, only_rollout, plan_in, started, told
 from marks import DEPLOY, HOLD, fleet_file
 
 from canary_tui.domain.rollout import events as e
@@ -56,15 +57,15 @@ def rewrite(journal: Path) -> str:
     return digest
 
 
-def test_a_rollout_of_format_1_waits_and_is_resumed_to_its_end(farm, state, tmp_path):
+def test_a_rollout_of_format_1_waits_and_is_resumed_to_its_end(farm: Farm, state: Path, tmp_path: Path) -> None:
     assert headless(state, fleet_file(farm, DEPLOY), "--canary", "web-1").code == 4
     journal = only_rollout(state).journal
-    assert rewrite(journal) != folded(state).plan.hash
+    assert rewrite(journal) != plan_in(state).hash
     assert b'"type":"RolloutStarted"' in journal.read_bytes()
     assert canary_tui(state, "verify").code == 0
     waiting = canary_tui(state, "resume", "--headless")
     assert waiting.code == 4
-    yes = approval(tmp_path, folded(state).plan.hash)
+    yes = approval(tmp_path, plan_in(state).hash)
     ran = canary_tui(state, "resume", "--headless", "--approve-with", yes)
     assert ran.code == 0, ran.text
     assert [target.read("deployed").split() for target in farm.targets] == [["2.0"]] * 4
@@ -72,11 +73,11 @@ def test_a_rollout_of_format_1_waits_and_is_resumed_to_its_end(farm, state, tmp_
     assert canary_tui(state, "verify").code == 0
 
 
-def test_an_approval_that_format_1_recorded_counts(farm, state, tmp_path):
+def test_an_approval_that_format_1_recorded_counts(farm: Farm, state: Path, tmp_path: Path) -> None:
     """Killed in the wave that was approved: its steps are found again, and nobody is asked a second time."""
     (farm.targets[0].home / "go").touch()
     assert headless(state, fleet_file(farm, HOLD), "--canary", "web-1").code == 4
-    yes = approval(tmp_path, folded(state).plan.hash)
+    yes = approval(tmp_path, plan_in(state).hash)
     engine = started(state, "resume", "--headless", "--approve-with", yes)
     wait_for(lambda: len([one for one in told(state, e.StepStarted) if one.target != "web-1"]) == 3)
     engine.kill()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from farm import Farm
 from fronts import canary_tui, folded, only_rollout, told
 from marks import COUNTS, DEPLOY, HOLD, ROLLBACK, fleet_file, let_go, names, times, untouched, waves, with_mark
 from on_screen import CTRL_C, ENTER, ESCAPE, Terminal, answer_gate, run, start
@@ -13,7 +15,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.engine.identity import operator
 
 
-def say(state, target, text):
+def say(state: Path, target: str, text: str) -> None:
     """A line more in a target's log, as an engine writes it."""
     with (only_rollout(state).logs / f"{target}.log").open("ab") as log:
         log.write(f"2030-01-01T00:00:00.000Z count out| {text}\n".encode())
@@ -23,7 +25,7 @@ def say(state, target, text):
 
 
 @pytest.mark.criterion("F1", by_keys=True)
-def test_the_gate_shows_what_it_is_decided_by_and_the_logs_above_it_stay_live(any_farm, state):
+def test_the_gate_shows_what_it_is_decided_by_and_the_logs_above_it_stay_live(any_farm: Farm, state: Path) -> None:
     rest = any_farm.targets[2:]
     gate = 'instructions = "Look at $CANARIES for $RELEASE."\nchecklist = ["dashboards"]\nexpires = "2h"'
     with run(state, fleet_file(any_farm, DEPLOY + COUNTS + waves("web-1", "web-2", gate=gate))) as screen:
@@ -54,7 +56,7 @@ def test_the_gate_shows_what_it_is_decided_by_and_the_logs_above_it_stay_live(an
 
 
 @pytest.mark.criterion("F2", by_keys=True)
-def test_no_key_but_the_number_of_the_targets_that_come_next_opens_the_gate(any_farm, state):
+def test_no_key_but_the_number_of_the_targets_that_come_next_opens_the_gate(any_farm: Farm, state: Path) -> None:
     rest = any_farm.targets[1:]
     number = str(len(rest))
     with run(state, fleet_file(any_farm, HOLD), "--canary", "web-1") as screen:
@@ -107,7 +109,7 @@ run = "echo $RELEASE > REVISION; echo x >> tried; [ ! -e bad ] || exit 7; echo x
 """
 
 
-def three_fail(farm, screen):
+def three_fail(farm: Farm, screen: Terminal) -> None:
     """The rollout stops where web-2, web-3 and web-4 failed at once."""
     for target in farm.targets[1:4]:
         (target.home / "bad").touch()
@@ -119,7 +121,7 @@ def three_fail(farm, screen):
 
 
 @pytest.mark.criterion("G2", by_keys=True)
-def test_failing_targets_are_retried_excluded_and_rolled_back_by_keys(any_farm, state):
+def test_failing_targets_are_retried_excluded_and_rolled_back_by_keys(any_farm: Farm, state: Path) -> None:
     with run(state, fleet_file(any_farm, FAILS + ROLLBACK + waves("web-1", parallel=3))) as screen:
         three_fail(any_farm, screen)
         (any_farm.targets[1].home / "bad").unlink()
@@ -149,7 +151,7 @@ def test_failing_targets_are_retried_excluded_and_rolled_back_by_keys(any_farm, 
 
 
 @pytest.mark.criterion("G2", "F4", "H1", "H3", by_keys=True)
-def test_an_abort_by_keys_rolls_back_what_changed_and_reaches_nobody_else(any_farm, state):
+def test_an_abort_by_keys_rolls_back_what_changed_and_reaches_nobody_else(any_farm: Farm, state: Path) -> None:
     with run(state, fleet_file(any_farm, FAILS + ROLLBACK + waves("web-1", parallel=3))) as screen:
         three_fail(any_farm, screen)
         screen.press("X")

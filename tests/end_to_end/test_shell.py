@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
+from farm import Farm
 from fronts import told
 from marks import DEPLOY, HOLD, fleet_file, let_go, names, times, untouched, with_mark
 from on_screen import CTRL_C, Terminal, answer_gate, run, start
@@ -16,13 +18,13 @@ SHELL = ""
 """What a server is asked to run by who wants a shell."""
 
 
-def shells(farm):
+def shells(farm: Farm) -> list[str]:
     """The targets on which a shell was opened, a name for each time."""
     return [target.name for target in farm.targets for command in target.commands() if command == SHELL]
 
 
 @pytest.mark.criterion("F1", by_keys=True)
-def test_a_shell_on_the_canary_comes_back_to_a_gate_that_nothing_typed_ahead_opens(any_farm, state):
+def test_a_shell_on_the_canary_comes_back_to_a_gate_that_nothing_typed_ahead_opens(any_farm: Farm, state: Path) -> None:
     number = str(len(any_farm.targets) - 1)
     with run(state, fleet_file(any_farm, HOLD), "--canary", "web-1") as screen:
         start(screen)
@@ -50,7 +52,7 @@ def test_a_shell_on_the_canary_comes_back_to_a_gate_that_nothing_typed_ahead_ope
 
 
 @pytest.mark.criterion("G2", by_keys=True)
-def test_a_shell_on_the_failed_target_that_is_under_the_cursor(any_farm, state):
+def test_a_shell_on_the_failed_target_that_is_under_the_cursor(any_farm: Farm, state: Path) -> None:
     body = '[[steps]]\nname = "deploy"\nrun = "echo x >> tried; [ -e mended ] && echo x >> deployed"\n'
     (any_farm.targets[0].home / "mended").touch()
     with run(state, fleet_file(any_farm, body), "--canary", "web-1 | web-2 | web-3") as screen:
@@ -67,7 +69,7 @@ def test_a_shell_on_the_failed_target_that_is_under_the_cursor(any_farm, state):
         screen.shows("1 target not ok", "the keys are for web-2")
 
 
-def test_what_ssh_refuses_stays_readable(farm, state):
+def test_what_ssh_refuses_stays_readable(farm: Farm, state: Path) -> None:
     known = farm.known_hosts.read_text()
     with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
         start(screen)
@@ -87,7 +89,7 @@ def test_what_ssh_refuses_stays_readable(farm, state):
     assert shells(farm) == []
 
 
-def test_ctrl_c_at_an_ssh_that_hangs_ends_that_one_and_nothing_here(farm, state):
+def test_ctrl_c_at_an_ssh_that_hangs_ends_that_one_and_nothing_here(farm: Farm, state: Path) -> None:
     frozen = farm.targets[1]
     with run(state, fleet_file(farm, HOLD), "--canary", "web-1") as screen:
         start(screen)
@@ -110,7 +112,7 @@ def test_ctrl_c_at_an_ssh_that_hangs_ends_that_one_and_nothing_here(farm, state)
     assert told(state, e.StopRequested) == []
 
 
-def test_a_rollout_that_is_watched_has_shells_and_one_that_is_told_again_offers_none(farm, state):
+def test_a_rollout_that_is_watched_has_shells_and_one_that_is_told_again_offers_none(farm: Farm, state: Path) -> None:
     with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
         start(screen)
         screen.shows("GATE canary -> rest")
@@ -131,7 +133,7 @@ def test_a_rollout_that_is_watched_has_shells_and_one_that_is_told_again_offers_
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_who_is_told_to_end_during_a_shell_ends_with_it(farm, state, number):
+def test_who_is_told_to_end_during_a_shell_ends_with_it(farm: Farm, state: Path, number: signal.Signals) -> None:
     with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
         start(screen)
         screen.shows("GATE canary -> rest")
@@ -144,7 +146,7 @@ def test_who_is_told_to_end_during_a_shell_ends_with_it(farm, state, number):
         assert "Press a key" not in screen.text
 
 
-def test_a_terminal_that_is_closed_during_a_shell_leaves_nothing_behind(farm, state):
+def test_a_terminal_that_is_closed_during_a_shell_leaves_nothing_behind(farm: Farm, state: Path) -> None:
     with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
         start(screen)
         screen.shows("GATE canary -> rest")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from farm import Farm
+from farm import Farm, FarmTarget
 from fronts import ANN, Front, canary_tui, folded, only_rollout, plan_of, started, told, until
 from marks import HOLD, ROLLBACK, fleet_file, gone, let_go, times, untouched, waves, with_mark
 
@@ -28,11 +31,11 @@ while :; do sleep 0.2; done
 """
 
 
-def processes(target):
+def processes(target: FarmTarget) -> list[str]:
     return [target.read(name).strip() for name in ("pid", "child", "grandchild")]
 
 
-async def hanging(front, farm, body=FAMILY.format(trap="")):
+async def hanging(front: Front, farm: Farm, body: str = FAMILY.format(trap="")) -> None:
     """A rollout whose canary web-1 does not end by itself."""
     await front.start(plan_of(fleet_file(farm, body), canaries=("web-1",)))
     await until(lambda: all(processes(farm.targets[0])))
@@ -42,7 +45,7 @@ async def hanging(front, farm, body=FAMILY.format(trap="")):
 
 
 @pytest.mark.criterion("G5")
-async def test_the_first_stage_starts_nothing_new_and_lets_what_runs_end(any_farm, state):
+async def test_the_first_stage_starts_nothing_new_and_lets_what_runs_end(any_farm: Farm, state: Path) -> None:
     async with Front(state) as front:
         await front.start(plan_of(fleet_file(any_farm, TWO_STEPS + waves("web-1 | web-2", parallel=1))))
         await until(lambda: with_mark(any_farm, "pid") == {"web-1", "web-2"})
@@ -59,7 +62,7 @@ async def test_the_first_stage_starts_nothing_new_and_lets_what_runs_end(any_far
     assert set(times(any_farm).values()) == {0, 1}
 
 
-async def test_a_stop_can_be_taken_back_before_anything_was_stopped(farm, state):
+async def test_a_stop_can_be_taken_back_before_anything_was_stopped(farm: Farm, state: Path) -> None:
     async with Front(state) as front:
         await front.start(plan_of(fleet_file(farm, TWO_STEPS), canaries=("web-1",)))
         await until(lambda: farm.targets[0].read("pid"))
@@ -73,7 +76,7 @@ async def test_a_stop_can_be_taken_back_before_anything_was_stopped(farm, state)
 
 
 @pytest.mark.criterion("G5")
-async def test_the_second_stage_ends_the_whole_process_group(any_farm, state):
+async def test_the_second_stage_ends_the_whole_process_group(any_farm: Farm, state: Path) -> None:
     async with Front(state) as front:
         await hanging(front, any_farm)
         assert not any(map(gone, processes(any_farm.targets[0])))
@@ -87,7 +90,7 @@ async def test_the_second_stage_ends_the_whole_process_group(any_farm, state):
     assert untouched(any_farm.targets[1:])
 
 
-async def test_a_step_that_ignores_term_is_killed(farm, state):
+async def test_a_step_that_ignores_term_is_killed(farm: Farm, state: Path) -> None:
     """G5"""
     async with Front(state) as front:
         await hanging(front, farm, FAMILY.format(trap="trap '' TERM HUP INT"))
@@ -98,7 +101,7 @@ async def test_a_step_that_ignores_term_is_killed(farm, state):
         assert (await front.ended()).exit_code == 130
 
 
-async def test_a_stop_that_nobody_saw_is_unconfirmed(tmp_path, state, four_servers):
+async def test_a_stop_that_nobody_saw_is_unconfirmed(tmp_path: Path, state: Path, four_servers: Farm) -> None:
     """G5, P9: the server is there, but lets nobody in to look; the step may run."""
     with Farm(tmp_path / "farm", 2, net=65) as farm:
         async with Front(state) as front:
@@ -121,7 +124,7 @@ async def test_a_stop_that_nobody_saw_is_unconfirmed(tmp_path, state, four_serve
         os.killpg(int(pid), signal.SIGKILL)
 
 
-async def test_a_stopped_step_is_asked_about_on_resume_and_not_run_again(farm, state):
+async def test_a_stopped_step_is_asked_about_on_resume_and_not_run_again(farm: Farm, state: Path) -> None:
     async with Front(state) as front:
         await hanging(front, farm)
         await front.stop("running")
@@ -132,7 +135,7 @@ async def test_a_stopped_step_is_asked_about_on_resume_and_not_run_again(farm, s
     assert untouched(farm.targets[1:])
 
 
-async def test_an_abort_stops_what_runs_before_it_rolls_back(farm, state):
+async def test_an_abort_stops_what_runs_before_it_rolls_back(farm: Farm, state: Path) -> None:
     """F4, P9"""
     async with Front(state) as front:
         await hanging(front, farm, '[release]\ncurrent = "cat REVISION"\n' + FAMILY.format(trap="") + ROLLBACK)
@@ -148,7 +151,7 @@ async def test_an_abort_stops_what_runs_before_it_rolls_back(farm, state):
 
 
 @pytest.fixture
-def under_way(farm, state):
+def under_way(farm: Farm, state: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A headless rollout whose canary does not end by itself."""
     process = started(state, "run", fleet_file(farm, TWO_STEPS), "--release", "2.0", "--headless", "--canary", "web-1")
     yield process
@@ -156,7 +159,9 @@ def under_way(farm, state):
     process.communicate()
 
 
-async def test_ctrl_c_once_lets_the_step_end_and_twice_stops_it(farm, state, under_way):
+async def test_ctrl_c_once_lets_the_step_end_and_twice_stops_it(
+    farm: Farm, state: Path, under_way: subprocess.Popen[bytes]
+) -> None:
     """G5, exit code 130"""
     await until(lambda: farm.targets[0].read("pid"))
     under_way.send_signal(signal.SIGINT)
@@ -171,7 +176,7 @@ async def test_ctrl_c_once_lets_the_step_end_and_twice_stops_it(farm, state, und
     assert f"canary-tui --state-dir {state} resume {only_rollout(state).id}".encode() in out
 
 
-async def test_ctrl_c_once_then_resume_goes_on(farm, state, under_way):
+async def test_ctrl_c_once_then_resume_goes_on(farm: Farm, state: Path, under_way: subprocess.Popen[bytes]) -> None:
     await until(lambda: farm.targets[0].read("pid"))
     under_way.send_signal(signal.SIGINT)
     await until(lambda: told(state, e.StopRequested))
@@ -184,7 +189,9 @@ async def test_ctrl_c_once_then_resume_goes_on(farm, state, under_way):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-async def test_a_signal_is_written_down_and_the_step_goes_on_there(farm, state, under_way, number):
+async def test_a_signal_is_written_down_and_the_step_goes_on_there(
+    farm: Farm, state: Path, under_way: subprocess.Popen[bytes], number: signal.Signals
+) -> None:
     """What ends the program does not end the step: resume attaches to it."""
     await until(lambda: farm.targets[0].read("pid"))
     under_way.send_signal(number)
@@ -197,7 +204,7 @@ async def test_a_signal_is_written_down_and_the_step_goes_on_there(farm, state, 
     assert times(farm)["web-1"] == times(farm, "after")["web-1"] == 1
 
 
-async def test_ctrl_c_before_anything_runs_ends_at_once(farm, state):
+async def test_ctrl_c_before_anything_runs_ends_at_once(farm: Farm, state: Path) -> None:
     """Preflight of a silent server: nothing to wait for."""
     with socket.create_server(("127.9.9.7", farm.port)) as silent:
         silent.setblocking(False)

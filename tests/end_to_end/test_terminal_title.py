@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from farm import Farm
 from marks import DEPLOY, fleet_file
 from on_screen import Terminal, answer_gate, run, start
 
@@ -16,13 +18,13 @@ def everything(screen: Terminal) -> bytearray:
     """All that the terminal is sent from now on."""
     sent, pump = bytearray(), screen.pump
 
-    def keeping(seconds):
+    def keeping(seconds: float) -> list[tuple[float, bytes]]:
         came = pump(seconds)
         for _, piece in came:
             sent.extend(piece)
         return came
 
-    screen.pump = keeping
+    screen.pump = keeping  # type: ignore[method-assign]  # a tap on this one terminal
     return sent
 
 
@@ -36,7 +38,9 @@ def bells(sent: bytearray) -> int:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_the_title_says_what_waits_and_a_bell_rings_once_for_it_where_it_is_wanted(farm, state, tmp_path, wanted):
+def test_the_title_says_what_waits_and_a_bell_rings_once_for_it_where_it_is_wanted(
+    farm: Farm, state: Path, tmp_path: Path, wanted: bool
+) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f"[terminal]\nbell = {str(wanted).lower()}\n")
     with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1", CANARY_TUI_CONFIG=str(config)) as screen:

@@ -7,6 +7,7 @@ import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from farm import Farm
@@ -15,6 +16,7 @@ from canary_tui.domain.planning.build import Choices, build_plan
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import Decision, Operator, Record
+from canary_tui.engine import loop as engine_loop
 from canary_tui.engine.loop import Rollout
 from canary_tui.engine.messages import Decide
 from canary_tui.fleetfile.loader import load_fleet
@@ -22,9 +24,10 @@ from canary_tui.service.session import Session, open_new
 from canary_tui.store.layout import state_directory
 
 ANN = Operator("ann", "desk", "/dev/pts/7")
+AnEvent = TypeVar("AnEvent", bound=e.Event)
 
 
-class Listener:
+class Listener(engine_loop.Listener):
     """Remembers what was told, and may do something about a record."""
 
     def __init__(self, act: Callable[[Record, Rollout], None] = lambda _record, _rollout: None) -> None:
@@ -46,7 +49,7 @@ class Listener:
     def refused(self, decision: Decision, reason: str) -> None:
         raise AssertionError(reason)
 
-    def events(self, kind: type) -> list:
+    def events(self, kind: type[AnEvent]) -> list[AnEvent]:
         return [record.event for record in self.told if isinstance(record.event, kind)]
 
 
@@ -66,6 +69,12 @@ def yes(record: Record, rollout: Rollout, note: str = "") -> None:
     gate = record.event
     approved = e.GateApproved(gate.wave, rollout.plan.hash, gate.evidence, ANN, note)
     rollout.submit(Decide(rollout.state.rollout, approved))
+
+
+def go_on(record: Record, rollout: Rollout) -> None:
+    """Approve every gate as it opens."""
+    if isinstance(record.event, e.GateOpened):
+        yes(record, rollout)
 
 
 @contextlib.contextmanager

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from farm import Farm, available
-from in_process import ANN, Listener, no_file_longer_than, opened, plan_for, small_disk, yes
+from in_process import ANN, Listener, go_on, no_file_longer_than, opened, plan_for, small_disk, yes
 
 from canary_tui.domain.rollout import events as e
-from canary_tui.engine.loop import NoRoomError
+from canary_tui.domain.rollout.events import Record
+from canary_tui.engine.loop import NoRoomError, Rollout
 from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.service.session import open_again
 from canary_tui.store.journal import JournalDead, read_journal
@@ -30,22 +33,22 @@ run = "echo $RELEASE >> deployed"
 
 
 @pytest.fixture
-def farm(tmp_path):
+def farm(tmp_path: Path) -> Iterator[Farm]:
     with Farm(tmp_path / "farm", 3, net=61) as running:
         yield running
 
 
-def fill(path):
+def fill(path: Path) -> None:
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
             pass
 
 
-def touched(farm):
+def touched(farm: Farm) -> set[str]:
     return {target.name for target in farm.targets if target.read("deployed")}
 
 
-async def test_a_journal_that_cannot_be_written_ends_the_engine_in_words(farm, tmp_path):
+async def test_a_journal_that_cannot_be_written_ends_the_engine_in_words(farm: Farm, tmp_path: Path) -> None:
     session, listener = opened(tmp_path / "state", plan_for(farm, BODY)), Listener()
     with (
         no_file_longer_than(session.directory.journal.stat().st_size + 10),
@@ -56,11 +59,11 @@ async def test_a_journal_that_cannot_be_written_ends_the_engine_in_words(farm, t
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-async def test_output_that_cannot_be_written_ends_the_engine_in_words(farm, tmp_path):
+async def test_output_that_cannot_be_written_ends_the_engine_in_words(farm: Farm, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "12m") as disk:
         session = opened(disk / "state", plan_for(farm, BODY))
 
-        def fill_most(record, _rollout):
+        def fill_most(record: Record, _rollout: Rollout) -> None:
             if isinstance(record.event, e.WaveStarted):
                 (disk / "filler").write_bytes(bytes(8 << 20))
 
@@ -73,11 +76,11 @@ async def test_output_that_cannot_be_written_ends_the_engine_in_words(farm, tmp_
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-async def test_a_full_disk_starts_nothing_new(farm, tmp_path):
+async def test_a_full_disk_starts_nothing_new(farm: Farm, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "12m") as disk:
         session = opened(disk / "state", plan_for(farm, BODY))
 
-        def fill_and_approve(record, rollout):
+        def fill_and_approve(record: Record, rollout: Rollout) -> None:
             if isinstance(record.event, e.GateOpened):
                 fill(disk / "filler")
                 yes(record, rollout, note="looks good " * 1000)  # more than its last page has room for
@@ -92,35 +95,40 @@ async def test_a_full_disk_starts_nothing_new(farm, tmp_path):
     assert touched(farm) == {"web-1"}
 
 
-async def test_a_step_has_its_output_on_disk_before_the_journal_says_that_it_ended(farm, tmp_path, monkeypatch):
+async def test_a_step_has_its_output_on_disk_before_the_journal_says_that_it_ended(
+    farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = opened(tmp_path / "state", plan_for(farm, BODY))
-    ends_before_sync, sync = [], LogSet.sync
+    ends_before_sync: list[int] = []
+    sync = LogSet.sync
 
-    def ends_on_disk():
+    def ends_on_disk() -> int:
         return sum(isinstance(record.event, e.StepFinished) for record in read_journal(session.directory.journal))
 
-    async def watched_sync(logs):
+    async def watched_sync(logs: LogSet) -> None:
         await session._journal.commit()
         ends_before_sync.append(ends_on_disk())
         await sync(logs)
 
     monkeypatch.setattr(LogSet, "sync", watched_sync)
-    listener = Listener(lambda record, rollout: isinstance(record.event, e.GateOpened) and yes(record, rollout))
+    listener = Listener(go_on)
     await session.run([listener], None, listener.begin)
     assert ends_before_sync[0] == 0
     assert max(ends_before_sync) < ends_on_disk() == 3
 
 
-async def test_a_rollout_that_ended_has_ended_even_where_its_summary_cannot_be_written(farm, tmp_path):
+async def test_a_rollout_that_ended_has_ended_even_where_its_summary_cannot_be_written(
+    farm: Farm, tmp_path: Path
+) -> None:
     session = opened(tmp_path / "state", plan_for(farm, BODY))
     session.directory.summary.mkdir()
-    listener = Listener(lambda record, rollout: isinstance(record.event, e.GateOpened) and yes(record, rollout))
+    listener = Listener(go_on)
     state = await session.run([listener], None, listener.begin)
     assert state.verdict == "succeeded"
     assert holder(session.directory.lock) is None
 
 
-async def test_a_lock_is_anothers_where_the_rollouts_here_cannot_be_listed(farm, tmp_path):
+async def test_a_lock_is_anothers_where_the_rollouts_here_cannot_be_listed(farm: Farm, tmp_path: Path) -> None:
     """It may be that of one that has ended here; who cannot know does not take it, and the engine goes on."""
     lock = farm.targets[1].home / ".local/state/canary-tui/lock"
     lock.parent.mkdir(parents=True, mode=0o700)
@@ -128,7 +136,7 @@ async def test_a_lock_is_anothers_where_the_rollouts_here_cannot_be_listed(farm,
     session = opened(tmp_path / "state", plan_for(farm, BODY + '[limits]\non-failure = "abort"\n'))
     here = session.directory.path.parent
 
-    def lose(record, _rollout):
+    def lose(record: Record, _rollout: Rollout) -> None:
         if isinstance(record.event, e.ProbeStarted) and here.is_dir():
             here.rename(tmp_path / "elsewhere")
             here.write_text("")
@@ -139,14 +147,14 @@ async def test_a_lock_is_anothers_where_the_rollouts_here_cannot_be_listed(farm,
     assert not touched(farm)
 
 
-def test_a_state_directory_that_cannot_be_used_is_refused_in_words(farm, tmp_path):
+def test_a_state_directory_that_cannot_be_used_is_refused_in_words(farm: Farm, tmp_path: Path) -> None:
     plan = plan_for(farm, BODY)
     (fleet_folder(state_directory(str(tmp_path / "state"), {}), plan.fleet) / "lock").mkdir()
     with pytest.raises(CanaryError, match=r"lock: Is a directory"):
         opened(tmp_path / "state", plan)
 
 
-async def test_a_journal_that_tells_what_cannot_happen_is_refused_in_words(farm, tmp_path):
+async def test_a_journal_that_tells_what_cannot_happen_is_refused_in_words(farm: Farm, tmp_path: Path) -> None:
     session = opened(tmp_path / "state", plan_for(farm, BODY))
     session._journal.append_now(e.GateApproved(0, session.plan.hash, "0" * 64, ANN), 1e10)
     session._journal.close()

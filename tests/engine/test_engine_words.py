@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from farm import Farm, available
-from in_process import Listener, opened, plan_for, yes
+from in_process import Listener, go_on, opened, plan_for
 
 from canary_tui.domain.rollout import events as e
 from canary_tui.engine.loop import Listener as NoListener
+from canary_tui.engine.loop import Rollout
 from canary_tui.store.journal import read_journal
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
 
 @pytest.fixture
-def farm(tmp_path):
+def farm(tmp_path: Path) -> Iterator[Farm]:
     with Farm(tmp_path / "farm", 2, net=62) as running:
         yield running
 
 
-def go_on(record, rollout):
-    if isinstance(record.event, e.GateOpened):
-        yes(record, rollout)
-
-
-def told_of_releases(farm, current):
+def told_of_releases(farm: Farm, current: bytes) -> str:
     for target in farm.targets:
         (target.home / "REVISION").write_bytes(current)
     return """
@@ -48,12 +47,14 @@ run = "true"
         pytest.param(b"$(id)", id="shell"),
     ],
 )
-async def test_what_is_no_name_of_a_release_is_not_taken_for_one_however_a_target_says_it(farm, tmp_path, said):
+async def test_what_is_no_name_of_a_release_is_not_taken_for_one_however_a_target_says_it(
+    farm: Farm, tmp_path: Path, said: bytes
+) -> None:
     """It would become PREVIOUS: a word in shell text here, and a part of the path of what a rollback sends."""
     session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, said)))
     listener = Listener(go_on)
     await session.run([listener], None, listener.begin)
-    told = [*listener.events(e.TargetProbed), *listener.events(e.ReleaseRead)]
+    told: list[e.TargetProbed | e.ReleaseRead] = [*listener.events(e.TargetProbed), *listener.events(e.ReleaseRead)]
     assert len(told) == 4
     for event in told:
         assert event.release == ""
@@ -63,19 +64,19 @@ async def test_what_is_no_name_of_a_release_is_not_taken_for_one_however_a_targe
     assert not any(target.previous for target in session.state.targets.values())
 
 
-async def test_a_release_is_read_in_the_same_way_before_and_after(farm, tmp_path):
+async def test_a_release_is_read_in_the_same_way_before_and_after(farm: Farm, tmp_path: Path) -> None:
     session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, b"\n 1.0-rc2+7 \n")))
     listener = Listener(go_on)
     await session.run([listener], None, listener.begin)
-    told = [event.release for event in (*listener.events(e.TargetProbed), *listener.events(e.ReleaseRead))]
-    assert told == ["1.0-rc2+7"] * 4
+    told: list[e.TargetProbed | e.ReleaseRead] = [*listener.events(e.TargetProbed), *listener.events(e.ReleaseRead)]
+    assert [event.release for event in told] == ["1.0-rc2+7"] * 4
 
 
-async def test_every_listener_hears_of_every_record_in_the_order_of_the_journal(farm, tmp_path):
+async def test_every_listener_hears_of_every_record_in_the_order_of_the_journal(farm: Farm, tmp_path: Path) -> None:
     session = opened(tmp_path / "state", plan_for(farm, told_of_releases(farm, b"1.0")))
     deciding, other = Listener(go_on), Listener()
 
-    def begin(rollout):
+    def begin(rollout: Rollout) -> None:
         deciding.begin(rollout)
         other.begin(rollout)
 

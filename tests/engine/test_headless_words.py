@@ -24,7 +24,7 @@ RECORDS = [
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_journal_told_as_lines_cannot_act_on_the_terminal(capsys, as_json):
+def test_a_journal_told_as_lines_cannot_act_on_the_terminal(capsys: pytest.CaptureFixture[str], as_json: bool) -> None:
     print_journal(RECORDS, as_json=as_json)
     lines = capsys.readouterr().out.split("\n")
     assert all(line.isprintable() for line in lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from farm import Farm, available
@@ -14,21 +15,24 @@ from canary_tui.domain.fleet.steps import Expect
 from canary_tui.domain.fleet.units import Duration
 from canary_tui.engine import http_probe as http
 from canary_tui.engine.http_probe import ask_http
-from canary_tui.engine.target import Collected
+from canary_tui.engine.target import Collected, Remote
 from canary_tui.ssh.network import SshNetwork
 
 
 @contextlib.asynccontextmanager
-async def answering(*parts: bytes, pause: float = 0.0, hang: bool = False):
+async def answering(*parts: bytes, pause: float = 0.0, hang: bool = False) -> AsyncIterator[str]:
     """A server that sends these parts to each who asks; the URL to ask."""
-    over, at_work = asyncio.Event(), set()
+    over = asyncio.Event()
+    at_work: set[asyncio.Task[None]] = set()
 
-    async def passed(seconds):
+    async def passed(seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(over.wait(), seconds)
 
-    async def serve(reader, writer):
-        at_work.add(asyncio.current_task())
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        at_work.add(task)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             await reader.readuntil(b"\r\n\r\n")
             for part in parts:
@@ -51,8 +55,8 @@ async def answering(*parts: bytes, pause: float = 0.0, hang: bool = False):
         await asyncio.gather(*at_work)
 
 
-def expecting(within="1s", **more):
-    return Expect(within=Duration.parse(within), **more)
+def expecting(contains: str | None = None) -> Expect:
+    return Expect(within=Duration.parse("1s"), contains=contains)
 
 
 DRIPPED_HEAD = [b"HTTP/1.1 200 OK\r\nX: ", *[b"a"] * 100]
@@ -60,7 +64,7 @@ DRIPPED_BODY = [b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", *[b"a"] * 10
 
 
 @pytest.mark.parametrize("parts", [pytest.param(DRIPPED_HEAD, id="head"), pytest.param(DRIPPED_BODY, id="body")])
-async def test_a_server_that_drips_its_answer_is_given_up_in_time(parts):
+async def test_a_server_that_drips_its_answer_is_given_up_in_time(parts: list[bytes]) -> None:
     async with answering(*parts, pause=0.2) as url:
         began = time.monotonic()
         report = await ask_http(url, expecting(), 0.5, None, Collected())
@@ -68,13 +72,13 @@ async def test_a_server_that_drips_its_answer_is_given_up_in_time(parts):
     assert time.monotonic() - began < 5
 
 
-async def test_an_answer_that_is_cut_off_is_not_ok():
+async def test_an_answer_that_is_cut_off_is_not_ok() -> None:
     async with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf of") as url:
         report = await ask_http(url, expecting(), 1.0, None, Collected())
     assert report.outcome == "failed"
 
 
-async def test_an_error_whose_words_never_come_is_a_failed_step():
+async def test_an_error_whose_words_never_come_is_a_failed_step() -> None:
     """Not the end of the engine."""
     async with answering(b"HTTP/1.1 500 Oh\r\nContent-Length: 10\r\n\r\n", hang=True) as url:
         report = await ask_http(url, expecting(), 0.5, None, Collected())
@@ -93,7 +97,7 @@ async def test_an_error_whose_words_never_come_is_a_failed_step():
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\nwell" + b"x" * 4999996, "well", id="long"),
     ],
 )
-async def test_a_whole_answer_is_ok(answer, body):
+async def test_a_whole_answer_is_ok(answer: bytes, body: str) -> None:
     async with answering(answer) as url:
         report = await ask_http(url, expecting(contains=body), 2.0, None, Collected())
     assert report.outcome == "ok", report.detail
@@ -103,7 +107,7 @@ async def test_a_whole_answer_is_ok(answer, body):
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     if why := available():
         pytest.skip(why)
     with Farm(tmp_path_factory.mktemp("farm"), 1, net=63) as running:
@@ -111,26 +115,28 @@ def farm(tmp_path_factory):
 
 
 @pytest.fixture
-async def remote(farm):
+async def remote(farm: Farm) -> AsyncIterator[Remote]:
     network = SshNetwork()
     yield network.remote(planned(farm.targets[0], farm.ssh_config))
     await network.close()
 
 
-async def test_a_whole_answer_to_a_target_is_ok(remote):
+async def test_a_whole_answer_to_a_target_is_ok(remote: Remote) -> None:
     async with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell") as url:
         report = await ask_http(url, expecting(contains="well"), 2.0, remote, Collected())
     assert report.outcome == "ok"
 
 
 @pytest.mark.parametrize("hang", [True, False], ids=["stalls", "is cut off"])
-async def test_an_answer_to_a_target_that_is_not_whole_is_not_ok(remote, hang):
+async def test_an_answer_to_a_target_that_is_not_whole_is_not_ok(remote: Remote, hang: bool) -> None:
     async with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf of", hang=hang) as url:
         report = await ask_http(url, expecting(), 1.0, remote, Collected())
     assert report.outcome == "failed"
 
 
-async def test_a_status_of_ten_thousand_digits_is_no_answer(farm, remote, monkeypatch):
+async def test_a_status_of_ten_thousand_digits_is_no_answer(
+    farm: Farm, remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the target's own tools say is a stranger's word, too."""
     tool = farm.targets[0].home / "curl"
     tool.write_text("#!/bin/sh\nprintf '\\nCANARY_STATUS '; head -c 9999 /dev/zero | tr '\\0' 7\n")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from canary_tui.engine.messages import Ended, Heartbeat, Progress, read_notice
+from canary_tui.engine.messages import Ended, Heartbeat, Notice, Progress, read_notice
 from canary_tui.service.front import MOST_WAITING, PROGRESS_EVERY, Front
 
 MANY = 5_000
 
 
-async def test_what_waits_for_a_front_that_does_not_read_is_bounded_and_what_matters_still_comes():
+async def test_what_waits_for_a_front_that_does_not_read_is_bounded_and_what_matters_still_comes() -> None:
     """Progress and heartbeats are dropped, nobody waits, and once it reads again it hears of now."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
@@ -28,7 +28,7 @@ async def test_what_waits_for_a_front_that_does_not_read_is_bounded_and_what_mat
     assert MOST_WAITING < waits < MOST_WAITING + 2 * one_round, "twelve rounds came, a few of them wait"
     front.tell(Ended(0, "the last word"))
     reader, other = await asyncio.open_connection(sock=ours)
-    notices = []
+    notices: list[Notice] = []
     async with asyncio.timeout(20):
         while not notices or not isinstance(notices[-1], Ended):
             notices.append(read_notice(await reader.readline()))

@@ -6,9 +6,11 @@ import os
 import random
 import shutil
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from engines import Controller, all_ok, kill_somewhere, until
+from engines import Controller, Engine, all_ok, kill_somewhere, until
 from farm import Farm, available
 from oracle import marks, numbered_step
 
@@ -43,20 +45,20 @@ UNTIL_GATE, BEYOND = 40, 55
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("killed"), 8, net=51) as farm:
         (farm.folder / "artifact.bin").write_bytes(random.Random(0).randbytes(3_000_000))
         yield farm
 
 
 @pytest.fixture(autouse=True)
-def nothing_was_sent_yet(farm):
+def nothing_was_sent_yet(farm: Farm) -> None:
     for target in farm.targets:
         shutil.rmtree(target.home / "releases", ignore_errors=True)
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_a_killed_engine_loses_nothing_and_repeats_nothing(farm, tmp_path, seed):
+def test_a_killed_engine_loses_nothing_and_repeats_nothing(farm: Farm, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     with Controller(farm, tmp_path / "here", BODY, LINES) as controller:
         killed_before_gate = chance.choice([1, 1, 2, 3]) if seed % 2 == 0 else 0
@@ -87,7 +89,7 @@ def test_a_killed_engine_loses_nothing_and_repeats_nothing(farm, tmp_path, seed)
         assert os.listdir(target.home / "releases/1.1") == ["artifact.bin"], "an earlier try was left behind"
 
 
-def _until_approved(controller: Controller):
+def _until_approved(controller: Controller) -> Engine:
     """Go on after a kill: the gate is demanded again exactly if its approval is not on record."""
     engine = controller.resume()
     if any(isinstance(record.event, e.GateApproved) for record in controller.records):
@@ -98,7 +100,9 @@ def _until_approved(controller: Controller):
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 @pytest.mark.parametrize("commit", range(1, KILLS + 1, max(1, KILLS // 4)))
-def test_an_engine_killed_as_it_commits_loses_nothing_and_repeats_nothing(farm, tmp_path, commit):
+def test_an_engine_killed_as_it_commits_loses_nothing_and_repeats_nothing(
+    farm: Farm, tmp_path: Path, commit: int
+) -> None:
     """Written and not yet durable is the worst moment: the engine is killed as it enters its n-th fdatasync."""
     inject = f"inject=fdatasync:signal=KILL:when={commit}"
     tracer = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
@@ -138,7 +142,7 @@ parallel = 8
 
 
 @pytest.mark.parametrize("seed", range((KILLS + 3) // 4))
-def test_an_engine_killed_while_it_rolls_back_undoes_each_target_once(farm, tmp_path, seed):
+def test_an_engine_killed_while_it_rolls_back_undoes_each_target_once(farm: Farm, tmp_path: Path, seed: int) -> None:
     chance = random.Random(2000 + seed)
     with Controller(farm, tmp_path / "here", GOES_BACK, UNDO) as controller:
         engine = controller.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -9,15 +10,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from engines import Controller, all_ok, until
-from farm import Farm, available
+from farm import Farm, FarmTarget, available
 from fronts import ANN, Front, plan_of
 from oracle import marks, numbered_step
 
 from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.events import Event, Record
 from canary_tui.engine.messages import Start
 from canary_tui.errors import ExitCode
 
@@ -37,14 +40,15 @@ LOUD = (
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("fronts"), 4, net=53) as farm:
         yield farm
 
 
 @contextlib.contextmanager
-def front(controller, manner="read"):
+def front(controller: Controller, manner: str = "read") -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A front in a process of its own, and its engine's pid."""
+    command: list[str | Path]
     command = [sys.executable, Path(__file__).with_name("dead_front.py"), controller.state, controller.fleet, manner]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
         assert process.stdout is not None
@@ -57,7 +61,7 @@ def front(controller, manner="read"):
                 os.kill(engine, signal.SIGKILL)
 
 
-def is_gone(pid):
+def is_gone(pid: int) -> bool:
     """An engine whose front is dead is init's child; one whose front lives may wait to be buried."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].startswith("Z")
@@ -65,11 +69,11 @@ def is_gone(pid):
         return True
 
 
-def kinds(controller, kind):
+def kinds(controller: Controller, kind: type[Event]) -> list[Record]:
     return [record for record in controller.records if isinstance(record.event, kind)]
 
 
-def finish(controller):
+def finish(controller: Controller) -> None:
     """Go on to the end: to the gate, which is still to be approved, and beyond."""
     assert controller.resume().wait() == 4, controller.said()
     assert controller.resume("--approve-with", controller.approval()).wait() == 0, controller.said()
@@ -78,7 +82,7 @@ def finish(controller):
     assert all_ok(state) == []
 
 
-def test_a_killed_front_leaves_a_rollout_that_holds_and_goes_on(farm, tmp_path):
+def test_a_killed_front_leaves_a_rollout_that_holds_and_goes_on(farm: Farm, tmp_path: Path) -> None:
     with Controller(farm, tmp_path / "here", BODY, LINES) as controller:
         with front(controller) as (process, engine):
             until(lambda: len(kinds(controller, e.StepStarted)) == 2, 30)
@@ -86,13 +90,17 @@ def test_a_killed_front_leaves_a_rollout_that_holds_and_goes_on(farm, tmp_path):
             until(lambda: is_gone(engine), 30, "the engine ends")
         lost = kinds(controller, e.FrontLost)[0].seq
         assert all(record.seq < lost for record in kinds(controller, e.StepStarted)), "something new was started"
-        ended = [record for record in kinds(controller, e.StepFinished) if record.seq > lost]
-        assert [record.event.outcome for record in ended] == ["ok", "ok"], "what ran was seen to its end"
+        ended = [
+            record.event
+            for record in controller.records
+            if isinstance(record.event, e.StepFinished) and record.seq > lost
+        ]
+        assert [event.outcome for event in ended] == ["ok", "ok"], "what ran was seen to its end"
         assert controller.rollout().paused == "detached"
         finish(controller)
 
 
-def test_a_front_that_is_stopped_holds_up_nothing(farm, tmp_path):
+def test_a_front_that_is_stopped_holds_up_nothing(farm: Farm, tmp_path: Path) -> None:
     """A terminal that is not read freezes its front: the engine's socket fills, the rollout goes on to its gate."""
     with Controller(farm, tmp_path / "here", LOUD, {"one": NOISY}) as controller:
         with front(controller, "stall") as (process, engine):
@@ -107,7 +115,9 @@ def test_a_front_that_is_stopped_holds_up_nothing(farm, tmp_path):
         finish(controller)
 
 
-async def test_a_front_that_dies_while_its_rollout_is_opened_leaves_no_engine_that_waits_for_nobody(farm, tmp_path):
+async def test_a_front_that_dies_while_its_rollout_is_opened_leaves_no_engine_that_waits_for_nobody(
+    farm: Farm, tmp_path: Path
+) -> None:
     with Controller(farm, tmp_path / "here", BODY, LINES) as controller:
         async with Front(controller.state) as one:
             await one.send(Start(plan_of(controller.fleet, "1.1"), ANN))
@@ -117,11 +127,13 @@ async def test_a_front_that_dies_while_its_rollout_is_opened_leaves_no_engine_th
         assert controller.rollout().paused == "detached"
 
 
-async def test_a_front_that_reads_nothing_is_obeyed(farm, tmp_path):
+async def test_a_front_that_reads_nothing_is_obeyed(farm: Farm, tmp_path: Path) -> None:
     with Controller(farm, tmp_path / "here", LOUD, {"one": NOISY}) as controller:
         async with Front(controller.state) as one:
             await one.start(plan_of(controller.fleet, "1.1"))
-            one._reader._transport.pause_reading()
+            transport = one._writer.transport
+            assert isinstance(transport, asyncio.ReadTransport)
+            transport.pause_reading()
             await one.event(e.GateOpened, limit=60)
             await one.approve()
             await one.until(lambda state: state.verdict == "succeeded", 60)
@@ -129,7 +141,9 @@ async def test_a_front_that_reads_nothing_is_obeyed(farm, tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_an_engine_that_is_told_to_end_leaves_its_steps_alone(farm, tmp_path, number):
+def test_an_engine_that_is_told_to_end_leaves_its_steps_alone(
+    farm: Farm, tmp_path: Path, number: signal.Signals
+) -> None:
     with Controller(farm, tmp_path / "here", BODY, LINES) as controller:
         with front(controller) as (_, engine):
             until(lambda: all(_at_work(controller, target) for target in farm.targets[:2]), 30)
@@ -142,13 +156,13 @@ def test_an_engine_that_is_told_to_end_leaves_its_steps_alone(farm, tmp_path, nu
         assert [len(one) for one in executions] == [2, 2, 2, 2]
 
 
-def _at_work(controller, target):
+def _at_work(controller: Controller, target: FarmTarget) -> bool:
     started = kinds(controller, e.StepStarted)
     return bool(started) and bool(marks(target, controller.rollout().rollout))
 
 
 @pytest.mark.parametrize("seed", range((KILLS + 3) // 4))
-def test_an_engine_is_killed_after_its_front(farm, tmp_path, seed):
+def test_an_engine_is_killed_after_its_front(farm: Farm, tmp_path: Path, seed: int) -> None:
     """The front dies, then the engine while it sees to the end what runs: both at random moments."""
     chance = random.Random(1000 + seed)
     with Controller(farm, tmp_path / "here", BODY, LINES) as controller:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from engines import Controller, all_ok
@@ -24,16 +26,17 @@ LOUD = (
 )
 """Some 1.2 MB for each of four targets, two at a time; in a log twice as much, for which the disk has no room twice."""
 COUNTS = {"loud": LINES, "after": 10}
+Disk = tuple[Path, Callable[[int], None]]
 
 
 @pytest.fixture
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("full"), 4, net=54) as farm:
         yield farm
 
 
 @pytest.fixture
-def disk(tmp_path):
+def disk(tmp_path: Path) -> Iterator[Disk]:
     """A disk of our own, and how to give it another size."""
     place = tmp_path / "disk"
     place.mkdir(mode=0o700)
@@ -41,14 +44,14 @@ def disk(tmp_path):
     if done.returncode:
         pytest.skip(f"nothing can be mounted here: {done.stderr.decode().strip()}")
 
-    def resize(megabytes):
+    def resize(megabytes: int) -> None:
         subprocess.run(["mount", "-o", f"remount,size={megabytes}m", place], check=True)
 
     yield place, resize
     subprocess.run(["umount", "-l", place], check=True)
 
 
-def test_a_full_disk_stops_the_rollout_and_no_byte_is_lost(farm, disk, tmp_path):
+def test_a_full_disk_stops_the_rollout_and_no_byte_is_lost(farm: Farm, disk: Disk, tmp_path: Path) -> None:
     place, resize = disk
     with Controller(farm, tmp_path / "here", LOUD, COUNTS, state_dir=place / "state") as controller:
         engine = controller.run()
@@ -70,7 +73,7 @@ def test_a_full_disk_stops_the_rollout_and_no_byte_is_lost(farm, disk, tmp_path)
         assert all_ok(state) == []
 
 
-def test_a_disk_that_is_full_from_the_start_refuses_to_begin(farm, disk, tmp_path):
+def test_a_disk_that_is_full_from_the_start_refuses_to_begin(farm: Farm, disk: Disk, tmp_path: Path) -> None:
     place, resize = disk
     resize(1)
     (place / "ballast").write_bytes(b"")

@@ -7,10 +7,12 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from engines import Controller, until
-from farm import Farm, available
+from engines import Controller, Engine, until
+from farm import Farm, FarmTarget, available
 
 from canary_tui.domain.rollout import events as e
 
@@ -41,13 +43,13 @@ echo "end $ROLLOUT loud $id $(date +%s.%N)" >>"$HOME/marks"
 
 
 @pytest.fixture
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("cut"), 2, net=52) as farm:
         yield farm
 
 
 @pytest.mark.parametrize("seed", range((CUTS + 5) // 6))
-def test_output_that_is_cut_again_and_again_is_whole(farm, tmp_path, seed):
+def test_output_that_is_cut_again_and_again_is_whole(farm: Farm, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     with Controller(farm, tmp_path / "here", LOUD, {"loud": LINES}) as controller:
         engine = controller.run()
@@ -62,13 +64,13 @@ def test_output_that_is_cut_again_and_again_is_whole(farm, tmp_path, seed):
     assert state.verdict == "succeeded"
 
 
-def _pass(seconds, engine):
+def _pass(seconds: float, engine: Engine) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not engine.ended:
         time.sleep(0.002)
 
 
-def _cut(target, chance, engine):
+def _cut(target: FarmTarget, chance: random.Random, engine: Engine) -> bool:
     """Cut a target's connections: at once, or frozen for a while and then cut, or frozen and let go on."""
     how = chance.choice(["kill", "kill", "freeze, then kill", "freeze"])
     if how == "kill":
@@ -79,7 +81,7 @@ def _cut(target, chance, engine):
     return frozen > 0
 
 
-def test_a_frozen_server_is_noticed_and_asked_again(farm, tmp_path):
+def test_a_frozen_server_is_noticed_and_asked_again(farm: Farm, tmp_path: Path) -> None:
     """A peer that is silent, without the connection being closed, counts as lost within 20 s."""
     with Controller(farm, tmp_path / "here", LOUD, {"loud": LINES}) as controller:
         engine = controller.run()
@@ -100,7 +102,7 @@ def test_a_frozen_server_is_noticed_and_asked_again(farm, tmp_path):
 
 
 @pytest.mark.skipif(not THOROUGH, reason="it sleeps for 27 s; CANARY_TUI_KILLS=50 runs it")
-def test_a_controller_that_slept_goes_on_where_the_output_was_cut(farm, tmp_path):
+def test_a_controller_that_slept_goes_on_where_the_output_was_cut(farm: Farm, tmp_path: Path) -> None:
     with Controller(farm, tmp_path / "here", LOUD, {"loud": LINES}) as controller:
         engine = controller.run()
         until(lambda: all(target.read("marks") for target in farm.targets), 30, engine.said)
@@ -111,7 +113,7 @@ def test_a_controller_that_slept_goes_on_where_the_output_was_cut(farm, tmp_path
         assert controller.judge().verdict == "succeeded"
 
 
-def test_a_server_that_is_gone_for_good_before_the_start_is_unreachable_and_said_so(farm, tmp_path):
+def test_a_server_that_is_gone_for_good_before_the_start_is_unreachable_and_said_so(farm: Farm, tmp_path: Path) -> None:
     farm.stop_target(farm.targets[1])
     with Controller(farm, tmp_path / "here", LOUD, {"loud": LINES}) as controller:
         engine = controller.run()
@@ -122,7 +124,7 @@ def test_a_server_that_is_gone_for_good_before_the_start_is_unreachable_and_said
     assert not farm.targets[0].read("marks"), "a dead target is known before the first change"
 
 
-def test_a_server_that_went_away_holds_up_nobody_and_is_said_to_be_lost(farm, tmp_path):
+def test_a_server_that_went_away_holds_up_nobody_and_is_said_to_be_lost(farm: Farm, tmp_path: Path) -> None:
     with Controller(farm, tmp_path / "here", LOUD, {"loud": LINES}) as controller:
         engine = _with_one_server_gone(farm, controller)
         engine.kill(signal.SIGTERM)
@@ -137,7 +139,7 @@ def test_a_server_that_went_away_holds_up_nobody_and_is_said_to_be_lost(farm, tm
 
 
 @pytest.mark.skipif(not THOROUGH, reason="a stop waits 70 s for a server that is gone; CANARY_TUI_KILLS=50 runs it")
-def test_a_server_that_never_comes_back_is_unknown_and_its_stop_unconfirmed(farm, tmp_path):
+def test_a_server_that_never_comes_back_is_unknown_and_its_stop_unconfirmed(farm: Farm, tmp_path: Path) -> None:
     with Controller(farm, tmp_path / "here", LOUD, {"loud": LINES}) as controller:
         engine = _with_one_server_gone(farm, controller)
         engine.kill(signal.SIGINT)
@@ -151,7 +153,7 @@ def test_a_server_that_never_comes_back_is_unknown_and_its_stop_unconfirmed(farm
     assert state.targets["web-2"].unconfirmed
 
 
-def _with_one_server_gone(farm, controller):
+def _with_one_server_gone(farm: Farm, controller: Controller) -> Engine:
     """A rollout whose first target has ended, and whose second lost its server on the way."""
     engine = controller.run()
     until(lambda: all(target.read("marks") for target in farm.targets), 30, engine.said)
@@ -161,5 +163,5 @@ def _with_one_server_gone(farm, controller):
     return engine
 
 
-def _ends(engine, target):
+def _ends(engine: Engine, target: str) -> list[e.StepFinished]:
     return [r.event for r in engine.records if isinstance(r.event, e.StepFinished) and r.event.target == target]

@@ -7,10 +7,12 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from engines import Controller, until
-from farm import Farm, available
+from farm import Farm, FarmTarget, available
 from oracle import marks
 
 from canary_tui.domain.rollout import events as e
@@ -39,7 +41,7 @@ name = "rest"
 
 
 @pytest.fixture
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("supervisor"), 3, net=55) as farm:
         try:
             yield farm
@@ -48,13 +50,13 @@ def farm(tmp_path_factory):
                 (target.home / "go").touch()
 
 
-def supervisor(target):
+def supervisor(target: FarmTarget) -> int:
     """The pid that the target's own record of the start names."""
     [record] = target.home.glob(".local/state/canary-tui/runs/*.go")
     return int(record.read_text().split()[0])
 
 
-def kill_supervisor(target):
+def kill_supervisor(target: FarmTarget) -> None:
     """It and what beats time for the follower, but not the step: as the kernel does when memory is short."""
     pid = supervisor(target)
     step = int(target.read("pid"))
@@ -65,7 +67,7 @@ def kill_supervisor(target):
                 os.kill(one, signal.SIGKILL)
 
 
-def test_a_step_without_its_supervisor_is_unknown_and_asked_about_again(farm, tmp_path):
+def test_a_step_without_its_supervisor_is_unknown_and_asked_about_again(farm: Farm, tmp_path: Path) -> None:
     canary, *rest = farm.targets
     with Controller(farm, tmp_path / "here", WAITS, {"waits": 1}) as controller:
         engine = controller.run()
@@ -90,7 +92,7 @@ def test_a_step_without_its_supervisor_is_unknown_and_asked_about_again(farm, tm
         assert len(marks(canary, state.rollout)) == 1
 
 
-def test_a_record_of_the_end_that_is_gone_is_unknown_never_ok(farm, tmp_path):
+def test_a_record_of_the_end_that_is_gone_is_unknown_never_ok(farm: Farm, tmp_path: Path) -> None:
     """The run's folder is wiped while nobody looks: what the target no longer knows is not made up."""
     canary, *rest = farm.targets
     with Controller(farm, tmp_path / "here", WAITS, {"waits": 1}) as controller:

@@ -8,6 +8,8 @@ import re
 import shutil
 import signal
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from engines import Controller, until
@@ -37,13 +39,13 @@ BODY = DEPLOY.format(more="", gate="")
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory):
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("shared"), 3, net=55) as farm:
         yield farm
 
 
 @pytest.fixture
-def farm(servers):
+def farm(servers: Farm) -> Farm:
     for target in servers.targets:
         for path in target.home.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -53,53 +55,57 @@ def farm(servers):
 
 
 @pytest.fixture
-def first(farm, tmp_path):
+def first(farm: Farm, tmp_path: Path) -> Iterator[Controller]:
     with Controller(farm, tmp_path / "first", BODY, {}) as controller:
         yield controller
 
 
 @pytest.fixture
-def second(farm, tmp_path):
+def second(farm: Farm, tmp_path: Path) -> Iterator[Controller]:
     """It says of another fleet that the same servers are its own."""
     with Controller(farm, tmp_path / "second", BODY, {}, name="other") as controller:
         yield controller
 
 
-def holders(farm):
+def holders(farm: Farm) -> dict[str, str | None]:
     """Whose lock each target has, None where it is nobody's."""
     found = {target.name: target.read(".local/state/canary-tui/lock").split() for target in farm.targets}
     return {name: words[0] if words else None for name, words in found.items()}
 
 
-def acted(farm):
+def acted(farm: Farm) -> dict[str, list[str]]:
     """Which rollouts did something, on each target in this order."""
     lines = {target.name: target.read("acts").split() for target in farm.targets}
     return {name: list(dict.fromkeys(words[1::2])) for name, words in lines.items()}
 
 
-def one_at_a_time(farm):
+def one_at_a_time(farm: Farm) -> None:
     for target in farm.targets:
         acts = [line.split() for line in target.read("acts").splitlines()]
         for (begin, who), (end, same) in zip(acts[::2], acts[1::2], strict=True):
             assert (begin, end, who) == ("begin", "end", same)
 
 
-def free(farm):
+def free(farm: Farm) -> bool:
     return set(holders(farm).values()) == {None}
 
 
-def rollout(controller):
+def rollout(controller: Controller) -> str:
     until(lambda: controller.directory, 30, controller.said)
-    return controller.directory.name
+    directory = controller.directory
+    assert directory is not None
+    return directory.name
 
 
-def at_the_gate(controller):
+def at_the_gate(controller: Controller) -> str:
     engine = controller.run()
     assert engine.wait() == 4, controller.said()
     return rollout(controller)
 
 
-def test_the_second_is_refused_before_any_change_while_the_first_waits_at_its_gate(farm, first, second):
+def test_the_second_is_refused_before_any_change_while_the_first_waits_at_its_gate(
+    farm: Farm, first: Controller, second: Controller
+) -> None:
     name = at_the_gate(first)
     assert set(holders(farm).values()) == {name}
     engine = second.run()
@@ -112,7 +118,7 @@ def test_the_second_is_refused_before_any_change_while_the_first_waits_at_its_ga
     assert second.run().wait() == 4, second.said()
 
 
-def test_a_refused_rollout_lets_go_of_what_it_had_taken(farm, first, second):
+def test_a_refused_rollout_lets_go_of_what_it_had_taken(farm: Farm, first: Controller, second: Controller) -> None:
     name = at_the_gate(first)
     folder = farm.targets[1].home / ".local/state/canary-tui"
     (folder / "lock").unlink()
@@ -120,7 +126,9 @@ def test_a_refused_rollout_lets_go_of_what_it_had_taken(farm, first, second):
     assert holders(farm) == {"web-1": name, "web-2": None, "web-3": name}
 
 
-def test_a_lock_is_kept_after_a_kill_and_resume_goes_on_with_it(farm, first, second):
+def test_a_lock_is_kept_after_a_kill_and_resume_goes_on_with_it(
+    farm: Farm, first: Controller, second: Controller
+) -> None:
     (farm.targets[0].home / "go").unlink()
     engine = first.run()
     until(lambda: farm.targets[0].read("acts"), 30, first.said)
@@ -136,14 +144,14 @@ def test_a_lock_is_kept_after_a_kill_and_resume_goes_on_with_it(farm, first, sec
 
 
 @pytest.mark.parametrize("step", ["run = 'false'", "run = 'false'\ndurable = false", "run = 'sleep 9'\ntimeout = '1s'"])
-def test_every_lock_is_let_go_of_after_a_failure(farm, tmp_path, step):
+def test_every_lock_is_let_go_of_after_a_failure(farm: Farm, tmp_path: Path, step: str) -> None:
     body = f"[[steps]]\n{step}\n[[rollback]]\nrun = 'true'\n[[finally]]\nrun = 'true'\n"
     with Controller(farm, tmp_path / "failing", body, {}) as controller:
         assert controller.run("--canary", "web-1").wait() == 1, controller.said()
         assert free(farm)
 
 
-def test_every_lock_is_let_go_of_when_a_target_cannot_be_reached_before_the_start(farm, tmp_path):
+def test_every_lock_is_let_go_of_when_a_target_cannot_be_reached_before_the_start(farm: Farm, tmp_path: Path) -> None:
     body = BODY + '[[targets]]\nname = "gone"\nhost = "127.0.55.99"\n'
     with Controller(farm, tmp_path / "gone", body, {}) as controller:
         assert controller.run().wait() == 1, controller.said()
@@ -151,11 +159,14 @@ def test_every_lock_is_let_go_of_when_a_target_cannot_be_reached_before_the_star
         assert free(farm)
 
 
-def test_a_lock_is_broken_by_naming_its_holder_and_that_is_on_disk(farm, first, second):
+def test_a_lock_is_broken_by_naming_its_holder_and_that_is_on_disk(
+    farm: Farm, first: Controller, second: Controller
+) -> None:
     name = at_the_gate(first)
     assert second.run("--break-lock", "2026-01-01T000000Z-shop-00000000").wait() == 7
     assert second.run("--break-lock", name).wait() == 4, second.said()
     started = second.records[0].event
+    assert isinstance(started, e.RolloutStarted)
     assert started.breaks == (name,)
     assert set(holders(farm).values()) == {rollout(second)}
     assert first.resume("--approve-with", first.approval()).wait() == 1, first.said()
@@ -167,7 +178,9 @@ def test_a_lock_is_broken_by_naming_its_holder_and_that_is_on_disk(farm, first, 
     assert free(farm)
 
 
-def test_who_lost_a_lock_takes_it_back_only_by_naming_who_has_it(farm, first, second):
+def test_who_lost_a_lock_takes_it_back_only_by_naming_who_has_it(
+    farm: Farm, first: Controller, second: Controller
+) -> None:
     name = at_the_gate(first)
     assert second.run("--break-lock", name).wait() == 4
     other = rollout(second)
@@ -179,7 +192,9 @@ def test_who_lost_a_lock_takes_it_back_only_by_naming_who_has_it(farm, first, se
     assert "the lock is gone" in second.said()
 
 
-def test_a_controller_that_was_frozen_starts_nothing_once_its_lock_was_broken(farm, first, second):
+def test_a_controller_that_was_frozen_starts_nothing_once_its_lock_was_broken(
+    farm: Farm, first: Controller, second: Controller
+) -> None:
     (farm.targets[0].home / "go").unlink()
     frozen = first.run()
     until(lambda: farm.targets[0].read("acts"), 30, first.said)
@@ -199,7 +214,9 @@ def test_a_controller_that_was_frozen_starts_nothing_once_its_lock_was_broken(fa
     one_at_a_time(farm)
 
 
-def test_a_holder_that_is_known_to_have_ended_is_taken_over_without_asking(farm, first, second):
+def test_a_holder_that_is_known_to_have_ended_is_taken_over_without_asking(
+    farm: Farm, first: Controller, second: Controller
+) -> None:
     assert first.run("--canary", "web-1").wait() == 4
     assert first.resume("--approve-with", first.approval()).wait() == 0
     name = rollout(first)
@@ -210,7 +227,7 @@ def test_a_holder_that_is_known_to_have_ended_is_taken_over_without_asking(farm,
     assert set(holders(farm).values()) == {rollout(first)}
 
 
-def test_a_lock_that_could_not_be_let_go_of_is_named_and_changes_no_verdict(tmp_path):
+def test_a_lock_that_could_not_be_let_go_of_is_named_and_changes_no_verdict(tmp_path: Path) -> None:
     with Farm(tmp_path / "own", 2, net=56) as own:
         waits = f"[ $TARGET != web-2 ] || until [ -e {tmp_path}/cut-off ]; do sleep 0.1; done"
         stop = f"[[finally]]\nlocal = '{waits}'\n"
@@ -230,7 +247,7 @@ def test_a_lock_that_could_not_be_let_go_of_is_named_and_changes_no_verdict(tmp_
             assert holders(own)["web-2"] == rollout(controller)
 
 
-def test_a_lock_of_an_earlier_engine_is_named_where_its_target_cannot_be_reached_any_more(tmp_path):
+def test_a_lock_of_an_earlier_engine_is_named_where_its_target_cannot_be_reached_any_more(tmp_path: Path) -> None:
     slow = "[release]\ncurrent = 'until [ -e go ]; do sleep 0.1; done'\n"
     with (
         Farm(tmp_path / "own", 2, net=57) as own,
@@ -248,7 +265,7 @@ def test_a_lock_of_an_earlier_engine_is_named_where_its_target_cannot_be_reached
 
 
 @pytest.mark.parametrize("seed", range(RACES))
-def test_however_two_race_each_target_is_acted_on_by_one_at_a_time(farm, tmp_path, seed):
+def test_however_two_race_each_target_is_acted_on_by_one_at_a_time(farm: Farm, tmp_path: Path, seed: int) -> None:
     """The second has the order of the targets turned around, and breaks the lock of the first somewhere on the way."""
     chance = random.Random(seed)
     all_at_once = BODY.partition("[[waves]]")[0] + '[[waves]]\nname = "all"\n'

@@ -35,12 +35,14 @@ PAUSES = {
 
 
 @pytest.fixture(autouse=True)
-def _no_state_folder(monkeypatch):
+def _no_state_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CANARY_TUI_STATE", raising=False)
 
 
 @pytest.mark.parametrize(("ended", "code", "line", "title"), ENDINGS)
-def test_a_verdict_has_the_code_of_the_journal_and_its_reason_on_every_face(ended, code, line, title):
+def test_a_verdict_has_the_code_of_the_journal_and_its_reason_on_every_face(
+    ended: Verdict, code: int, line: str, title: str
+) -> None:
     state = RolloutState(rollout="r", verdict=ended, reason="why", exit_code=code)
     assert (closing_of(state).exit_code, exit_code(state, None)) == (code, code)
     assert closing_line(state) == line
@@ -48,7 +50,7 @@ def test_a_verdict_has_the_code_of_the_journal_and_its_reason_on_every_face(ende
 
 
 @pytest.mark.parametrize("pause", PAUSES)
-def test_a_pause_has_one_code_and_one_sentence_on_every_face(pause):
+def test_a_pause_has_one_code_and_one_sentence_on_every_face(pause: Pause) -> None:
     state = RolloutState(rollout="r", paused=pause)
     code, sentence = PAUSES[pause]
     assert (closing_of(state).exit_code, exit_code(state, None)) == (code, code)
@@ -56,22 +58,22 @@ def test_a_pause_has_one_code_and_one_sentence_on_every_face(pause):
     assert verdict_line(state) == (f"PAUSED: {sentence}{LOST}", "unknown")
 
 
-def test_what_was_cut_off_is_interrupted_on_every_face():
+def test_what_was_cut_off_is_interrupted_on_every_face() -> None:
     state = RolloutState(rollout="r")
     assert (closing_of(state).exit_code, exit_code(state, None)) == (130, 130)
     assert closing_line(state) == f"not ended: its engine has written no end{RESUME}"
     assert verdict_line(state) == ("NOT ENDED: its engine has written no end", "dim")
 
 
-def test_the_engine_has_the_last_word_about_its_code():
+def test_the_engine_has_the_last_word_about_its_code() -> None:
     assert exit_code(RolloutState(rollout="r", paused="waiting"), Ended(1, "a bug")) == ExitCode.FAILED
 
 
-def test_every_verdict_and_every_pause_has_its_ending_here():
+def test_every_verdict_and_every_pause_has_its_ending_here() -> None:
     assert {row.values[0] for row in ENDINGS} == set(get_args(Verdict))
     assert PAUSES.keys() == set(get_args(Pause))
 
 
-def test_what_can_be_resumed_is_told_from_what_has_ended():
+def test_what_can_be_resumed_is_told_from_what_has_ended() -> None:
     resumable = {code for code in ExitCode if code.resumable}
     assert resumable == {ExitCode.WAITING, ExitCode.UNKNOWN, ExitCode.INTERRUPTED}
