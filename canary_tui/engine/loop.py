@@ -30,7 +30,7 @@ The order, always, and why:
  4. A step's output before its end. The log is synced before StepFinished gets a place in the journal: a kill between
     the two finds either the output in the log, or a step that is asked about, and read, again.
  5. The end of a cancel before the end of the step that it stops. What is left of a step is known only when stopping it
-    has said so; so the step's own end waits in `_held`, and nothing is begun on that target in between.
+    has said so; so the step's own end waits in `_postponed`, and nothing is begun on that target in between.
 
 An effect is begun once: it counts as under way, by equality, until the events of its end are taken in. A `Wait` ends
 with an event that may have become illegal meanwhile; `apply` refuses it, and that is all.
@@ -119,7 +119,7 @@ class Rollout:
         self._journal, self._logs, self._listeners = journal, logs, listeners
         self._inbox: asyncio.Queue[Event | Decide | _Done] = asyncio.Queue()
         self._active: dict[Effect, asyncio.Task[None]] = {}
-        self._held: dict[str, _Done] = {}
+        self._postponed: dict[str, _Done] = {}
         """Ends of steps that are still being stopped, by target."""
         self._executor = Executor(self.plan, state, logs, network, self, has_ended)
 
@@ -236,12 +236,12 @@ class Rollout:
         effect = done.effect
         if isinstance(effect, effects.StartStep | effects.Attach) and effects.Cancel(effect.target) in self._active:
             # Its end is news only when stopping it has shown what is left of it: nothing may be begun before.
-            self._held[effect.target] = done
+            self._postponed[effect.target] = done
             return []
         self._active.pop(effect, None)
         records = [] if self._over else self._take_ends(done)
-        held = self._held.pop(effect.target, None) if isinstance(effect, effects.Cancel) else None
-        return [*records, *self._take_done(held)] if held else records
+        postponed = self._postponed.pop(effect.target, None) if isinstance(effect, effects.Cancel) else None
+        return [*records, *self._take_done(postponed)] if postponed else records
 
     def _take_ends(self, done: _Done) -> list[Record]:
         """Take in what an effect ended with. A timer's event may have become illegal meanwhile: then it is void."""

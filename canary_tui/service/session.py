@@ -24,7 +24,7 @@ from canary_tui.store.history import summarize, write_summary
 from canary_tui.store.inventory import remember
 from canary_tui.store.journal import JournalWriter, read_journal
 from canary_tui.store.layout import RolloutDirectory, new_rollout, rollouts
-from canary_tui.store.lock import Lock, fleet_lock, hold
+from canary_tui.store.lock import Lock, acquire, fleet_lock
 from canary_tui.store.logs.target_log import TargetLog
 from canary_tui.store.logs.writer import LogSet
 from canary_tui.text.safe import one_line
@@ -127,10 +127,10 @@ def open_new(state_dir: Path, plan: Plan, by: Operator, *, attended: bool, break
         CanaryError: the disk takes nothing.
     """
     with _locking(state_dir) as locks:
-        locks.append(hold(fleet_lock(state_dir, plan.fleet), str(by)))
+        locks.append(acquire(fleet_lock(state_dir, plan.fleet), str(by)))
         artifacts = list(read_artifacts(plan))
         directory = new_rollout(state_dir, plan.fleet, time.time())
-        locks.append(hold(directory.lock, str(by)))
+        locks.append(acquire(directory.lock, str(by)))
         session = Session(state_dir, directory, JournalWriter.create(directory.journal), locks)
         session.record(e.RolloutStarted(directory.id, plan, by, attended, __version__, breaks=breaks))
         for artifact in artifacts:
@@ -149,13 +149,13 @@ def open_again(
         CanaryError: the disk takes nothing.
     """
     with _locking(state_dir) as locks:
-        locks.append(hold(directory.lock, str(by)))
+        locks.append(acquire(directory.lock, str(by)))
         state = _told_by(directory)
         if state.plan is None:
             raise UsageError(f"{directory.id}: nothing was started; begin a new rollout")
         if state.verdict is not None:
             raise UsageError(f"{directory.id}: has ended ({state.verdict}: {state.reason}); begin a new rollout")
-        locks.append(hold(fleet_lock(state_dir, state.plan.fleet), str(by)))
+        locks.append(acquire(fleet_lock(state_dir, state.plan.fleet), str(by)))
         session = Session(state_dir, directory, JournalWriter.reopen(directory.journal), locks)
         session.record(e.EngineResumed(by, attended, breaks, __version__))
         return session

@@ -63,7 +63,7 @@ class Lock:
         self.release()
 
 
-def hold(path: Path, who: str) -> Lock:
+def acquire(path: Path, who: str) -> Lock:
     """Acquire a lock now, or fail.
 
     Raises:

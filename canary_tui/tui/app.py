@@ -317,7 +317,9 @@ def _print_last_words(app: CanaryApp) -> None:
     """Print to the restored terminal the reason why the screens or the engine died."""
     if app.crash:
         sys.stderr.write(printable(app.crash))
-        sys.stderr.write("canary-tui: a bug, see above. A live rollout is held; `canary-tui resume` goes on.\n")
+        sys.stderr.write(
+            "canary-tui: a bug, see above. A live rollout starts nothing new; `canary-tui resume` goes on with it.\n"
+        )
     if app.link.gone:
         sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
     ended = app.link.ended

@@ -14,7 +14,7 @@ import pytest
 from canary_tui.errors import ExitCode, UsageError
 from canary_tui.store.files import write_atomically
 from canary_tui.store.layout import find_rollout, latest, new_rollout, rollouts, state_directory
-from canary_tui.store.lock import Locked, fleet_lock, hold
+from canary_tui.store.lock import Locked, acquire, fleet_lock
 
 NOW = 1795428900.0  # 2026-11-23T10:15:00Z
 
@@ -116,21 +116,21 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_lock_is_held_by_one_and_says_by_whom(tmp_path: Path) -> None:
     state = state_directory(str(tmp_path / "state"), {})
     path = fleet_lock(state, "shop")
-    lock = hold(path, "ada@laptop")
+    lock = acquire(path, "ada@laptop")
     with pytest.raises(Locked, match=rf"shop: .* ada@laptop \(process {os.getpid()}\) since 20") as refused:
-        hold(path, "bob@desk")
+        acquire(path, "bob@desk")
     assert refused.value.exit_code is ExitCode.LOCKED
     lock.release()
-    with hold(path, "bob@desk"), pytest.raises(Locked, match="bob@desk"):
-        hold(path, "ada@laptop")
-    hold(path, "ada@laptop").release()
+    with acquire(path, "bob@desk"), pytest.raises(Locked, match="bob@desk"):
+        acquire(path, "ada@laptop")
+    acquire(path, "ada@laptop").release()
 
 
 HOLDER = """
 import sys
 from pathlib import Path
-from canary_tui.store.lock import hold
-lock = hold(Path(sys.argv[1]), "ada@laptop")
+from canary_tui.store.lock import acquire
+lock = acquire(Path(sys.argv[1]), "ada@laptop")
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -142,12 +142,12 @@ def test_a_lock_dies_with_its_process(tmp_path: Path) -> None:
     assert holder.stdout is not None and holder.stdin is not None
     assert holder.stdout.readline() == b"held\n"
     with pytest.raises(Locked, match=f"process {holder.pid}"):
-        hold(path, "bob@desk")
+        acquire(path, "bob@desk")
     holder.kill()
     holder.wait()
     holder.stdin.close()
     holder.stdout.close()
-    hold(path, "bob@desk").release()
+    acquire(path, "bob@desk").release()
 
 
 def test_of_many_who_try_at_once_one_gets_the_lock(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_of_many_who_try_at_once_one_gets_the_lock(tmp_path: Path) -> None:
     def attempt() -> None:
         start.wait()
         try:
-            got.append(hold(path, "one of many"))
+            got.append(acquire(path, "one of many"))
         except Locked:
             pass
 
