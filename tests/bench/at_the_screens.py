@@ -37,7 +37,9 @@ class Process:
     def sample(self) -> None:
         with contextlib.suppress(OSError):
             rollup = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
-            self.memory.append(int(re.search(r"^Pss: +(\d+)", rollup, re.MULTILINE)[1]) / 1024)
+            share = re.search(r"^Pss: +(\d+)", rollup, re.MULTILINE)
+            assert share is not None
+            self.memory.append(int(share[1]) / 1024)
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
             self.cpu = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -94,6 +96,7 @@ def rolled_out(fleet_file: Path, canaries: int, *, preflight: bool = False) -> I
         [folder] = Path(state).glob("rollouts/*")
         records = read_journal(folder / "journal.jsonl")
         load = os.getloadavg()[0]
+        assert sampler.processes is not None
         front, engine = sampler.processes
         yield Rolled(wall, exit_code, hand.presses, hand.idle_moves, front, engine, records, folder / "logs", load)
 
@@ -135,7 +138,9 @@ def _approve(hand: Hand) -> None:
     said = hand.terminal.screen
     reading = time.perf_counter() + _READING
     hand.wander(lambda: time.perf_counter() > reading)
-    number = re.search(r"== GATE .*: ([\d,]+) targets? next", said.text)[1].replace(",", "")
+    gate = re.search(r"== GATE .*: ([\d,]+) targets? next", said.text)
+    assert gate is not None
+    number = gate[1].replace(",", "")
     hand.press("A", lambda: "A: type" in said.text)
     for digit in number:
         hand.terminal.press(digit)

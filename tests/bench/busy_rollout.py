@@ -16,7 +16,8 @@ import measuring  # noqa: F401 -- puts the package on the path
 from hand import mark
 
 from canary_tui.domain.fleet.steps import RunStep
-from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave, Ssh
+from canary_tui.domain.fleet.tables import Ssh
+from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.rollout.events import (
     Operator,
     ProbeStarted,

@@ -86,7 +86,9 @@ def _used(pid: int) -> Used:
     cpu, wakes = 0, 0
     for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
         cpu += int((task / "schedstat").read_text().split()[0])
-        wakes += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)[1])
+        switches = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", (task / "status").read_text(), re.MULTILINE)
+        assert switches is not None
+        wakes += int(switches[1])
     return Used(cpu / 1e9, wakes)
 
 

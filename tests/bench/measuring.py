@@ -52,7 +52,7 @@ def run(argv: Sequence[object], env: Mapping[str, str] | None = None, seconds: f
 def _read_all(process: subprocess.Popen[bytes], deadline: float) -> str:
     assert process.stdout is not None
     os.set_blocking(process.stdout.fileno(), False)
-    pieces = []
+    pieces: list[bytes] = []
     while True:
         try:
             piece = os.read(process.stdout.fileno(), 1 << 16)

@@ -5,7 +5,6 @@ Run in the place of `python -m canary_tui`, with the same arguments.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
 import measuring  # noqa: F401 -- puts the package on the path
@@ -17,4 +16,4 @@ from canary_tui.tui import app
 if __name__ == "__main__":
     run_app = app.run_app
     app.run_app = lambda options: run_app(replace(options, engine=PACED_ENGINE))
-    sys.exit(main())
+    main()

@@ -97,7 +97,8 @@ def plan_for(size: int) -> Plan:
 
 def roll_out(plan: Plan) -> tuple[list[e.Record], float]:
     """Everything goes well, one deed ends after the other; the records, and the seconds of processor."""
-    state, records = RolloutState(), []
+    state = RolloutState()
+    records: list[e.Record] = []
     deeds: set[effects.Effect] = set()
     order: deque[effects.Effect] = deque()
 
@@ -249,8 +250,8 @@ def _short_output(target: str) -> str:
 def _hold_to_account(done: Rolled, targets: TargetsApart) -> None:
     """It succeeded without a failure, a second attempt or a lost connection, and left nothing behind; else sys.exit."""
     events = [record.event for record in done.records]
-    bad = [event for event in events if isinstance(event, e.StepFinished | e.TargetProbed) and event.outcome != "ok"]
-    bad += [event for event in events if isinstance(event, e.ConnectionLost)]
+    bad: list[e.Event] = [event for event in events if isinstance(event, e.ConnectionLost)]
+    bad += [one for one in events if isinstance(one, e.StepFinished | e.TargetProbed) and one.outcome != "ok"]
     bad += [event for event in events if isinstance(event, e.StepStarted) and event.attempt > 1]
     if done.exit_code or bad or replay(done.records).verdict != "succeeded":
         sys.exit(f"ended with {done.exit_code}: {bad[:5]}")

@@ -31,7 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    rows = []
+    rows: list[list[str]] = []
     with tempfile.TemporaryDirectory(prefix="canary-bench-") as text:
         folder = pathlib.Path(text)
         env = {"CANARY_TUI_STATE": str(folder / "state")}

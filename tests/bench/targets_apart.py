@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import measuring  # noqa: F401 -- puts tests/ on the path
 from farm import Farm, FarmTarget
@@ -95,13 +96,14 @@ class TargetsApart:
         """How often a server dropped a connection because too many came at once."""
         return (self.folder / "sshd.log").read_text(errors="replace").count("beginning MaxStartups throttling")
 
-    def _ask(self, word: str) -> dict:
+    def _ask(self, word: str) -> dict[str, Any]:
         self._talk.write(word.encode() + b"\n")
         self._talk.flush()
         line = self._talk.readline()
         if not line:
             raise RuntimeError("the targets have ended; see what was printed above")
-        return json.loads(line)
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
 
 def _serve(talk: socket.socket, wanted: TargetsApart) -> None:

@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import time
 from collections.abc import Callable
+from typing import IO
 
 from canary_tui.demo.launch import Demo
 from canary_tui.demo.sweep import marked_processes
@@ -19,6 +20,12 @@ def ssh(demo: Demo, target: str, command: str, *options: str, data: bytes = b"")
 
 def arguments(demo: Demo, target: str, command: str, *options: str) -> list[str]:
     return ["ssh", "-F", str(demo.folder / "ssh_config"), "-o", "BatchMode=yes", *options, target, command]
+
+
+def output_of(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    """Standard output of a process that was started with a pipe for it."""
+    assert process.stdout is not None
+    return process.stdout
 
 
 def wait_until(holds: Callable[[], object], seconds: float = 10.0) -> None:

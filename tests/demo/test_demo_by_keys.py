@@ -7,10 +7,11 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pexpect
+import pexpect  # type: ignore[import-untyped]  # it has no types of its own
 import pyte
 
 SECONDS = 30
@@ -57,7 +58,7 @@ class Screen:
 
 
 @contextmanager
-def demo(folder: Path, *arguments: str):
+def demo(folder: Path, *arguments: str) -> Iterator[Screen]:
     screen = Screen(folder, *arguments)
     try:
         yield screen
@@ -76,7 +77,7 @@ def to_the_gate(screen: Screen) -> None:
     screen.shows("GATE canary -> rest: 5 targets next")
 
 
-def test_a_newcomer_reaches_a_finished_rollout_by_what_the_screen_says(tmp_path):
+def test_a_newcomer_reaches_a_finished_rollout_by_what_the_screen_says(tmp_path: Path) -> None:
     with demo(tmp_path) as screen:
         to_the_gate(screen)
         screen.shows("1 item of the checklist open (its number ticks it)")

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+from collections.abc import Iterator
 
 import pytest
 
 from canary_tui.demo.launch import Demo, start_demo
+from canary_tui.domain.fleet.steps import RunStep
 from canary_tui.domain.planning.build import Choices, build_plan
-from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.planning.plan import Plan, PlannedTarget
 from canary_tui.engine.target import CommandRequest, ExecuteReport, ExecuteRequest, ProbeRequest
 from canary_tui.fleetfile.loader import load_fleet
 from canary_tui.ssh.network import SshNetwork
 
 
 @pytest.fixture(scope="module")
-def demo():
+def demo() -> Iterator[Demo]:
     with start_demo(None, ["web-5:drop", "db-1:noisy"]) as running:
         yield running
 
@@ -63,7 +65,7 @@ async def run_step(demo: Demo, target: str, script: bytes, told: Told, **variabl
         await network.close()
 
 
-def test_production_goes_canary_first_and_staging_at_once(demo):
+def test_production_goes_canary_first_and_staging_at_once(demo: Demo) -> None:
     production, staging = plan(demo), plan(demo, "staging")
     assert [(wave.name, wave.targets) for wave in production.waves] == [
         ("canary", ("web-1", "db-2")),
@@ -75,7 +77,7 @@ def test_production_goes_canary_first_and_staging_at_once(demo):
     assert all(wave.gate is None for wave in staging.waves)
 
 
-def test_only_the_databases_migrate(demo):
+def test_only_the_databases_migrate(demo: Demo) -> None:
     steps = {
         name: [production.steps[index].name for index in target.steps]
         for production in [plan(demo)]
@@ -85,15 +87,16 @@ def test_only_the_databases_migrate(demo):
     assert steps["db-1"] == ["unpack", "migrate", "switch", "answers"]
 
 
-async def test_every_step_of_the_plan_goes_through_on_a_target(demo):
+async def test_every_step_of_the_plan_goes_through_on_a_target(demo: Demo) -> None:
     for step in plan(demo).steps[:3]:
+        assert isinstance(step, RunStep)
         told = Told()
         report = await run_step(demo, "db-2", step.run.encode(), told, PACE="0")
         assert (report.outcome, report.exit_code) == ("ok", 0), (step.name, report, bytes(told.output))
     assert (demo.folder / "db-2/current/REVISION").read_text() == "1.4.2\n"
 
 
-async def test_a_connection_that_is_dropped_in_mid_step_costs_neither_the_step_nor_a_byte(demo):
+async def test_a_connection_that_is_dropped_in_mid_step_costs_neither_the_step_nor_a_byte(demo: Demo) -> None:
     told = Told()
     report = await run_step(demo, "web-5", b"unpack-shop $RELEASE\n", told)
     assert (report.outcome, report.exit_code) == ("ok", 0), report
@@ -103,17 +106,17 @@ async def test_a_connection_that_is_dropped_in_mid_step_costs_neither_the_step_n
     assert told.output.count(b"fetching") == 1
 
 
-async def test_noise_arrives_whole(demo):
+async def test_noise_arrives_whole(demo: Demo) -> None:
     told = Told()
     report = await run_step(demo, "db-1", b"unpack-shop $RELEASE\n", told, PACE="0")
     assert report.outcome == "ok", report
     assert len(re.findall(rb"^\d{5}  debug: ", told.output, re.MULTILINE)) == 20_000
 
 
-async def test_all_targets_answer_a_plain_command_at_once(demo):
+async def test_all_targets_answer_a_plain_command_at_once(demo: Demo) -> None:
     network = SshNetwork()
 
-    async def ask(planned) -> bytes:
+    async def ask(planned: PlannedTarget) -> bytes:
         told = Told()
         report = await network.remote(planned).command(CommandRequest(b"cat ~/current/REVISION", {}, 30), told)
         assert report.outcome == "ok", report

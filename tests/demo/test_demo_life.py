@@ -11,12 +11,13 @@ import subprocess
 import sys
 import time
 import tomllib
+from collections.abc import Callable
 
 import pytest
-from demo_client import alive, arguments, server_pid, ssh, traces, wait_until
+from demo_client import alive, arguments, output_of, server_pid, ssh, traces, wait_until
 
 from canary_tui.demo.fleet import TARGETS
-from canary_tui.demo.launch import start_demo, write_demo
+from canary_tui.demo.launch import Demo, start_demo, write_demo
 from canary_tui.demo.sweep import marked_processes
 from canary_tui.errors import CanaryError, UsageError
 from canary_tui.store.layout import state_directory
@@ -32,20 +33,20 @@ time.sleep(600)
 """
 
 
-def running_step(demo, target="web-1"):
+def running_step(demo: Demo, target: str = "web-1") -> subprocess.Popen[bytes]:
     """A step of the target that is running, and will not end by itself."""
     client = subprocess.Popen(arguments(demo, target, _STEP), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    assert client.stdout.readline() == b"up\n"
+    assert output_of(client).readline() == b"up\n"
     return client
 
 
-def close(client):
+def close(client: subprocess.Popen[bytes]) -> None:
     client.kill()
     client.wait()
-    client.stdout.close()
+    output_of(client).close()
 
 
-def test_it_is_up_within_a_second_of_processor_time():
+def test_it_is_up_within_a_second_of_processor_time() -> None:
     before = os.times()
     with start_demo() as demo:
         assert len(tomllib.loads(demo.fleet_path.read_text())["targets"]) == len(TARGETS) == 8
@@ -54,7 +55,7 @@ def test_it_is_up_within_a_second_of_processor_time():
 
 
 @needs_ssh
-def test_stopping_ends_every_step_and_removes_the_folder():
+def test_stopping_ends_every_step_and_removes_the_folder() -> None:
     demo = start_demo()
     client = running_step(demo)
     assert marked_processes(demo.folder)
@@ -66,13 +67,13 @@ def test_stopping_ends_every_step_and_removes_the_folder():
 
 @needs_ssh
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
-def test_a_parent_that_ends_by_a_signal_leaves_nothing(number):
+def test_a_parent_that_ends_by_a_signal_leaves_nothing(number: signal.Signals) -> None:
     with subprocess.Popen([sys.executable, "-c", _PARENT], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as parent:
-        folder = pathlib.Path(parent.stdout.readline().decode().strip())
+        folder = pathlib.Path(output_of(parent).readline().decode().strip())
         client = subprocess.Popen(
             ["ssh", "-F", folder / "ssh_config", "web-1", _STEP], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         )
-        assert client.stdout.readline() == b"up\n"
+        assert output_of(client).readline() == b"up\n"
         parent.send_signal(number)
         parent.wait(10)
     wait_until(lambda: traces(folder) == [])
@@ -81,7 +82,7 @@ def test_a_parent_that_ends_by_a_signal_leaves_nothing(number):
 
 @needs_ssh
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_a_server_process_that_ends_by_a_signal_leaves_nothing(number):
+def test_a_server_process_that_ends_by_a_signal_leaves_nothing(number: signal.Signals) -> None:
     demo = start_demo()
     client = running_step(demo)
     os.kill(server_pid(demo), number)
@@ -91,7 +92,7 @@ def test_a_server_process_that_ends_by_a_signal_leaves_nothing(number):
     assert traces(demo.folder) == []
 
 
-def test_a_signal_in_the_middle_of_the_start_leaves_nothing(tmp_path):
+def test_a_signal_in_the_middle_of_the_start_leaves_nothing(tmp_path: pathlib.Path) -> None:
     command = [sys.executable, "-c", _PARENT]
     for moment in range(6):
         place = tmp_path / str(moment)
@@ -109,7 +110,7 @@ def test_a_signal_in_the_middle_of_the_start_leaves_nothing(tmp_path):
             time.sleep(0.05)
 
 
-def _servers_below(place):
+def _servers_below(place: pathlib.Path) -> list[str]:
     found = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         try:
@@ -121,7 +122,7 @@ def _servers_below(place):
 
 
 @needs_ssh
-def test_a_named_folder_stays_with_its_ports_keys_and_releases(tmp_path):
+def test_a_named_folder_stays_with_its_ports_keys_and_releases(tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "a demo"
     with start_demo(folder) as demo:
         first = {name: (folder / name).read_bytes() for name in ("demo.toml", "ssh_config", "known_hosts")}
@@ -135,7 +136,7 @@ def test_a_named_folder_stays_with_its_ports_keys_and_releases(tmp_path):
     assert folder.exists()
 
 
-def test_a_fleet_file_that_was_edited_is_not_written_over(tmp_path):
+def test_a_fleet_file_that_was_edited_is_not_written_over(tmp_path: pathlib.Path) -> None:
     path = write_demo(tmp_path)
     path.write_text(path.read_text() + "# mine\n")
     with start_demo(tmp_path) as demo:
@@ -143,7 +144,7 @@ def test_a_fleet_file_that_was_edited_is_not_written_over(tmp_path):
 
 
 @needs_ssh
-def test_a_folder_that_was_moved_works_where_it_is_now(tmp_path):
+def test_a_folder_that_was_moved_works_where_it_is_now(tmp_path: pathlib.Path) -> None:
     write_demo(tmp_path / "here")
     (tmp_path / "here").rename(tmp_path / "there")
     with start_demo(tmp_path / "there") as demo:
@@ -152,19 +153,19 @@ def test_a_folder_that_was_moved_works_where_it_is_now(tmp_path):
 
 
 @needs_ssh
-def test_a_port_that_somebody_else_has_now_is_replaced_everywhere(tmp_path):
+def test_a_port_that_somebody_else_has_now_is_replaced_everywhere(tmp_path: pathlib.Path) -> None:
     other = tmp_path.with_name(f"{tmp_path.name}-other")
     write_demo(tmp_path)
     with start_demo(tmp_path), start_demo(_copy(tmp_path, other)) as second:
         assert ssh(second, "web-1", "echo $HOME").stdout.decode().strip() == str(second.folder / "web-1")
 
 
-def _copy(source, to):
+def _copy(source: pathlib.Path, to: pathlib.Path) -> pathlib.Path:
     """The same demo elsewhere, as if restored from a backup: its files name the first one's ports."""
     return shutil.copytree(source, to, symlinks=True)
 
 
-def test_writing_starts_nothing_and_uses_what_is_there(tmp_path):
+def test_writing_starts_nothing_and_uses_what_is_there(tmp_path: pathlib.Path) -> None:
     path = write_demo(tmp_path / "new")
     assert path == tmp_path / "new" / "demo.toml"
     text = path.read_text()
@@ -172,7 +173,7 @@ def test_writing_starts_nothing_and_uses_what_is_there(tmp_path):
     assert marked_processes(tmp_path / "new") == []
 
 
-def test_nobody_else_can_read_the_folder(tmp_path):
+def test_nobody_else_can_read_the_folder(tmp_path: pathlib.Path) -> None:
     write_demo(tmp_path / "new")
     for path in [tmp_path / "new", *(tmp_path / "new").rglob("*")]:
         if path.name not in ("unpack-shop", "restart-shop") and not path.is_symlink():
@@ -186,7 +187,9 @@ def test_nobody_else_can_read_the_folder(tmp_path):
         pytest.param(lambda path: (path.mkdir(), (path / "thesis").touch()), "is not empty", id="somebody's folder"),
     ],
 )
-def test_a_place_that_is_not_the_demo_s_is_refused_and_left_alone(tmp_path, prepare, words):
+def test_a_place_that_is_not_the_demo_s_is_refused_and_left_alone(
+    tmp_path: pathlib.Path, prepare: Callable[[pathlib.Path], object], words: str
+) -> None:
     place = tmp_path / "place"
     prepare(place)
     before = sorted(tmp_path.rglob("*"))
@@ -195,20 +198,20 @@ def test_a_place_that_is_not_the_demo_s_is_refused_and_left_alone(tmp_path, prep
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_servers_that_cannot_start_say_why(tmp_path):
+def test_servers_that_cannot_start_say_why(tmp_path: pathlib.Path) -> None:
     (tmp_path / "servers.toml").touch()
     (tmp_path / "keys").touch()
     with pytest.raises(CanaryError, match=r"did not start: .*keys"):
         start_demo(tmp_path)
 
 
-def test_starting_a_demo_loads_no_ssh_library():
+def test_starting_a_demo_loads_no_ssh_library() -> None:
     code = "import sys; from canary_tui.demo.launch import start_demo; start_demo().stop(); print('asyncssh' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 
 
-def test_the_sweep_ends_a_family_that_keeps_forking(tmp_path):
+def test_the_sweep_ends_a_family_that_keeps_forking(tmp_path: pathlib.Path) -> None:
     script = "i=0; while [ $i -lt 300 ]; do (sleep 60 &) ; i=$((i+1)); done; sleep 60"
     from canary_tui.demo.sweep import MARK, end_marked_processes
 
@@ -218,7 +221,9 @@ def test_the_sweep_ends_a_family_that_keeps_forking(tmp_path):
         assert [pid for pid in marked_processes(tmp_path) if alive(pid)] == []
 
 
-def test_rollouts_of_a_demo_are_kept_in_its_folder_unless_it_is_said_where(tmp_path, monkeypatch):
+def test_rollouts_of_a_demo_are_kept_in_its_folder_unless_it_is_said_where(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CANARY_TUI_STATE", raising=False)
     with start_demo() as demo:
         assert state_directory(None, os.environ) == demo.folder / "state"
@@ -229,7 +234,7 @@ def test_rollouts_of_a_demo_are_kept_in_its_folder_unless_it_is_said_where(tmp_p
         assert state_directory(None, os.environ) == tmp_path / "mine"
 
 
-def test_no_engine_outlives_the_servers_of_a_demo():
+def test_no_engine_outlives_the_servers_of_a_demo() -> None:
     with start_demo():
         engine = subprocess.Popen(["sleep", "600"], start_new_session=True)
     assert engine.wait(10) == -signal.SIGKILL

@@ -10,6 +10,9 @@ import base64
 import pathlib
 import re
 import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
 
 import asyncssh
 import pytest
@@ -18,13 +21,15 @@ from asyncssh import packet
 import canary_tui
 from canary_tui.ssh.connection import handshake, private_parts
 from canary_tui.ssh.connection.handshake import Attempt, log_in
-from canary_tui.ssh.connection.hostkeys import HostKeyRules, HostKeys, HostNames, NameKeys
+from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeyRules, HostKeys, HostNames, NameKeys
 from canary_tui.ssh.connection.keyring import pairs_for
 from canary_tui.ssh.connection.private_parts import HostCertificate, public_data
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.ssh.execution.protocol import Conversation
 
 ADDRESS = "127.0.39.1"
+HostKey = asyncssh.SSHKey | tuple[asyncssh.SSHKey, asyncssh.SSHCertificate]
+Serve = Callable[[HostKey], Awaitable[tuple[int, list[str]]]]
 
 
 class Door(asyncssh.SSHServer):
@@ -32,46 +37,46 @@ class Door(asyncssh.SSHServer):
 
     begun: list[str]
 
-    def connection_made(self, conn):
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         self.begun.append("connected")
 
-    def begin_auth(self, username):
+    def begin_auth(self, username: str) -> bool:
         self.begun.append(f"login of {username}")
         return True
 
-    def public_key_auth_supported(self):
+    def public_key_auth_supported(self) -> bool:
         return True
 
-    def validate_public_key(self, username, key):
+    def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         return True
 
 
-class Session(asyncssh.SSHServerSession):
-    def __init__(self, begun):
+class Session(asyncssh.SSHServerSession[bytes]):
+    def __init__(self, begun: list[str]) -> None:
         self._begun = begun
 
-    def connection_made(self, chan):
+    def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         self._channel = chan
 
-    def exec_requested(self, command):
+    def exec_requested(self, command: str) -> bool:
         self._begun.append(f"exec {command}")
         return True
 
-    def data_received(self, data, datatype):
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         self._begun.append(f"data {data.decode()}")
         self._channel.exit(0)
 
 
 @pytest.fixture
-async def served():
+async def served() -> AsyncIterator[Serve]:
     """A function that serves with a host key and gives its port and what was begun there."""
-    servers = []
+    servers: list[asyncssh.SSHAcceptor] = []
 
-    async def serve(host_key):
-        begun = []
+    async def serve(host_key: HostKey) -> tuple[int, list[str]]:
+        begun: list[str] = []
 
         class Own(Door):
-            def session_requested(self):
+            def session_requested(self) -> Session:
                 return Session(begun)
 
         Own.begun = begun
@@ -86,41 +91,42 @@ async def served():
         await server.wait_closed()
 
 
-def generated(kind="ssh-ed25519", **words):
-    return asyncssh.generate_private_key(kind, **words)
+def generated(kind: str = "ssh-ed25519") -> asyncssh.SSHKey:
+    return asyncssh.generate_private_key(kind)
 
 
-def endpoint(port):
+def endpoint(port: int) -> Endpoint:
     return Endpoint("web", ADDRESS, port, "ann", HostNames("web"), HostKeyRules(), connect_timeout=10)
 
 
-def attempt(port, keys, key=None):
+def attempt(port: int, keys: HostKeys, key: asyncssh.SSHKey | None = None) -> Attempt:
     pair = asyncssh.load_keypairs(key or generated())
     return Attempt(endpoint(port), keys, list(pair))
 
 
-class Judge:
+@dataclass(frozen=True)
+class Judge(HostKeys):
     """In the place of what is known: remembers what is shown, and answers."""
 
-    def __init__(self, answer):
-        self._answer = answer
-        self.shown = []
+    names: tuple[NameKeys, ...] = ()
+    answer: HostKeyAnswer = HostKeyAnswer("new")
+    shown: list[bytes] = field(default_factory=list)
 
-    def judge(self, shown):
+    def judge(self, shown: bytes) -> HostKeyAnswer:
         self.shown.append(shown)
-        return self._answer
+        return self.answer
 
-    def order(self, algorithms):
+    def order(self, algorithms: Iterable[str]) -> tuple[str, ...]:
         return tuple(algorithms)
 
 
-TRUSTED, NEW = handshake.HostKeyAnswer("trusted"), handshake.HostKeyAnswer("new")
+TRUSTED, NEW = HostKeyAnswer("trusted"), HostKeyAnswer("new")
 
 
-async def test_our_judgement_is_asked_once_with_the_key_s_wire_form(served):
+async def test_our_judgement_is_asked_once_with_the_key_s_wire_form(served: Serve) -> None:
     key = generated()
     port, begun = await served(key)
-    judge = Judge(TRUSTED)
+    judge = Judge(answer=TRUSTED)
     connection = await log_in(attempt(port, judge), None)
     connection.abort()
     await connection.wait_closed()
@@ -128,36 +134,38 @@ async def test_our_judgement_is_asked_once_with_the_key_s_wire_form(served):
     assert begun == ["connected", "login of ann"]
 
 
-async def test_our_judgement_is_given_the_whole_certificate(served):
+async def test_our_judgement_is_given_the_whole_certificate(served: Serve) -> None:
     key, authority = generated(), generated()
     certificate = authority.generate_host_certificate(key, "id", principals=["web"])
     port, _ = await served((key, certificate))
-    judge = Judge(TRUSTED)
+    judge = Judge(answer=TRUSTED)
     connection = await log_in(attempt(port, judge), None)
     connection.abort()
     await connection.wait_closed()
     assert judge.shown == [certificate.public_data]
 
 
-async def test_a_key_that_is_not_trusted_ends_it_before_anything_about_us_is_sent(served):
+async def test_a_key_that_is_not_trusted_ends_it_before_anything_about_us_is_sent(served: Serve) -> None:
     port, begun = await served(generated())
-    trial = attempt(port, Judge(NEW))
+    trial = attempt(port, Judge(answer=NEW))
     with pytest.raises(asyncssh.HostKeyNotVerifiable):
         await log_in(trial, None)
     assert not trial.logging_in
     assert begun == ["connected"]
 
 
-async def test_a_server_that_shows_a_key_that_it_does_not_own_is_refused(served, monkeypatch):
+async def test_a_server_that_shows_a_key_that_it_does_not_own_is_refused(
+    served: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The library checks the server's signature with the very key that our judgement returned."""
     port, begun = await served(generated())
     monkeypatch.setattr(handshake, "shown_key", lambda _shown: public_data(generated()))
     with pytest.raises(asyncssh.KeyExchangeFailed):
-        await log_in(attempt(port, Judge(TRUSTED)), None)
+        await log_in(attempt(port, Judge(answer=TRUSTED)), None)
     assert begun == ["connected"]
 
 
-async def test_without_our_judgement_the_library_trusts_no_key(served, monkeypatch):
+async def test_without_our_judgement_the_library_trusts_no_key(served: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     key = generated()
     port, begun = await served(key)
     monkeypatch.setattr(private_parts, "judge_host_key_by", lambda _connection, _judge: None)
@@ -167,20 +175,20 @@ async def test_without_our_judgement_the_library_trusts_no_key(served, monkeypat
     assert begun == ["connected"]
 
 
-async def test_no_message_is_composed_for_a_packet(served, monkeypatch):
+async def test_no_message_is_composed_for_a_packet(served: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     port, _ = await served(generated())
-    composed = []
+    composed: list[tuple[Any, ...]] = []
     assert callable(packet.SSHPacketLogger._log_packet)
     asyncssh.set_log_level("CRITICAL")
     original = packet.SSHPacketLogger._log_packet
 
-    def count(self, *words):
+    def count(self: packet.SSHPacketLogger, *words: Any) -> None:
         if isinstance(self, asyncssh.SSHClientConnection):
             composed.append(words)
-        return original(self, *words)
+        original(self, *words)
 
     monkeypatch.setattr(packet.SSHPacketLogger, "_log_packet", count)
-    connection = await log_in(attempt(port, Judge(TRUSTED)), None)
+    connection = await log_in(attempt(port, Judge(answer=TRUSTED)), None)
     connection.abort()
     await connection.wait_closed()
     assert not composed
@@ -192,7 +200,7 @@ async def test_no_message_is_composed_for_a_packet(served, monkeypatch):
     assert composed, "it is this that composes them"
 
 
-def test_the_fields_of_a_host_certificate():
+def test_the_fields_of_a_host_certificate() -> None:
     key, authority = generated(), generated("ecdsa-sha2-nistp256")
     blob = authority.generate_host_certificate(key, "id", principals=["web"]).public_data
     certificate = HostCertificate.decode(blob)
@@ -206,19 +214,19 @@ def test_the_fields_of_a_host_certificate():
 
 
 @pytest.mark.parametrize("blob", [b"", b"\x00\x00\x00\x02hi", b"no certificate", b"\xff" * 40])
-def test_what_is_no_certificate_is_a_value_error(blob):
+def test_what_is_no_certificate_is_a_value_error(blob: bytes) -> None:
     with pytest.raises(ValueError):
         HostCertificate.decode(blob)
 
 
 @pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"])
-def test_the_wire_form_of_a_key_is_what_known_hosts_holds(kind):
+def test_the_wire_form_of_a_key_is_what_known_hosts_holds(kind: str) -> None:
     key = generated(kind)
     written = base64.b64decode(key.export_public_key().split()[1])
     assert public_data(key) == public_data(asyncssh.load_keypairs(key)[0]) == written
 
 
-def test_what_we_prefer_is_supported_and_nothing_on_sha_1_is():
+def test_what_we_prefer_is_supported_and_nothing_on_sha_1_is() -> None:
     assert set(handshake._KEX.split()) <= set(private_parts.key_exchanges())
     assert set(handshake._MACS.split()) <= set(private_parts.macs())
     assert not [name for name in (*private_parts.key_exchanges(), *private_parts.macs()) if name.endswith("sha1")]
@@ -231,17 +239,17 @@ def test_what_we_prefer_is_supported_and_nothing_on_sha_1_is():
     )
 
 
-def test_no_key_of_the_operator_s_is_loaded_that_we_did_not_give():
+def test_no_key_of_the_operator_s_is_loaded_that_we_did_not_give() -> None:
     options = asyncssh.SSHClientConnectionOptions(**handshake._OPTIONS)
     assert options.client_keys is None
     assert options.agent_path is None
     assert options.agent_forward_path is None
 
 
-def test_a_pair_remembers_nothing_of_a_server_that_it_was_copied_for(tmp_path):
+def test_a_pair_remembers_nothing_of_a_server_that_it_was_copied_for(tmp_path: pathlib.Path) -> None:
     from canary_tui.ssh.connection.keyring import Identity
 
-    [pair] = asyncssh.load_keypairs(generated("ssh-rsa", key_size=2048))
+    [pair] = asyncssh.load_keypairs(asyncssh.generate_private_key("ssh-rsa", key_size=2048))
     before = pair.sig_algorithm
     [copied] = pairs_for([Identity("id", (pair,))])
     copied.set_sig_algorithm(b"rsa-sha2-256")
@@ -250,7 +258,7 @@ def test_a_pair_remembers_nothing_of_a_server_that_it_was_copied_for(tmp_path):
 
 
 @pytest.mark.parametrize("words", [["-t", "ed25519"], ["-t", "rsa", "-b", "2048", "-m", "PEM"]], ids=["new", "old"])
-def test_a_locked_key_is_told_from_a_broken_one(tmp_path, words):
+def test_a_locked_key_is_told_from_a_broken_one(tmp_path: pathlib.Path, words: list[str]) -> None:
     path = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", *words, "-N", "locked", "-f", path], check=True)
     with pytest.raises((asyncssh.KeyEncryptionError, asyncssh.KeyImportError)) as locked:
@@ -262,10 +270,10 @@ def test_a_locked_key_is_told_from_a_broken_one(tmp_path, words):
     assert not private_parts.wants_passphrase(broken.value)
 
 
-async def test_a_payload_follows_right_behind_the_request(served):
+async def test_a_payload_follows_right_behind_the_request(served: Serve) -> None:
     """In the same step of the loop, so without a round trip; were it sent before, the server would drop it."""
     port, begun = await served(generated())
-    connection = await log_in(attempt(port, Judge(TRUSTED)), None)
+    connection = await log_in(attempt(port, Judge(answer=TRUSTED)), None)
     conversation = Conversation("nonce", b"payload", lambda _data: None)
     await connection.create_session(lambda: conversation, "words", encoding=None)
     async with asyncio.timeout(10):
@@ -277,7 +285,7 @@ async def test_a_payload_follows_right_behind_the_request(served):
     assert conversation.exit_status == 0
 
 
-def test_no_other_module_reaches_into_asyncssh():
+def test_no_other_module_reaches_into_asyncssh() -> None:
     """Its submodules and its undocumented names are for `private_parts` alone."""
     package = pathlib.Path(canary_tui.__file__).parent
     reaching = re.compile(r"from asyncssh\.|import asyncssh\.|asyncssh\.[a-z][a-z_]*\.|asyncssh\._[a-z]")

@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from farm import Farm, available
@@ -21,12 +23,12 @@ pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("farm"), 2, net=31) as running:
         yield running
 
 
-async def test_a_connection_is_made_once_and_kept(farm):
+async def test_a_connection_is_made_once_and_kept(farm: Farm) -> None:
     async with linked(planned(farm.targets[0], farm.ssh_config)) as [link]:
         first, second = await asyncio.gather(link.connection(), link.connection())
         assert first is second is await link.connection()
@@ -35,7 +37,7 @@ async def test_a_connection_is_made_once_and_kept(farm):
         assert link.address == f"{os.environ.get('USER') or 'root'}@{farm.targets[0].address}:{farm.port}"
 
 
-async def test_a_lost_connection_is_made_again(farm):
+async def test_a_lost_connection_is_made_again(farm: Farm) -> None:
     async with linked(planned(farm.targets[0], farm.ssh_config)) as [link]:
         first = await link.connection()
         farm.targets[0].kill_sessions()
@@ -43,7 +45,7 @@ async def test_a_lost_connection_is_made_again(farm):
         assert await run(link, "echo again") == "again\n"
 
 
-async def test_a_dropped_connection_is_never_used_again(farm):
+async def test_a_dropped_connection_is_never_used_again(farm: Farm) -> None:
     async with linked(planned(farm.targets[0], farm.ssh_config)) as [link]:
         first = await link.connection()
         link.drop(first)
@@ -52,7 +54,7 @@ async def test_a_dropped_connection_is_never_used_again(farm):
         assert await run(link, "echo still") == "still\n"
 
 
-async def test_who_stops_waiting_does_not_stop_the_others(farm):
+async def test_who_stops_waiting_does_not_stop_the_others(farm: Farm) -> None:
     async with linked(planned(farm.targets[0], farm.ssh_config)) as [link]:
         impatient = asyncio.create_task(link.connection())
         patient = asyncio.create_task(link.connection())
@@ -61,7 +63,7 @@ async def test_who_stops_waiting_does_not_stop_the_others(farm):
         assert not (await patient).is_closed()
 
 
-async def test_a_server_that_is_not_there_may_come_back(farm):
+async def test_a_server_that_is_not_there_may_come_back(farm: Farm) -> None:
     target = PlannedTarget("gone", "127.0.31.99", Ssh(config=str(farm.ssh_config)))
     async with linked(target) as [link]:
         error = await refusal(link)
@@ -69,7 +71,7 @@ async def test_a_server_that_is_not_there_may_come_back(farm):
     assert "127.0.31.99" in error.detail
 
 
-async def test_a_server_that_says_nothing_is_given_up_after_the_connect_timeout(farm):
+async def test_a_server_that_says_nothing_is_given_up_after_the_connect_timeout(farm: Farm) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         ssh = Ssh(config=str(farm.ssh_config), port=silent.getsockname()[1], connect_timeout=Duration(0.3))
         async with linked(PlannedTarget("silent", "127.0.0.1", ssh)) as [link]:
@@ -78,8 +80,8 @@ async def test_a_server_that_says_nothing_is_given_up_after_the_connect_timeout(
     assert "no answer within" in error.detail
 
 
-async def test_what_is_no_ssh_server_is_told_in_safe_words(farm):
-    async def serve(reader, writer):
+async def test_what_is_no_ssh_server_is_told_in_safe_words(farm: Farm) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"\x1b[2JHTTP/1.1 400\r\n" * 2000)
         await reader.read()
         writer.close()
@@ -92,7 +94,7 @@ async def test_what_is_no_ssh_server_is_told_in_safe_words(farm):
     assert error.detail.isprintable()
 
 
-async def test_a_frozen_peer_is_noticed_within_20_seconds(farm):
+async def test_a_frozen_peer_is_noticed_within_20_seconds(farm: Farm) -> None:
     target = farm.targets[1]
     async with linked(planned(target, farm.ssh_config)) as [link]:
         connection = await link.connection()
@@ -105,7 +107,7 @@ async def test_a_frozen_peer_is_noticed_within_20_seconds(farm):
         assert 5 < time.monotonic() - started <= 20
 
 
-async def test_closing_waits_two_seconds_for_a_frozen_peer(farm):
+async def test_closing_waits_two_seconds_for_a_frozen_peer(farm: Farm) -> None:
     target = farm.targets[1]
     async with linked(planned(target, farm.ssh_config)) as [link]:
         await link.connection()
@@ -116,7 +118,9 @@ async def test_closing_waits_two_seconds_for_a_frozen_peer(farm):
         target.kill_sessions(signal.SIGCONT)
 
 
-async def test_nothing_is_forwarded_whatever_ssh_config_says(farm, tmp_path, monkeypatch):
+async def test_nothing_is_forwarded_whatever_ssh_config_says(
+    farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """ForwardAgent would give a root of the target the use of every key of the operator's."""
     monkeypatch.setenv("LC_CANARY", "leaked")
     monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
@@ -126,14 +130,14 @@ async def test_nothing_is_forwarded_whatever_ssh_config_says(farm, tmp_path, mon
         assert await run(link, 'echo "<$SSH_AUTH_SOCK$DISPLAY$LC_CANARY$LC_SET>"') == "<>\n"
 
 
-async def test_forty_targets_are_connected_at_once(tmp_path):
+async def test_forty_targets_are_connected_at_once(tmp_path: Path) -> None:
     with Farm(tmp_path, 40, net=32, own_sshd=False) as farm:
         async with linked(*(planned(target, farm.ssh_config) for target in farm.targets)) as links:
             said = await asyncio.gather(*(run(link, "pwd") for link in links))
         assert said == [f"{target.home}\n" for target in farm.targets]
 
 
-async def test_servers_that_drop_connections_before_login_are_asked_again(tmp_path):
+async def test_servers_that_drop_connections_before_login_are_asked_again(tmp_path: Path) -> None:
     """16 targets share one sshd here, and it endures 3 to 6 logins at once: all 30 succeed in the end."""
     with Farm(tmp_path, 30, net=33, own_sshd=False, extra=("MaxStartups 3:50:6",)) as farm:
         async with linked(*(planned(target, farm.ssh_config) for target in farm.targets)) as links:
@@ -142,7 +146,7 @@ async def test_servers_that_drop_connections_before_login_are_asked_again(tmp_pa
     assert said == ["ok\n"] * 30
 
 
-def test_attempts_come_slower_and_never_in_step():
+def test_attempts_come_slower_and_never_in_step() -> None:
     waits = [wait for wait, _ in zip(backoff(), range(8), strict=False)]
     assert all(
         longest / 2 <= wait <= longest for wait, longest in zip(waits, (0.5, 1, 2, 4, 8, 15, 15, 15), strict=True)

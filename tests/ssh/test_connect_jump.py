@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from farm import Farm, available
+from farm import Farm, FarmTarget, available
 from links import Person, linked, planned, refusal, run, write_config
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     """web-1 and web-2 are jump hosts, web-3 and web-4 are targets."""
     with Farm(tmp_path_factory.mktemp("farm"), 4, net=36) as running:
         yield running
 
 
-def known_hosts(farm, path, wrong=None):
+def known_hosts(farm: Farm, path: Path, wrong: FarmTarget | None = None) -> Path:
     """Every server's key, but for one that has another's."""
     others = (farm.folder / "id_ed25519.pub").read_text().strip()
     lines = [f"[{one.address}]:{farm.port} {others if one is wrong else farm.host_key(one)}" for one in farm.targets]
@@ -26,7 +28,7 @@ def known_hosts(farm, path, wrong=None):
     return path
 
 
-async def test_two_jump_hosts_lead_to_the_target(farm, tmp_path):
+async def test_two_jump_hosts_lead_to_the_target(farm: Farm, tmp_path: Path) -> None:
     first, second, target, _ = farm.targets
     jump = f"{first.address},{second.address}"
     async with linked(planned(target, farm.ssh_config, jump=jump)) as [link]:
@@ -34,7 +36,7 @@ async def test_two_jump_hosts_lead_to_the_target(farm, tmp_path):
         assert [len(one.sessions()) for one in farm.targets[:3]] == [1, 1, 1]
 
 
-async def test_a_jump_host_in_ssh_config_is_used_too(farm, tmp_path):
+async def test_a_jump_host_in_ssh_config_is_used_too(farm: Farm, tmp_path: Path) -> None:
     first, _, target, _ = farm.targets
     lines = (f"Host {target.address}", f" ProxyJump {first.address}:{farm.port}", "Host *")
     config = write_config(farm, tmp_path / "config", *lines)
@@ -44,7 +46,7 @@ async def test_a_jump_host_in_ssh_config_is_used_too(farm, tmp_path):
 
 
 @pytest.mark.parametrize("wrong", [0, 1, 2])
-async def test_a_wrong_key_anywhere_on_the_way_is_refused(farm, tmp_path, wrong):
+async def test_a_wrong_key_anywhere_on_the_way_is_refused(farm: Farm, tmp_path: Path, wrong: int) -> None:
     first, second, target, _ = farm.targets
     known = known_hosts(farm, tmp_path / "known_hosts", farm.targets[wrong])
     ssh = {"jump": f"{first.address},{second.address}", "known_hosts": str(known)}
@@ -58,14 +60,14 @@ async def test_a_wrong_key_anywhere_on_the_way_is_refused(farm, tmp_path, wrong)
     assert not person.asked
 
 
-async def test_targets_behind_a_jump_host_share_one_connection_to_it(farm):
+async def test_targets_behind_a_jump_host_share_one_connection_to_it(farm: Farm) -> None:
     first, _, *targets = farm.targets
     async with linked(*(planned(one, farm.ssh_config, jump=first.address) for one in targets)) as links:
         await asyncio.gather(*(run(link, "true") for link in links))
         assert len(first.sessions()) == 1
 
 
-async def test_after_a_jump_host_was_lost_the_way_is_made_again(farm):
+async def test_after_a_jump_host_was_lost_the_way_is_made_again(farm: Farm) -> None:
     first, _, target, _ = farm.targets
     async with linked(planned(target, farm.ssh_config, jump=first.address)) as [link]:
         connection = await link.connection()
@@ -74,14 +76,14 @@ async def test_after_a_jump_host_was_lost_the_way_is_made_again(farm):
         assert await run(link, "echo back") == "back\n"
 
 
-async def test_a_target_that_its_jump_host_cannot_reach_may_come_back(farm, tmp_path):
+async def test_a_target_that_its_jump_host_cannot_reach_may_come_back(farm: Farm, tmp_path: Path) -> None:
     first = farm.targets[0]
     target = planned(first, farm.ssh_config, jump=farm.targets[1].address, port=1)
     async with linked(target) as [link]:
         assert not (await refusal(link)).final
 
 
-async def test_a_proxy_command_is_a_way_like_any_other(farm, tmp_path):
+async def test_a_proxy_command_is_a_way_like_any_other(farm: Farm, tmp_path: Path) -> None:
     target = farm.targets[2]
     way = "import os,socket,sys,threading\\ns=socket.create_connection((sys.argv[1],int(sys.argv[2])))\\n"
     script = tmp_path / "way.py"

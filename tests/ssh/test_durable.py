@@ -13,13 +13,16 @@ import secrets
 import shutil
 import signal
 import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from typing import TypedDict, TypeVar, Unpack
 
 import asyncssh
 import pytest
 from direct_line import Bytes, DirectLine, Seen
 from farm import Farm, available
 
-from canary_tui.engine.target import AttachRequest, CancelReport, CommandRequest, ExecuteRequest
+from canary_tui.engine.target import AttachRequest, CancelReport, CommandRequest, ExecuteReport, ExecuteRequest
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.connection.sudo import SudoPrefix
 from canary_tui.ssh.execution import durable, install, protocol
@@ -27,6 +30,7 @@ from canary_tui.ssh.execution.cancel import cancel
 from canary_tui.ssh.execution.plain import plain
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
+T = TypeVar("T")
 CUTS = int(os.environ.get("CANARY_TUI_CUTS", "12"))
 
 
@@ -41,24 +45,33 @@ class Digest:
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("durable"), 1, net=41) as farm:
         yield farm
 
 
 @pytest.fixture
-async def line(farm):
+async def line(farm: Farm) -> AsyncIterator[DirectLine]:
     line = DirectLine(farm)
     yield line
     await line.close()
 
 
-def request(script: bytes, boot: str = "", **changes: object) -> ExecuteRequest:
-    whole = {"execution": secrets.token_hex(16), "environment": {}, "timeout": 60.0, "output_cap": 1 << 31, **changes}
-    return ExecuteRequest(script=script, boot=boot, **whole)
+class Changes(TypedDict, total=False):
+    """What a test may ask for beside the script."""
+
+    execution: str
+    environment: dict[str, str]
+    timeout: float
+    output_cap: int
 
 
-async def until(condition, limit: float = 20.0):
+def request(script: bytes, boot: str = "", **changes: Unpack[Changes]) -> ExecuteRequest:
+    usual = ExecuteRequest(secrets.token_hex(16), script, {}, 60.0, 1 << 31, boot)
+    return replace(usual, **changes)
+
+
+async def until(condition: Callable[[], T], limit: float = 20.0) -> T:
     deadline = time.monotonic() + limit
     while not (value := condition()):
         assert time.monotonic() < deadline, "it did not come true"
@@ -70,13 +83,13 @@ def runs(line: DirectLine) -> pathlib.Path:
     return line.server.home / ".local/state/canary-tui/runs"
 
 
-async def stop(task: asyncio.Task) -> None:
+async def stop(task: asyncio.Task[ExecuteReport]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
 
 
-async def test_a_step_that_ends_at_once_is_one_command_on_the_server(line):
+async def test_a_step_that_ends_at_once_is_one_command_on_the_server(line: DirectLine) -> None:
     await install.ensure_runner(line)
     before = len(line.server.commands())
     sink = Bytes()
@@ -87,7 +100,7 @@ async def test_a_step_that_ends_at_once_is_one_command_on_the_server(line):
     assert len(line.server.commands()) == before + 1
 
 
-async def test_the_runner_is_installed_once_and_met_once_a_connection(farm, line):
+async def test_the_runner_is_installed_once_and_met_once_a_connection(farm: Farm, line: DirectLine) -> None:
     info = await install.ensure_runner(line)
     assert await install.ensure_runner(line) is info
     assert pathlib.Path(info.path).read_bytes().startswith(b"# The part of canary-tui")
@@ -101,7 +114,7 @@ async def test_the_runner_is_installed_once_and_met_once_a_connection(farm, line
 
 
 @pytest.mark.parametrize("seed", range(CUTS))
-async def test_cut_connections_lose_and_repeat_nothing(line, seed):
+async def test_cut_connections_lose_and_repeat_nothing(line: DirectLine, seed: int) -> None:
     """A step prints ten megabytes of numbered lines while its connections are killed at random moments."""
     chance = random.Random(seed)
     script = (
@@ -125,7 +138,7 @@ async def test_cut_connections_lose_and_repeat_nothing(line, seed):
     assert seen.restored == len(seen.lost)
 
 
-async def test_a_connection_that_dies_while_the_step_is_sent_starts_it_once(line):
+async def test_a_connection_that_dies_while_the_step_is_sent_starts_it_once(line: DirectLine) -> None:
     script = b"echo x >>once-sent\n" + b"# filler, so that it takes many packets\n" * 50_000
     seen = Seen()
     await install.ensure_runner(line)
@@ -137,7 +150,7 @@ async def test_a_connection_that_dies_while_the_step_is_sent_starts_it_once(line
     assert line.connections >= 2
 
 
-async def test_a_frozen_server_is_noticed_and_left(line, monkeypatch):
+async def test_a_frozen_server_is_noticed_and_left(line: DirectLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(durable, "SILENCE", 6.0)
     sink, seen = Bytes(), Seen()
     step = asyncio.create_task(durable.execute(line, request(b"echo here; sleep 8; echo there"), sink, seen))
@@ -153,20 +166,22 @@ async def test_a_frozen_server_is_noticed_and_left(line, monkeypatch):
     assert (seen.lost, seen.restored) == (["nothing was heard for 6 s"], 1)
 
 
-def test_a_dead_peer_is_noticed_within_twenty_seconds():
+def test_a_dead_peer_is_noticed_within_twenty_seconds() -> None:
     assert protocol.SILENCE <= 20
 
 
-async def test_a_silent_step_is_not_taken_for_a_dead_connection(line, monkeypatch):
+async def test_a_silent_step_is_not_taken_for_a_dead_connection(
+    line: DirectLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(durable, "SILENCE", 6.0)
     seen = Seen()
     assert (await durable.execute(line, request(b"sleep 8"), Bytes(), seen)).outcome == "ok"
     assert seen.lost == []
 
 
-async def test_output_is_live(line):
+async def test_output_is_live(line: DirectLine) -> None:
     class Stamps(Bytes):
-        def write(self, data, stream="out"):
+        def write(self, data: bytes, stream: str = "out") -> None:
             super().write(b"".join(b"%s %.3f\n" % (one, time.time()) for one in data.splitlines()))
 
     sink = Stamps()
@@ -177,7 +192,7 @@ async def test_output_is_live(line):
     assert delays[6] < 0.2
 
 
-async def test_a_killed_supervisor_makes_the_end_unknown_and_says_what_lives(line):
+async def test_a_killed_supervisor_makes_the_end_unknown_and_says_what_lives(line: DirectLine) -> None:
     sink = Bytes()
     step_request = request(b"echo here; until [ -e go-on ]; do sleep 0.05; done; echo there")
     step = asyncio.create_task(durable.execute(line, step_request, sink, Seen()))
@@ -195,7 +210,7 @@ async def test_a_killed_supervisor_makes_the_end_unknown_and_says_what_lives(lin
     assert (report.outcome, bytes(sink.out)) == ("unknown", b"here\nthere\n")
 
 
-async def test_another_program_finds_a_step_and_every_byte_of_it(farm, line):
+async def test_another_program_finds_a_step_and_every_byte_of_it(farm: Farm, line: DirectLine) -> None:
     step_request = request(b"echo x >>once-attach; echo one; until [ -e attach-on ]; do sleep 0.05; done; exit 7")
     sink = Bytes()
     first = asyncio.create_task(durable.execute(line, step_request, sink, Seen()))
@@ -214,7 +229,7 @@ async def test_another_program_finds_a_step_and_every_byte_of_it(farm, line):
     await other.close()
 
 
-async def test_what_was_never_started_never_will_be_once_that_was_said(line):
+async def test_what_was_never_started_never_will_be_once_that_was_said(line: DirectLine) -> None:
     step = request(b"echo x >>once-void")
     boot = (await install.ensure_runner(line)).boot
     attach = AttachRequest(step.execution, boot, 60)
@@ -223,13 +238,13 @@ async def test_what_was_never_started_never_will_be_once_that_was_said(line):
     assert line.server.read("once-void") == ""
 
 
-async def test_no_trace_in_another_boot_is_no_proof(line):
+async def test_no_trace_in_another_boot_is_no_proof(line: DirectLine) -> None:
     attach = AttachRequest(secrets.token_hex(16), "another-boot", 60)
     report = await durable.attach(line, attach, Bytes(), Seen())
     assert (report.outcome, "rebooted" in report.detail) == ("unknown", True)
 
 
-async def test_a_reboot_during_a_step_is_said(line):
+async def test_a_reboot_during_a_step_is_said(line: DirectLine) -> None:
     sink = Bytes()
     step_request = request(b"echo here; sleep 60")
     step = asyncio.create_task(durable.execute(line, step_request, sink, Seen()))
@@ -244,7 +259,7 @@ async def test_a_reboot_during_a_step_is_said(line):
     assert (report.outcome, report.detail) == ("unknown", "the server rebooted during the step")
 
 
-async def test_an_id_that_was_used_for_another_step_is_not_believed(line):
+async def test_an_id_that_was_used_for_another_step_is_not_believed(line: DirectLine) -> None:
     first = request(b"echo first")
     assert (await durable.execute(line, first, Bytes(), Seen())).outcome == "ok"
     for script, environment in ((b"echo other", {}), (b"echo first", {"NEW": "1"})):
@@ -253,7 +268,7 @@ async def test_an_id_that_was_used_for_another_step_is_not_believed(line):
         assert (report.outcome, bytes(sink.out)) == ("unknown", b"")
 
 
-async def test_output_that_is_not_what_was_written_is_no_success(line):
+async def test_output_that_is_not_what_was_written_is_no_success(line: DirectLine) -> None:
     sink = Bytes()
     step_request = request(b"echo here; until [ -e tampered ]; do sleep 0.05; done; echo there")
     step = asyncio.create_task(durable.execute(line, step_request, sink, Seen()))
@@ -265,7 +280,7 @@ async def test_output_that_is_not_what_was_written_is_no_success(line):
     assert (report.outcome, report.exit_code) == ("unknown", 0)
 
 
-async def test_a_cancelled_task_leaves_the_step_running(line):
+async def test_a_cancelled_task_leaves_the_step_running(line: DirectLine) -> None:
     sink = Bytes()
     step_request = request(b"echo here; sleep 60")
     step = asyncio.create_task(durable.execute(line, step_request, sink, Seen()))
@@ -275,7 +290,7 @@ async def test_a_cancelled_task_leaves_the_step_running(line):
     assert "rc=143 why=cancelled" in (runs(line) / f"{step_request.execution}.exit").read_text()
 
 
-async def test_a_step_that_ignores_term_is_stopped_and_reported_as_cancelled(line):
+async def test_a_step_that_ignores_term_is_stopped_and_reported_as_cancelled(line: DirectLine) -> None:
     sink = Bytes()
     step_request = request(b"trap '' TERM; echo here; while :; do sleep 0.1; done")
     step = asyncio.create_task(durable.execute(line, step_request, sink, Seen()))
@@ -285,25 +300,25 @@ async def test_a_step_that_ignores_term_is_stopped_and_reported_as_cancelled(lin
     assert (report.outcome, report.exit_code) == ("cancelled", 137)
 
 
-async def test_what_cannot_be_stopped_is_not_called_stopped(farm, line):
+async def test_what_cannot_be_stopped_is_not_called_stopped(farm: Farm, line: DirectLine) -> None:
     await install.ensure_runner(line)
     line.server.kill_sessions()
-    unreachable = DirectLine(farm)
 
-    async def refused() -> asyncssh.SSHClientConnection:
-        raise LinkError("refused", final=True)
+    class Unreachable(DirectLine):
+        async def connection(self) -> asyncssh.SSHClientConnection:
+            raise LinkError("refused", final=True)
 
-    unreachable.connection = refused
+    unreachable = Unreachable(farm)
     assert await cancel(unreachable, "0" * 32, 1) == CancelReport(confirmed=False, detail="refused")
     report = await durable.execute(unreachable, request(b"true"), Bytes(), Seen())
     assert (report.outcome, report.detail) == ("unreachable", "refused")
 
 
-async def test_a_step_that_waits_for_a_way_to_its_target_says_so(farm, line):
+async def test_a_step_that_waits_for_a_way_to_its_target_says_so(farm: Farm, line: DirectLine) -> None:
     class Shut(DirectLine):
         tries = 0
 
-        async def connection(self):
+        async def connection(self) -> asyncssh.SSHClientConnection:
             self.tries += 1
             if self.tries == 1:
                 raise LinkError("refused", final=False)
@@ -324,12 +339,14 @@ async def test_a_step_that_waits_for_a_way_to_its_target_says_so(farm, line):
         pytest.param(b"true", {"environment": {"A": "\0"}}, ("failed", None), id="no NUL"),
     ],
 )
-async def test_how_a_step_ended_is_told_in_one_word(line, script, changes, expected):
+async def test_how_a_step_ended_is_told_in_one_word(
+    line: DirectLine, script: bytes, changes: Changes, expected: tuple[str, int | None]
+) -> None:
     report = await durable.execute(line, request(script, **changes), Digest(), Seen())
     assert (report.outcome, report.exit_code) == expected
 
 
-async def test_two_hundred_megabytes_arrive_exactly_in_flat_memory(line):
+async def test_two_hundred_megabytes_arrive_exactly_in_flat_memory(line: DirectLine) -> None:
     await install.ensure_runner(line)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sink, began = Digest(), time.monotonic()
@@ -347,16 +364,16 @@ async def test_two_hundred_megabytes_arrive_exactly_in_flat_memory(line):
     assert grown < 64 * 1024
 
 
-async def test_a_sink_that_fails_is_no_fault_of_the_target(line):
+async def test_a_sink_that_fails_is_no_fault_of_the_target(line: DirectLine) -> None:
     class Full(Bytes):
-        def write(self, data, stream="out"):
+        def write(self, data: bytes, stream: str = "out") -> None:
             raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
         await durable.execute(line, request(b"echo here; exit 3"), Full(), Seen())
 
 
-async def test_a_plain_command_says_how_it_ended_and_keeps_its_streams_apart(line):
+async def test_a_plain_command_says_how_it_ended_and_keeps_its_streams_apart(line: DirectLine) -> None:
     sink = Bytes()
     command = CommandRequest(b'printf out; printf err >&2; printf %s "$A"; exit 4', {"A": "\n'x'"}, 20)
     report = await plain(line, command, sink)
@@ -364,7 +381,7 @@ async def test_a_plain_command_says_how_it_ended_and_keeps_its_streams_apart(lin
     assert (bytes(sink.out), bytes(sink.err)) == (b"out\n'x'", b"err")
 
 
-async def test_a_plain_command_is_ended_at_its_limit_and_at_its_cap(line):
+async def test_a_plain_command_is_ended_at_its_limit_and_at_its_cap(line: DirectLine) -> None:
     began = time.monotonic()
     report = await plain(line, CommandRequest(b"echo $$ >plain-pid; sleep 60", {}, 1), Bytes())
     assert (report.outcome, time.monotonic() - began < 20) == ("timed-out", True)
@@ -376,7 +393,7 @@ async def test_a_plain_command_is_ended_at_its_limit_and_at_its_cap(line):
     await until(lambda: not pathlib.Path(f"/proc/{pid}/exe").exists())
 
 
-async def test_a_plain_command_whose_connection_broke_is_unknown(line):
+async def test_a_plain_command_whose_connection_broke_is_unknown(line: DirectLine) -> None:
     sink = Bytes()
     task = asyncio.create_task(plain(line, CommandRequest(b"echo here; sleep 60", {}, 60), sink))
     await sink.holds(b"here\n")
@@ -391,7 +408,9 @@ async def test_a_plain_command_whose_connection_broke_is_unknown(line):
         pytest.param("exit 7", "status 7", id="nothing answers"),
     ],
 )
-async def test_a_login_that_runs_no_shell_is_said_in_its_own_words(tmp_path, answer, expected):
+async def test_a_login_that_runs_no_shell_is_said_in_its_own_words(
+    tmp_path: pathlib.Path, answer: str, expected: str
+) -> None:
     shell = tmp_path / "no-shell"
     shell.write_text(f"#!/bin/sh\n{answer}\n")
     shell.chmod(0o755)
@@ -403,7 +422,7 @@ async def test_a_login_that_runs_no_shell_is_said_in_its_own_words(tmp_path, ans
         await line.close()
 
 
-async def test_noise_of_a_login_shell_is_a_note_and_never_output(tmp_path):
+async def test_noise_of_a_login_shell_is_a_note_and_never_output(tmp_path: pathlib.Path) -> None:
     shell = tmp_path / "noisy"
     shell.write_text('#!/bin/sh\necho "Welcome CTUI1"\necho "be nice" >&2\nexec /bin/sh "$@"\n')
     shell.chmod(0o755)
@@ -415,7 +434,7 @@ async def test_noise_of_a_login_shell_is_a_note_and_never_output(tmp_path):
         await line.close()
 
 
-async def test_without_a_usable_home_the_runner_lives_in_var_tmp(tmp_path):
+async def test_without_a_usable_home_the_runner_lives_in_var_tmp(tmp_path: pathlib.Path) -> None:
     with Farm(tmp_path / "homeless", 1, net=44) as farm:
         (farm.targets[0].home / ".local").write_text("in the way")
         line = DirectLine(farm)
@@ -425,9 +444,10 @@ async def test_without_a_usable_home_the_runner_lives_in_var_tmp(tmp_path):
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 100_000])
-def test_our_lines_are_found_however_they_are_cut(size):
+def test_our_lines_are_found_however_they_are_cut(size: int) -> None:
     stream = b"noise CTUI1 wrong X\nCTUI1 abc ONE a=1\nmore\nCTUI1 ab" + b"CTUI1 abc TWO\nrest"
-    splitter, other, lines = protocol.Splitter("abc"), b"", []
+    splitter, other = protocol.Splitter("abc"), b""
+    lines: list[bytes] = []
     for at in range(0, len(stream), size):
         data = stream[at : at + size]
         while True:
@@ -439,7 +459,7 @@ def test_our_lines_are_found_however_they_are_cut(size):
     assert (other + splitter.rest(), lines) == (b"noise CTUI1 wrong X\nmore\nCTUI1 abrest", [b"ONE a=1", b"TWO"])
 
 
-def test_a_line_without_an_end_is_refused_before_it_grows():
+def test_a_line_without_an_end_is_refused_before_it_grows() -> None:
     splitter = protocol.Splitter("abc")
     with pytest.raises(protocol.LostError):
         for _ in range(1000):
@@ -447,7 +467,7 @@ def test_a_line_without_an_end_is_refused_before_it_grows():
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("sudo") is None, reason="needs root and sudo")
-async def test_under_sudo_all_of_it_belongs_to_the_other_user(line):
+async def test_under_sudo_all_of_it_belongs_to_the_other_user(line: DirectLine) -> None:
     line.sudo = SudoPrefix("nobody")
     sink = Bytes()
     report = await durable.execute(line, request(b"id -un; echo here; sleep 0.3"), sink, Seen())

@@ -5,8 +5,12 @@ from __future__ import annotations
 import base64
 import hmac
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Self
 
 import pytest
+from _pytest.mark import ParameterSet
 from farm import Farm, available
 
 from canary_tui.domain.fleet.tables import Ssh
@@ -20,15 +24,15 @@ pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHvSzQH9Yfk8yU8QWuUgZtq8PzZzqI3gWyPOKrLhg8bQ"
 
 
-def keygen(*words):
+def keygen(*words: str | Path) -> None:
     subprocess.run(["ssh-keygen", "-q", *words], check=True)
 
 
-def public(path):
+def public(path: Path) -> str:
     return " ".join(path.read_text().split()[:2])
 
 
-def hashed(name, version="1"):
+def hashed(name: str, version: str = "1") -> str:
     salt = b"0123456789abcdefghij"
     digest = hmac.digest(salt, name.encode(), "sha1")
     return f"|{version}|{base64.b64encode(salt).decode()}|{base64.b64encode(digest).decode()}"
@@ -37,7 +41,7 @@ def hashed(name, version="1"):
 class Servers:
     """Real sshd on 127.0.0.1: one with a plain key, and one each for every kind of certificate."""
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.farms = {"plain": Farm(folder / "plain", 1, net=0)}
         keygen("-t", "ed25519", "-N", "", "-f", folder / "ca")
@@ -58,31 +62,41 @@ class Servers:
             extra = (f"HostCertificate {home}/host_key_0-cert.pub",)
             self.farms[name] = Farm(home, 1, net=0, extra=extra)
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         for farm in self.farms.values():
             farm.__enter__()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for farm in self.farms.values():
             farm.stop()
 
-    def words(self, farm):
+    def words(self, farm: Farm) -> dict[str, str]:
         host, port = "127.0.0.1", farm.port
         return {
-            "H": host, "P": port, "HP": f"[{host}]:{port}", "K": farm.host_key(farm.targets[0]), "X": OTHER,
+            "H": host, "P": str(port), "HP": f"[{host}]:{port}", "K": farm.host_key(farm.targets[0]), "X": OTHER,
             "R": public(self.folder / "rsa.pub"), "CA": public(self.folder / "ca.pub"),
             "hash_HP": hashed(f"[{host}]:{port}"), "hash_H": hashed(host), "hash_2": hashed(f"[{host}]:{port}", "2"),
         }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory):
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     with Servers(tmp_path_factory.mktemp("servers")) as running:
         yield running
 
 
-def case(known, *, accepted, ident, server="plain", host="127.0.0.1", options="", files=None, stricter=False):
+def case(
+    known: str | None,
+    *,
+    accepted: bool,
+    ident: str,
+    server: str = "plain",
+    host: str = "127.0.0.1",
+    options: str = "",
+    files: dict[str, str] | None = None,
+    stricter: bool = False,
+) -> ParameterSet:
     """`stricter`: OpenSSH accepts it and we do not, for the reason that the id gives."""
     return pytest.param(known, accepted, server, host, options, files or {}, stricter, id=ident)
 
@@ -163,23 +177,31 @@ CASES = [
 
 @pytest.mark.parametrize(("known", "accepted", "server", "host", "options", "files", "stricter"), CASES)
 async def test_we_accept_a_host_key_exactly_where_openssh_does(
-    servers, tmp_path, known, accepted, server, host, options, files, stricter
-):
+    servers: Servers,
+    tmp_path: Path,
+    known: str | None,
+    accepted: bool,
+    server: str,
+    host: str,
+    options: str,
+    files: dict[str, str],
+    stricter: bool,
+) -> None:
     farm = servers.farms[server]
-    words = {**servers.words(farm), "F": tmp_path}
+    words = {**servers.words(farm), "F": str(tmp_path)}
     for name, text in {"known": known, **files}.items():
         if text is not None:
             (tmp_path / name).write_bytes((text.format(**words) + "\n").encode("latin-1"))
     config = tmp_path / "config"
     usual = f"UserKnownHostsFile {tmp_path}/known\nGlobalKnownHostsFile none\n"
     config.write_text(f"Host *\n{options.format(**words)}\n{usual}{farm.ssh_config.read_text()}")
-    command = ["ssh", "-F", config, "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", host, "true"]
+    command = ["ssh", "-F", str(config), "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", host, "true"]
     ssh = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert (ssh.returncode == 0) == (accepted or stricter), ssh.stderr
     assert await connects(host, config) == accepted
 
 
-async def connects(host, config):
+async def connects(host: str, config: Path) -> bool:
     access = Access(None, Redactor())
     link = TargetLink(PlannedTarget("web", host, Ssh(config=str(config))), access)
     try:
@@ -193,30 +215,30 @@ async def connects(host, config):
     return True
 
 
-def known(tmp_path, text):
+def known(tmp_path: Path, text: str) -> tuple[KnownHosts, HostKeyRules]:
     path = tmp_path / "known_hosts"
     path.write_text(text)
     return KnownHosts(), HostKeyRules(user_files=(str(path),))
 
 
-def blob(text):
+def blob(text: str) -> bytes:
     return base64.b64decode(text.split()[1])
 
 
-def test_a_changed_key_is_told_with_file_and_line(tmp_path):
+def test_a_changed_key_is_told_with_file_and_line(tmp_path: Path) -> None:
     store, rules = known(tmp_path, f"\n# mine\nweb {OTHER}\n")
     answer = store.look_up(HostNames("web"), rules).judge(blob(OTHER)[:-1] + b"!")
     assert answer.trust == "changed"
     assert f"{tmp_path}/known_hosts:3" in answer.reason
 
 
-def test_a_host_that_is_known_by_another_key_is_never_new(tmp_path):
+def test_a_host_that_is_known_by_another_key_is_never_new(tmp_path: Path) -> None:
     store, rules = known(tmp_path, f"@cert-authority web {OTHER}\n")
     assert store.look_up(HostNames("web", 2222), rules).judge(blob(OTHER)).trust == "changed"
     assert store.look_up(HostNames("db", 2222), rules).judge(blob(OTHER)).trust == "new"
 
 
-def test_a_file_is_read_again_when_it_changed(tmp_path):
+def test_a_file_is_read_again_when_it_changed(tmp_path: Path) -> None:
     store, rules = known(tmp_path, "")
     assert store.look_up(HostNames("web"), rules).judge(blob(OTHER)).trust == "new"
     (tmp_path / "known_hosts").write_text(f"web {OTHER}\n")
@@ -224,7 +246,7 @@ def test_a_file_is_read_again_when_it_changed(tmp_path):
 
 
 @pytest.mark.parametrize("hash_names", [False, True])
-def test_an_accepted_key_is_kept_under_the_name_that_is_looked_up_first(tmp_path, hash_names):
+def test_an_accepted_key_is_kept_under_the_name_that_is_looked_up_first(tmp_path: Path, hash_names: bool) -> None:
     path = tmp_path / "deep" / "known_hosts"
     remember(str(path), HostNames("Web.Example", 2222), blob(OTHER), hashed=hash_names)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -238,20 +260,20 @@ def test_an_accepted_key_is_kept_under_the_name_that_is_looked_up_first(tmp_path
     assert KnownHosts().look_up(HostNames("web.example", 2222), rules).judge(blob(OTHER)).trust == "trusted"
 
 
-def test_a_key_is_appended_behind_a_last_line_without_end(tmp_path):
+def test_a_key_is_appended_behind_a_last_line_without_end(tmp_path: Path) -> None:
     path = tmp_path / "known_hosts"
     path.write_text("a b c")
     remember(str(path), HostNames("web"), blob(OTHER), hashed=False)
     assert path.read_text() == f"a b c\nweb {OTHER}\n"
 
 
-def test_a_key_that_cannot_be_kept_is_an_error(tmp_path):
+def test_a_key_that_cannot_be_kept_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(HostKeyError, match="cannot be kept"):
         remember(str(tmp_path / "file" / "known_hosts"), HostNames("web"), blob(OTHER), hashed=False)
 
 
-def test_a_file_of_revoked_keys_that_is_not_understood_trusts_nothing(tmp_path):
+def test_a_file_of_revoked_keys_that_is_not_understood_trusts_nothing(tmp_path: Path) -> None:
     path = tmp_path / "revoked"
     for text in (b"SSHKRL\n\0rest", b"not a key"):
         path.write_bytes(text)
@@ -259,7 +281,7 @@ def test_a_file_of_revoked_keys_that_is_not_understood_trusts_nothing(tmp_path):
             KnownHosts().look_up(HostNames("web"), HostKeyRules(revoked_file=str(path)))
 
 
-def test_lines_that_count_for_nothing_are_noted(tmp_path):
+def test_lines_that_count_for_nothing_are_noted(tmp_path: Path) -> None:
     store, rules = known(tmp_path, f"web {OTHER}\n@huh web {OTHER}\nweb\n")
     assert [note.rpartition("/")[2] for note in store.notes(rules.user_files)] == [
         "known_hosts:2: unknown marker @huh",
@@ -267,14 +289,14 @@ def test_lines_that_count_for_nothing_are_noted(tmp_path):
     ]
 
 
-def test_the_algorithms_of_known_keys_are_asked_for_first(tmp_path, servers):
+def test_the_algorithms_of_known_keys_are_asked_for_first(tmp_path: Path, servers: Servers) -> None:
     store, rules = known(tmp_path, f"web {public(servers.folder / 'rsa.pub')}\n@cert-authority ca {OTHER}\n")
     offered = ["ssh-ed25519-cert-v01@openssh.com", "rsa-sha2-512-cert-v01@openssh.com", "ssh-ed25519", "rsa-sha2-512"]
     assert store.look_up(HostNames("web"), rules).order(offered) == tuple(offered[index] for index in (1, 3, 0, 2))
     assert store.look_up(HostNames("ca"), rules).order(offered) == tuple(offered)
 
 
-def test_a_fingerprint_is_the_one_that_ssh_keygen_prints(tmp_path):
+def test_a_fingerprint_is_the_one_that_ssh_keygen_prints(tmp_path: Path) -> None:
     (tmp_path / "key.pub").write_text(OTHER + "\n")
     printed = subprocess.run(["ssh-keygen", "-lf", tmp_path / "key.pub"], capture_output=True, text=True, check=True)
     assert fingerprint(blob(OTHER)) in printed.stdout
@@ -292,5 +314,5 @@ def test_a_fingerprint_is_the_one_that_ssh_keygen_prints(tmp_path):
         ("axb", "a.b", False),
     ],
 )
-def test_patterns_mean_what_they_mean_to_openssh(name, patterns, expected):
+def test_patterns_mean_what_they_mean_to_openssh(name: str, patterns: str, expected: bool) -> None:
     assert matches(name, patterns) == expected

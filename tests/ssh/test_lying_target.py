@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from direct_line import Bytes, DirectLine, Seen
@@ -17,14 +19,14 @@ pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
 
 @pytest.fixture
-async def line(tmp_path):
+async def line(tmp_path: Path) -> AsyncIterator[DirectLine]:
     with Farm(tmp_path / "farm", 1, net=64) as farm:
         one = DirectLine(farm)
         yield one
         await one.close()
 
 
-async def lie(line, program):
+async def lie(line: DirectLine, program: str) -> str:
     """Put other words in the place of the runner, whose name says what it is and whose size is looked at."""
     info = await ensure_runner(line)
     path = next(line.server.home.glob(".local/state/canary-tui/runner-*.sh"))
@@ -36,12 +38,12 @@ async def lie(line, program):
     return info.boot
 
 
-def request(boot, cap=1 << 20):
+def request(boot: str, cap: int = 1 << 20) -> ExecuteRequest:
     return ExecuteRequest(uuid.uuid4().hex, b"true", {}, 1.0, cap, boot)
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch):
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ANSWER", "OVERDUE", "OUT_OF_REACH", "GRACE"):
         monkeypatch.setattr(durable, name, 1.0)
 
@@ -54,7 +56,7 @@ while sleep 0.2; do say TICK; done
 """
 
 
-async def test_output_that_was_announced_and_never_comes_is_not_waited_for_for_ever(line):
+async def test_output_that_was_announced_and_never_comes_is_not_waited_for_for_ever(line: DirectLine) -> None:
     boot = await lie(line, ANNOUNCES_MORE)
     async with asyncio.timeout(30):
         report = await durable.execute(line, request(boot), Bytes(), Seen())
@@ -68,7 +70,9 @@ printf 'CTUI1 %s DATA\\n' "$nonce"; exec yes 'there is always more to say, and m
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["started", "attached"])
-async def test_output_without_an_end_fills_no_disk_and_ends(line, monkeypatch, again):
+async def test_output_without_an_end_fills_no_disk_and_ends(
+    line: DirectLine, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
     monkeypatch.setattr(durable, "MARGIN", 1 << 20)
     boot = await lie(line, ENDLESS)
     sink = Bytes()

@@ -11,10 +11,11 @@ import signal
 import subprocess
 import time
 import uuid
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
-from farm import Farm, available
+from farm import Farm, FarmTarget, available
 from links import Person, planned, write_config
 
 from canary_tui.domain.fleet.tables import Ssh
@@ -23,37 +24,37 @@ from canary_tui.engine.target import Claim, Collected, CommandRequest, ExecuteRe
 from canary_tui.ssh import network as ssh_network
 from canary_tui.ssh.connection.connect import IDLE_INTERVAL
 from canary_tui.ssh.execution.install import UNLOCKING, rollout_word
-from canary_tui.ssh.network import SshNetwork
+from canary_tui.ssh.network import SshNetwork, SshRemote
 from canary_tui.text.secrets import Redactor
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
 
 class Watched:
-    def connection_lost(self, detail):
+    def connection_lost(self, detail: str) -> None:
         raise AssertionError(detail)
 
-    def connection_restored(self):
+    def connection_restored(self) -> None:
         raise AssertionError("restored")
 
-    def upload_progress(self, sent, total):
+    def upload_progress(self, sent: int, total: int) -> None:
         pass
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("farm"), 3, net=40) as running:
         yield running
 
 
 @pytest.fixture
-async def network():
+async def network() -> AsyncIterator[Network]:
     one: Network = SshNetwork(redactor=Redactor(["s3cret-value"]))
     yield one
     await one.close()
 
 
-async def test_a_probe_learns_boot_clock_disk_and_release(farm, network):
+async def test_a_probe_learns_boot_clock_disk_and_release(farm: Farm, network: Network) -> None:
     remote = network.remote(planned(farm.targets[0], farm.ssh_config))
     report = await remote.probe(ProbeRequest('echo "$NAME-1.2"; echo more >&2', {"NAME": "shop"}))
     assert (report.outcome, report.release) == ("ok", "shop-1.2")
@@ -63,13 +64,13 @@ async def test_a_probe_learns_boot_clock_disk_and_release(farm, network):
     assert len(farm.targets[0].commands()) == 2
 
 
-async def test_a_release_that_cannot_be_told_is_unknown_and_the_target_fine(farm, network):
+async def test_a_release_that_cannot_be_told_is_unknown_and_the_target_fine(farm: Farm, network: Network) -> None:
     remote = network.remote(planned(farm.targets[0], farm.ssh_config))
     report = await remote.probe(ProbeRequest("echo 9; exit 3"))
     assert (report.outcome, report.release, report.detail) == ("ok", "", "release.current: exit 3")
 
 
-async def test_a_target_that_cannot_be_reached_is_said_to_be(farm, network):
+async def test_a_target_that_cannot_be_reached_is_said_to_be(farm: Farm, network: Network) -> None:
     nowhere = PlannedTarget("gone", "127.0.40.99", Ssh(config=str(farm.ssh_config)))
     assert (await network.remote(nowhere).probe(ProbeRequest())).outcome == "unreachable"
     nonsense = PlannedTarget("web", "-oProxyCommand=id", Ssh(config=str(farm.ssh_config)))
@@ -77,7 +78,7 @@ async def test_a_target_that_cannot_be_reached_is_said_to_be(farm, network):
     assert report.outcome == "unreachable"
 
 
-async def test_a_person_may_take_longer_over_a_host_key_than_a_probe_may(farm, tmp_path):
+async def test_a_person_may_take_longer_over_a_host_key_than_a_probe_may(farm: Farm, tmp_path: pathlib.Path) -> None:
     config = write_config(farm, tmp_path / "config", "Host *", f" UserKnownHostsFile {tmp_path}/known_hosts")
     network = SshNetwork(Person("yes", act=lambda _question: time.sleep(3.2)))
     report = await network.remote(planned(farm.targets[0], config)).probe(ProbeRequest(timeout=3))
@@ -85,14 +86,14 @@ async def test_a_person_may_take_longer_over_a_host_key_than_a_probe_may(farm, t
     assert report.outcome == "ok"
 
 
-async def test_no_reports_text_holds_a_secret_or_acts(farm, network):
+async def test_no_reports_text_holds_a_secret_or_acts(farm: Farm, network: Network) -> None:
     remote = network.remote(planned(farm.targets[0], farm.ssh_config))
     report = await remote.probe(ProbeRequest(r"printf 's3cret-value \033[2J\007 1.0'"))
     assert report.release == ""
     assert "release '[secret] ␇ 1.0' is not" in report.detail
 
 
-async def test_a_step_is_executed_and_believed(farm, network):
+async def test_a_step_is_executed_and_believed(farm: Farm, network: Network) -> None:
     remote = network.remote(planned(farm.targets[1], farm.ssh_config))
     probe = await remote.probe(ProbeRequest())
     output = Collected()
@@ -108,17 +109,18 @@ async def test_a_step_is_executed_and_believed(farm, network):
 class Told(Watched):
     """Keeps why the connection was lost, and notes when it is there again."""
 
-    def __init__(self):
-        self.lost, self.restored = [], asyncio.Event()
+    def __init__(self) -> None:
+        self.lost: list[str] = []
+        self.restored = asyncio.Event()
 
-    def connection_lost(self, detail):
+    def connection_lost(self, detail: str) -> None:
         self.lost.append(detail)
 
-    def connection_restored(self):
+    def connection_restored(self) -> None:
         self.restored.set()
 
 
-async def test_why_a_connection_was_lost_holds_no_secret(farm):
+async def test_why_a_connection_was_lost_holds_no_secret(farm: Farm) -> None:
     """A password may be any word, also one of those that say it."""
     network, watch = SshNetwork(redactor=Redactor(["channel", "connection", "closed"])), Told()
     remote = network.remote(planned(farm.targets[1], farm.ssh_config))
@@ -138,14 +140,14 @@ async def test_why_a_connection_was_lost_holds_no_secret(farm):
     assert not [word for word in ("channel", "connection", "closed") if word in watch.lost[0]]
 
 
-async def test_a_plain_command_answers(farm, network):
+async def test_a_plain_command_answers(farm: Farm, network: Network) -> None:
     remote = network.remote(planned(farm.targets[1], farm.ssh_config))
     output = Collected()
     report = await remote.command(CommandRequest(b'printf %s "$A"; exit 4', {"A": "b c"}, 20), output)
     assert (report.outcome, report.exit_code, output.data) == ("failed", 4, b"b c")
 
 
-async def test_a_closed_network_leaves_no_connection(farm):
+async def test_a_closed_network_leaves_no_connection(farm: Farm) -> None:
     network = SshNetwork()
     remotes = [network.remote(planned(target, farm.ssh_config)) for target in farm.targets]
     await asyncio.gather(*(remote.probe(ProbeRequest()) for remote in remotes))
@@ -156,11 +158,13 @@ async def test_a_closed_network_leaves_no_connection(farm):
             await asyncio.to_thread(time.sleep, 0.02)
 
 
-def step(boot, script=b"echo ran"):
+def step(boot: str, script: bytes = b"echo ran") -> ExecuteRequest:
     return ExecuteRequest(uuid.uuid4().hex, script, {}, 60, 1 << 20, boot)
 
 
-async def test_of_the_connections_that_rest_only_so_many_are_kept(farm, network, monkeypatch):
+async def test_of_the_connections_that_rest_only_so_many_are_kept(
+    farm: Farm, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ssh_network, "MOST_IDLE", 1)
     remotes = [network.remote(planned(target, farm.ssh_config)) for target in farm.targets]
     boots = [(await remote.probe(ProbeRequest())).boot for remote in remotes]
@@ -171,7 +175,7 @@ async def test_of_the_connections_that_rest_only_so_many_are_kept(farm, network,
     assert report.outcome == "ok"
 
 
-async def test_what_is_let_go_of_is_connected_again_when_it_is_needed(farm, network):
+async def test_what_is_let_go_of_is_connected_again_when_it_is_needed(farm: Farm, network: Network) -> None:
     target = farm.targets[0]
     remote = network.remote(planned(target, farm.ssh_config))
     boot = (await remote.probe(ProbeRequest())).boot
@@ -194,7 +198,7 @@ async def test_what_is_let_go_of_is_connected_again_when_it_is_needed(farm, netw
     assert target.sessions() == held, "a step was under way there"
 
 
-async def test_a_login_that_nobody_waits_for_any_more_leaves_no_connection(farm, network):
+async def test_a_login_that_nobody_waits_for_any_more_leaves_no_connection(farm: Farm, network: Network) -> None:
     target = farm.targets[0]
     os.kill(target.listener, signal.SIGSTOP)
     asked = asyncio.create_task(network.remote(planned(target, farm.ssh_config)).probe(ProbeRequest()))
@@ -208,10 +212,12 @@ async def test_a_login_that_nobody_waits_for_any_more_leaves_no_connection(farm,
             await asyncio.sleep(0.02)
 
 
-async def test_no_connection_is_closed_under_a_step(farm, network, monkeypatch):
+async def test_no_connection_is_closed_under_a_step(
+    farm: Farm, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(ssh_network, "MOST_IDLE", 0)
 
-    async def work(target):
+    async def work(target: FarmTarget) -> None:
         remote = network.remote(planned(target, farm.ssh_config))
         boot = (await remote.probe(ProbeRequest())).boot
         for _ in range(8):
@@ -223,10 +229,15 @@ async def test_no_connection_is_closed_under_a_step(farm, network, monkeypatch):
             tasks.create_task(work(target))
 
 
-async def test_a_connection_that_died_while_it_rested_is_noticed_within_20_s_of_the_next_step(farm, network):
+async def test_a_connection_that_died_while_it_rested_is_noticed_within_20_s_of_the_next_step(
+    farm: Farm, network: Network
+) -> None:
     remote, watch = network.remote(planned(farm.targets[2], farm.ssh_config)), Told()
     boot = (await remote.probe(ProbeRequest())).boot
-    assert remote.link._kept.alive._keepalive_interval == IDLE_INTERVAL
+    assert isinstance(remote, SshRemote)
+    connection = remote.link._kept.alive
+    assert connection is not None
+    assert connection._keepalive_interval == IDLE_INTERVAL
     farm.targets[2].kill_sessions(signal.SIGSTOP)
     started = time.monotonic()
     try:
@@ -238,7 +249,7 @@ async def test_a_connection_that_died_while_it_rested_is_noticed_within_20_s_of_
     assert time.monotonic() - started < 25
 
 
-async def test_as_many_files_may_be_open_as_the_machine_allows():
+async def test_as_many_files_may_be_open_as_the_machine_allows() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
@@ -248,7 +259,9 @@ async def test_as_many_files_may_be_open_as_the_machine_allows():
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-async def test_missing_tools_are_named_by_the_probe_in_the_command_that_asks_for_the_release(farm, network):
+async def test_missing_tools_are_named_by_the_probe_in_the_command_that_asks_for_the_release(
+    farm: Farm, network: Network
+) -> None:
     target = farm.targets[1]
     remote = network.remote(planned(target, farm.ssh_config))
     before = len(target.commands())
@@ -259,7 +272,7 @@ async def test_missing_tools_are_named_by_the_probe_in_the_command_that_asks_for
     assert len(target.commands()) - before == 3
 
 
-async def test_tools_are_looked_for_where_the_steps_environment_says(farm, network):
+async def test_tools_are_looked_for_where_the_steps_environment_says(farm: Farm, network: Network) -> None:
     own = farm.targets[0].home / "own-tools"
     own.mkdir()
     (own / "deploy-it").write_text("#!/bin/sh\n")
@@ -270,14 +283,14 @@ async def test_tools_are_looked_for_where_the_steps_environment_says(farm, netwo
     assert (await remote.probe(ProbeRequest(tools=("deploy-it",)))).detail == "tools missing: deploy-it"
 
 
-async def test_tools_that_could_not_be_looked_for_are_not_taken_for_there(farm, network):
+async def test_tools_that_could_not_be_looked_for_are_not_taken_for_there(farm: Farm, network: Network) -> None:
     remote = network.remote(planned(farm.targets[0], farm.ssh_config))
     report = await remote.probe(ProbeRequest(tools=("sh",), environment={"NOT-A-NAME": "1"}))
     assert report.outcome == "failed"
     assert "the search for its tools failed" in report.detail
 
 
-async def test_who_only_looks_is_told_who_holds_the_lock_and_takes_nothing(farm, network):
+async def test_who_only_looks_is_told_who_holds_the_lock_and_takes_nothing(farm: Farm, network: Network) -> None:
     remote = network.remote(planned(farm.targets[2], farm.ssh_config))
     claim = Claim("2026-11-23T101500Z-shop-7f3a7f3a", "ann smith@desk", 1_000_000_000)
     assert (await remote.probe(ProbeRequest(claim=claim))).locked
@@ -287,6 +300,7 @@ async def test_who_only_looks_is_told_who_holds_the_lock_and_takes_nothing(farm,
     assert (report.outcome, report.note, report.locked) == ("ok", said, False)
     other = await looker.probe(ProbeRequest(claim=Claim("other", "bob@desk", 1)))
     assert (other.outcome, other.locked) == ("failed", False)
+    assert other.holder is not None
     assert other.detail == f"{said}; wait for it to end, or break it with --break-lock {other.holder.rollout}"
     assert (await looker.probe(ProbeRequest("echo 2.1"))).release == "2.1", "who was refused may still look"
     assert (await looker.unlock("other")).released
@@ -296,7 +310,7 @@ async def test_who_only_looks_is_told_who_holds_the_lock_and_takes_nothing(farm,
     assert (await fresh.probe(ProbeRequest())).note == ""
 
 
-async def test_a_lock_that_no_rollout_has_written_is_said_to_be_that_and_where(farm, network):
+async def test_a_lock_that_no_rollout_has_written_is_said_to_be_that_and_where(farm: Farm, network: Network) -> None:
     remote = network.remote(planned(farm.targets[1], farm.ssh_config))
     await remote.probe(ProbeRequest())
     lock = farm.targets[1].home / ".local/state/canary-tui/lock"
@@ -312,7 +326,9 @@ async def test_a_lock_that_no_rollout_has_written_is_said_to_be_that_and_where(f
     )
 
 
-async def test_a_home_that_became_read_only_with_a_lock_in_it_has_no_second_one_elsewhere(farm, network):
+async def test_a_home_that_became_read_only_with_a_lock_in_it_has_no_second_one_elsewhere(
+    farm: Farm, network: Network
+) -> None:
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     local = farm.targets[1].home / ".local"
@@ -332,7 +348,9 @@ async def test_a_home_that_became_read_only_with_a_lock_in_it_has_no_second_one_
         subprocess.run(["umount", "-l", local], check=True)
 
 
-async def test_a_lock_at_a_target_that_cannot_be_reached_is_left_after_a_bounded_time(farm, network):
+async def test_a_lock_at_a_target_that_cannot_be_reached_is_left_after_a_bounded_time(
+    farm: Farm, network: Network
+) -> None:
     nowhere = PlannedTarget("gone", "127.0.40.99", Ssh(config=str(farm.ssh_config)))
     async with asyncio.timeout(UNLOCKING + 10):
         report = await network.remote(nowhere).unlock("a")
@@ -341,6 +359,6 @@ async def test_a_lock_at_a_target_that_cannot_be_reached_is_left_after_a_bounded
 
 
 @pytest.mark.parametrize("word", ["a b", "a;b", "$(a)", "-a", "", "a" * 200, "a\nb", "a'b"])
-async def test_what_no_shell_should_read_is_no_rollouts_id(word):
+async def test_what_no_shell_should_read_is_no_rollouts_id(word: str) -> None:
     with pytest.raises(ValueError, match=r"id, got|longer"):
         rollout_word(word)

@@ -5,28 +5,36 @@ from __future__ import annotations
 import asyncio
 import pathlib
 import shutil
+from typing import Protocol, Unpack
 
 import pytest
+from ssh_table import SshTable
 
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.fleet.units import Duration
 from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.ssh.connection.command import ResolveError, parse_hop
-from canary_tui.ssh.connection.resolve import Resolver
+from canary_tui.ssh.connection.resolve import Endpoint, Resolver
 
 pytestmark = pytest.mark.skipif(not shutil.which("ssh"), reason="ssh is not installed")
 
 
+class Resolve(Protocol):
+    """Where a name leads by this ssh_config and these settings of a fleet file."""
+
+    async def __call__(self, config: str, host: str = "web", **ssh: Unpack[SshTable]) -> Endpoint: ...
+
+
 @pytest.fixture
-def resolve(tmp_path):
-    async def resolve(config, host="web", **ssh):
+def resolve(tmp_path: pathlib.Path) -> Resolve:
+    async def resolve(config: str, host: str = "web", **ssh: Unpack[SshTable]) -> Endpoint:
         (tmp_path / "config").write_text(config)
         return await Resolver().resolve(PlannedTarget("web", host, Ssh(config=str(tmp_path / "config"), **ssh)))
 
     return resolve
 
 
-async def test_ssh_config_says_where_and_as_whom(resolve):
+async def test_ssh_config_says_where_and_as_whom(resolve: Resolve) -> None:
     endpoint = await resolve(
         "Host web\n HostName 10.1.2.3\n Port 2222\n User deploy\n ConnectTimeout 7\n HostKeyAlias shop\n"
         " UserKnownHostsFile /a /b\n GlobalKnownHostsFile /c\n HashKnownHosts yes\n"
@@ -39,7 +47,7 @@ async def test_ssh_config_says_where_and_as_whom(resolve):
     assert endpoint.address == "deploy@10.1.2.3:2222"
 
 
-async def test_the_fleet_file_has_the_last_word(resolve, tmp_path):
+async def test_the_fleet_file_has_the_last_word(resolve: Resolve, tmp_path: pathlib.Path) -> None:
     endpoint = await resolve(
         "Match user root\n IdentityAgent none\nHost *\n Port 1\n User a\n IdentityFile /x\n UserKnownHostsFile /y\n",
         user="root", port=99, identity="/id", known_hosts="/kh", connect_timeout=Duration(3),
@@ -50,7 +58,7 @@ async def test_the_fleet_file_has_the_last_word(resolve, tmp_path):
     assert endpoint.agent == ""
 
 
-async def test_tokens_and_variables_are_filled_in(resolve, monkeypatch):
+async def test_tokens_and_variables_are_filled_in(resolve: Resolve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEYS", "/keys")
     endpoint = await resolve(
         "Host *\n User u\n IdentityFile ${KEYS}/%r@%h\n IdentityFile ~/.ssh/%n\n UserKnownHostsFile /kh/%k-%%\n"
@@ -60,12 +68,12 @@ async def test_tokens_and_variables_are_filled_in(resolve, monkeypatch):
     assert endpoint.rules.user_files == ("/kh/web-%",)
 
 
-async def test_a_proxy_command_is_the_users_own_line(resolve):
+async def test_a_proxy_command_is_the_users_own_line(resolve: Resolve) -> None:
     endpoint = await resolve("Host *\n Port 7\n ProxyCommand nc %h %p\n")
     assert endpoint.proxy_command == ("/bin/sh", "-c", "exec nc web 7")
 
 
-async def test_jump_hosts_are_found_the_same_way(resolve):
+async def test_jump_hosts_are_found_the_same_way(resolve: Resolve) -> None:
     endpoint = await resolve(
         "Host inner\n HostName 10.0.0.2\n User i\nHost outer\n HostName 10.0.0.1\n Port 22022\n"
         "Host web\n ProxyJump outer,me@inner:2022\n"
@@ -75,12 +83,12 @@ async def test_jump_hosts_are_found_the_same_way(resolve):
 
 
 @pytest.mark.parametrize("host", ["web", "bastion"])
-async def test_a_jump_host_that_is_its_own_is_refused_as_ssh_does(resolve, host):
+async def test_a_jump_host_that_is_its_own_is_refused_as_ssh_does(resolve: Resolve, host: str) -> None:
     with pytest.raises(ResolveError, match="jumphost loop via bastion"):
         await resolve("Host *\n ProxyJump bastion\n", host=host)
 
 
-async def test_jump_hosts_in_a_circle_are_refused(resolve):
+async def test_jump_hosts_in_a_circle_are_refused(resolve: Resolve) -> None:
     with pytest.raises(ResolveError, match="circle"):
         await resolve("Host a\n ProxyJump b\nHost b\n ProxyJump a\nHost web\n ProxyJump a\n")
 
@@ -97,7 +105,7 @@ async def test_jump_hosts_in_a_circle_are_refused(resolve):
         ("ProxyJump ssh://[::1", "rox"),
     ],
 )
-async def test_what_matters_and_cannot_be_honoured_is_refused_by_name(resolve, line, named):
+async def test_what_matters_and_cannot_be_honoured_is_refused_by_name(resolve: Resolve, line: str, named: str) -> None:
     with pytest.raises(ResolveError, match=r"^web: ") as refusal:
         await resolve(f"Host *\n {line}\n")
     assert named in str(refusal.value)
@@ -121,12 +129,12 @@ async def test_what_matters_and_cannot_be_honoured_is_refused_by_name(resolve, l
         ("web", {"jump": "a b"}),
     ],
 )
-async def test_a_name_that_is_none_never_reaches_a_command_line(resolve, host, ssh):
+async def test_a_name_that_is_none_never_reaches_a_command_line(resolve: Resolve, host: str, ssh: SshTable) -> None:
     with pytest.raises(ResolveError):
         await resolve("", host=host, **ssh)
 
 
-async def test_forwarding_and_remote_commands_of_ssh_config_have_no_effect(resolve):
+async def test_forwarding_and_remote_commands_of_ssh_config_have_no_effect(resolve: Resolve) -> None:
     config = "Host *\n ForwardAgent yes\n ForwardX11 yes\n RemoteCommand id\n SendEnv *\n LocalForward 1 a:2\n"
     assert await resolve(config) == await resolve("")
 
@@ -135,23 +143,23 @@ async def test_forwarding_and_remote_commands_of_ssh_config_have_no_effect(resol
     ("line", "host_keys", "secrets"),
     [("", True, True), ("StrictHostKeyChecking yes", False, True), ("BatchMode yes", False, False)],
 )
-async def test_ssh_config_may_forbid_questions(resolve, line, host_keys, secrets):
+async def test_ssh_config_may_forbid_questions(resolve: Resolve, line: str, host_keys: bool, secrets: bool) -> None:
     endpoint = await resolve(f"Host *\n {line}\n")
     assert (endpoint.asks_about_host_keys, endpoint.asks_for_secrets) == (host_keys, secrets)
 
 
-async def test_algorithms_are_ours_unless_ssh_config_chooses(resolve):
+async def test_algorithms_are_ours_unless_ssh_config_chooses(resolve: Resolve) -> None:
     assert (await resolve("")).algorithms.ciphers == ()
     assert (await resolve("Ciphers aes256-ctr")).algorithms.ciphers == ("aes256-ctr",)
 
 
-async def test_config_none_reads_no_file(tmp_path, monkeypatch):
+async def test_config_none_reads_no_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     endpoint = await Resolver().resolve(PlannedTarget("web", "Web.Example", Ssh(config="none", jump="u@hop:2022")))
     assert (endpoint.host, endpoint.port) == ("web.example", 22)
     assert [(hop.user, hop.host, hop.port) for hop in endpoint.jumps] == [("u", "hop", 2022)]
 
 
-async def counted(tmp_path, config, hosts):
+async def counted(tmp_path: pathlib.Path, config: str, hosts: list[str]) -> int:
     """How often ssh was run for these hosts, and what came of it."""
     (tmp_path / "config").write_text(config)
     ssh = tmp_path / "ssh"
@@ -178,18 +186,22 @@ async def counted(tmp_path, config, hosts):
         pytest.param('Match host web-1 exec "true"\n User m\n', 6, id="Match is asked for each"),
     ],
 )
-async def test_ssh_is_asked_once_for_all_targets_that_its_config_treats_alike(tmp_path, config, runs):
+async def test_ssh_is_asked_once_for_all_targets_that_its_config_treats_alike(
+    tmp_path: pathlib.Path, config: str, runs: int
+) -> None:
     """One more run is for ssh's own defaults."""
     assert await counted(tmp_path, config, ["web-1", "web-2", "web-3", "Web-4", "db"]) == runs
 
 
-async def test_included_files_count(tmp_path):
+async def test_included_files_count(tmp_path: pathlib.Path) -> None:
     (tmp_path / "more").write_text("Host web-1\n User one\n")
     config = f"Include {tmp_path}/mo*\nHost *\n User u\n"
     assert await counted(tmp_path, config, ["web-1", "web-2", "db"]) == 3
 
 
-async def test_without_an_ssh_program_a_config_is_not_passed_over(tmp_path, monkeypatch):
+async def test_without_an_ssh_program_a_config_is_not_passed_over(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     (tmp_path / "config").write_text("Host *\n Port 7\n")
     with pytest.raises(ResolveError, match="needs the ssh program"):
@@ -208,5 +220,5 @@ async def test_without_an_ssh_program_a_config_is_not_passed_over(tmp_path, monk
         ("ssh://u@hop:2/", ("u", "hop", 2)),
     ],
 )
-def test_a_jump_host_is_written_as_proxyjump_writes_it(text, expected):
+def test_a_jump_host_is_written_as_proxyjump_writes_it(text: str, expected: tuple[str | None, str, int | None]) -> None:
     assert parse_hop(text) == expected

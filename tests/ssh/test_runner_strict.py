@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from test_runner import DIGEST, Host
@@ -16,7 +17,7 @@ SHELLS = ("dash", "bash", "busybox")
 
 
 @pytest.fixture(params=SHELLS)
-def host(request, tmp_path):
+def host(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Host:
     found = shutil.which(request.param)
     if found is None:
         pytest.skip(f"{request.param} is not installed")
@@ -26,7 +27,7 @@ def host(request, tmp_path):
     return Host(tmp_path, found)
 
 
-def run(host, run_id, script):
+def run(host: Host, run_id: str, script: bytes) -> subprocess.CompletedProcess[bytes]:
     """Run a step to its end; what was said meanwhile."""
     payload = b"0 %d\n%s" % (len(script), script)
     words = [host.shell, str(host.folder / "runner.sh"), "run", "N1", run_id, "0", "0", DIGEST]
@@ -35,7 +36,7 @@ def run(host, run_id, script):
     )
 
 
-def test_a_step_that_left_something_of_its_group_alive_is_not_called_gone(host):
+def test_a_step_that_left_something_of_its_group_alive_is_not_called_gone(host: Host) -> None:
     run(host, "a1", b"sleep 60 >/dev/null 2>&1 & echo $! >left; exit 0\n")
     child = host.folder.parent / "left"
     try:
@@ -46,7 +47,7 @@ def test_a_step_that_left_something_of_its_group_alive_is_not_called_gone(host):
     assert host.answer("cancel", "a1", 1) == "STATE done rc=0 why=exit"
 
 
-def test_a_step_is_held_to_its_limit_and_nothing_stays_when_the_folder_is_emptied_meanwhile(host):
+def test_a_step_is_held_to_its_limit_and_nothing_stays_when_the_folder_is_emptied_meanwhile(host: Host) -> None:
     script = b"echo $$ >pid; while :; do sleep 0.1; done\n"
     words = [host.shell, str(host.folder / "runner.sh"), "run", "N1", "a1", "300", "0", DIGEST]
     pid, began = host.folder.parent / "pid", time.monotonic()
@@ -54,6 +55,7 @@ def test_a_step_is_held_to_its_limit_and_nothing_stays_when_the_folder_is_emptie
         words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=host.environment,
         cwd=host.folder.parent,
     ) as runner:  # fmt: skip
+        assert runner.stdin is not None
         runner.stdin.write(b"0 %d\n%s" % (len(script), script))
         runner.stdin.flush()
         # Once a second it looks who is at work.
@@ -64,21 +66,21 @@ def test_a_step_is_held_to_its_limit_and_nothing_stays_when_the_folder_is_emptie
         runner.wait(10)
 
 
-def until(condition):
+def until(condition: Callable[[], object]) -> None:
     deadline = time.monotonic() + 15
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def gone(pid):
+def gone(pid: int) -> bool:
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
 
 
-def test_a_file_is_not_written_through_a_link(host, tmp_path):
+def test_a_file_is_not_written_through_a_link(host: Host, tmp_path: pathlib.Path) -> None:
     """The temporary name can be read from the command line; whoever may write to the folder could be first."""
     folder, precious, data = tmp_path / "shared", tmp_path / "precious", b"new\n"
     folder.mkdir()
@@ -100,13 +102,13 @@ def test_a_file_is_not_written_through_a_link(host, tmp_path):
 
 
 @pytest.fixture
-def few_inodes(host, tmp_path):
+def few_inodes(host: Host, tmp_path: pathlib.Path) -> Iterator[Host]:
     """A host on a file system that has room, and after this many files no name for another one."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     small = tmp_path / "small"
     small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700,nr_inodes=40", "tmpfs", small]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700,nr_inodes=40", "tmpfs", str(small)]
     if subprocess.run(mount, check=False).returncode:
         pytest.skip("no tmpfs can be mounted here")
     yield Host(small, host.shell)
@@ -116,20 +118,20 @@ def few_inodes(host, tmp_path):
 FILL = b'i=0; while true >"f$i" && [ "$i" -lt 100 ]; do i=$((i+1)); done 2>/dev/null; '
 
 
-def test_a_disk_without_names_for_new_files_loses_neither_output_nor_exit_code(few_inodes):
+def test_a_disk_without_names_for_new_files_loses_neither_output_nor_exit_code(few_inodes: Host) -> None:
     done = run(few_inodes, "a1", FILL + b"echo hello; sleep 0.5; echo bye; exit 0\n")
     assert done.stdout.partition(b"DATA\n")[2] == b"hello\nbye\n"
     assert b"done rc=0 why=exit" in done.stderr
 
 
-def test_a_start_that_finds_no_room_says_so(few_inodes):
+def test_a_start_that_finds_no_room_says_so(few_inodes: Host) -> None:
     run(few_inodes, "a1", FILL + b"exit 0\n")
     done = run(few_inodes, "a2", b"echo started >begun\n")
     assert b"CTUI1 N1 ERR no room in " in done.stderr
     assert not (few_inodes.folder.parent / "begun").exists()
 
 
-def test_a_start_on_a_full_disk_says_so(few_inodes):
+def test_a_start_on_a_full_disk_says_so(few_inodes: Host) -> None:
     run(few_inodes, "a1", b"cat /dev/zero >fill; exit 0\n")
     done = run(few_inodes, "a2", b"echo started >begun\n")
     assert b"CTUI1 N1 ERR no room in " in done.stderr

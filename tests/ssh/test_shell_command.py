@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from farm import Farm, available
 from links import planned
+from ssh_table import SshTable
 
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.fleet.units import Duration
@@ -19,7 +22,7 @@ pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("farm"), 3, net=38) as running:
         yield running
 
@@ -60,7 +63,7 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize(("config", "ssh"), CONFIGS)
-async def test_it_leads_where_the_connections_lead(tmp_path, config, ssh):
+async def test_it_leads_where_the_connections_lead(tmp_path: Path, config: str, ssh: SshTable) -> None:
     (tmp_path / "config").write_text(config)
     target = PlannedTarget("web", "web", Ssh(config=str(tmp_path / "config"), **ssh))
     endpoint, found = await Resolver().resolve(target), settings(words(target))
@@ -76,14 +79,16 @@ async def test_it_leads_where_the_connections_lead(tmp_path, config, ssh):
         assert found["connecttimeout"] == ["3"]
 
 
-def test_it_opens_on_the_target(farm):
+def test_it_opens_on_the_target(farm: Farm) -> None:
     target = farm.targets[1]
     done = run(planned(target, farm.ssh_config))
     assert done.stdout == f"{target.home}\n", done.stderr
 
 
 @pytest.mark.parametrize("hops", [(0,), (0, 1)], ids=["one", "two"])
-def test_it_goes_over_the_jump_hosts_with_the_plan_s_keys_and_known_hosts(farm, tmp_path, hops):
+def test_it_goes_over_the_jump_hosts_with_the_plan_s_keys_and_known_hosts(
+    farm: Farm, tmp_path: Path, hops: tuple[int, ...]
+) -> None:
     """ssh_config knows neither the way nor the keys here, and a jump host with an unknown key is not gone through."""
     config, known = tmp_path / "bare config", tmp_path / "known 100% hosts"
     config.write_text(f"Host *\n Port {farm.port}\n UserKnownHostsFile /dev/null\n IdentityAgent none\n")
@@ -101,7 +106,7 @@ def test_it_goes_over_the_jump_hosts_with_the_plan_s_keys_and_known_hosts(farm, 
     assert done.stdout == ""
 
 
-def test_a_jump_host_of_ssh_config_is_held_to_known_keys_too(farm, tmp_path):
+def test_a_jump_host_of_ssh_config_is_held_to_known_keys_too(farm: Farm, tmp_path: Path) -> None:
     first, _, target = farm.targets
     config = tmp_path / "config"
     own = farm.ssh_config.read_text().replace("StrictHostKeyChecking yes", "StrictHostKeyChecking no")
@@ -123,10 +128,10 @@ def test_a_jump_host_of_ssh_config_is_held_to_known_keys_too(farm, tmp_path):
         pytest.param("web", {"jump": ",".join(["hop"] * 12)}, "more than 8 jump hosts", id="a circle"),
     ],
 )
-def test_what_could_be_read_as_an_option_is_refused(address, ssh, said):
+def test_what_could_be_read_as_an_option_is_refused(address: str, ssh: SshTable, said: str) -> None:
     with pytest.raises(ResolveError, match=said):
         words(PlannedTarget("web", address, Ssh(config="none", **ssh)))
 
 
-def test_the_host_stands_last_behind_the_end_of_options():
+def test_the_host_stands_last_behind_the_end_of_options() -> None:
     assert words(PlannedTarget("web", "web.example", Ssh(config="none")))[-2:] == ["--", "web.example"]

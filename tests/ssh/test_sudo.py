@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from farm import Farm, available
 from links import Person, linked, planned, refusal, write_config
 
+from canary_tui.ssh.connection.connect import TargetLink
 from canary_tui.ssh.connection.sudo import SudoPrefix, user_of
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
@@ -28,15 +31,16 @@ exec "$@"
 """
 
 
-async def fed(link, words, data=b""):
+async def fed(link: TargetLink, words: str, data: bytes = b"") -> str:
     connection = await link.connection()
     command, first = link.wrap(words)
     done = await connection.run(command, input=first + data, encoding=None)
+    assert isinstance(done.stdout, bytes)
     return done.stdout.decode()
 
 
 @needs_root
-async def test_real_sudo_without_a_password_runs_it_as_the_user(tmp_path):
+async def test_real_sudo_without_a_password_runs_it_as_the_user(tmp_path: Path) -> None:
     with Farm(tmp_path, 1, net=39) as farm:
         async with linked(planned(farm.targets[0], farm.ssh_config, sudo="nobody")) as [link]:
             assert await fed(link, "id -un") == "nobody\n"
@@ -44,7 +48,7 @@ async def test_real_sudo_without_a_password_runs_it_as_the_user(tmp_path):
 
 
 @needs_root
-async def test_a_user_that_sudo_does_not_know_is_final(tmp_path):
+async def test_a_user_that_sudo_does_not_know_is_final(tmp_path: Path) -> None:
     with Farm(tmp_path, 1, net=39) as farm:
         async with linked(planned(farm.targets[0], farm.ssh_config, sudo="no-such-user")) as [link]:
             error = await refusal(link)
@@ -52,7 +56,7 @@ async def test_a_user_that_sudo_does_not_know_is_final(tmp_path):
     assert "no-such-user" in error.detail
 
 
-async def test_a_user_that_is_no_name_never_reaches_a_command_line(tmp_path):
+async def test_a_user_that_is_no_name_never_reaches_a_command_line(tmp_path: Path) -> None:
     with Farm(tmp_path, 1, net=39) as farm:
         async with linked(planned(farm.targets[0], farm.ssh_config, sudo="a; id")) as [link]:
             assert "is not a login name" in (await refusal(link)).detail
@@ -60,7 +64,7 @@ async def test_a_user_that_is_no_name_never_reaches_a_command_line(tmp_path):
 
 
 @pytest.fixture
-def asking(tmp_path):
+def asking(tmp_path: Path) -> Iterator[Farm]:
     """Three targets whose sudo is the stub."""
     stubs = tmp_path / "bin"
     stubs.mkdir()
@@ -72,7 +76,7 @@ def asking(tmp_path):
         yield farm
 
 
-async def test_a_password_is_asked_for_once_and_is_on_no_command_line(asking, tmp_path):
+async def test_a_password_is_asked_for_once_and_is_on_no_command_line(asking: Farm, tmp_path: Path) -> None:
     config = write_config(asking, tmp_path / "config")
     person = Person("wrong", "open sesame")
     targets = [planned(target, config, sudo=True) for target in asking.targets]
@@ -84,18 +88,18 @@ async def test_a_password_is_asked_for_once_and_is_on_no_command_line(asking, tm
     assert not [line for target in asking.targets for line in target.commands() if "sesame" in line]
 
 
-async def test_without_a_person_sudo_with_a_password_is_refused(asking, tmp_path):
+async def test_without_a_person_sudo_with_a_password_is_refused(asking: Farm, tmp_path: Path) -> None:
     async with linked(planned(asking.targets[0], asking.ssh_config, sudo="deploy")) as [link]:
         error = await refusal(link)
     assert error.final
     assert "password is needed" in error.detail
 
 
-def test_which_user_a_fleet_file_means():
+def test_which_user_a_fleet_file_means() -> None:
     assert [user_of(setting) for setting in (None, False, "", True, "deploy")] == [None, None, None, "root", "deploy"]
 
 
-def test_the_password_is_the_first_line_of_standard_input():
+def test_the_password_is_the_first_line_of_standard_input() -> None:
     assert SudoPrefix("root").wrap("id") == ("sudo -n -H -u root -- id", b"")
     command, first = SudoPrefix("root", "s3cret").wrap("id")
     assert "s3cret" not in command

@@ -9,6 +9,7 @@ import pathlib
 import resource
 import stat
 import time
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from direct_line import DirectLine, Seen
@@ -22,26 +23,25 @@ pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd i
 
 
 @pytest.fixture(scope="module")
-def farm(tmp_path_factory):
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
     with Farm(tmp_path_factory.mktemp("upload"), 1, net=45) as farm:
         yield farm
 
 
 @pytest.fixture
-async def line(farm):
+async def line(farm: Farm) -> AsyncIterator[DirectLine]:
     line = DirectLine(farm)
     yield line
     await line.close()
 
 
-def written(path: pathlib.Path, size: int, to: str, **changes: object) -> UploadRequest:
+def written(path: pathlib.Path, size: int, to: str, *, timeout: float = 60.0) -> UploadRequest:
     data = os.urandom(min(size, 1 << 20))
     with path.open("wb") as file:
         for at in range(0, size, 1 << 20):
             file.write(data[: size - at])
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    whole = {"source": str(path), "size": size, "sha256": digest, "to": to, "mode": 0o640, "timeout": 60.0, **changes}
-    return UploadRequest(**whole)
+    return UploadRequest(str(path), size, digest, to, 0o640, timeout)
 
 
 def left_over(folder: pathlib.Path) -> list[str]:
@@ -65,7 +65,7 @@ class CutAfter(Seen):
 
 
 @pytest.mark.parametrize("to", ["plain.bin", "new/folder/with a 'quote'.bin", "-n", "$(touch pwned)"])
-async def test_a_file_arrives_with_its_bytes_and_mode(line, tmp_path, to):
+async def test_a_file_arrives_with_its_bytes_and_mode(line: DirectLine, tmp_path: pathlib.Path, to: str) -> None:
     request, seen = written(tmp_path / "file", 300_000, to), Seen()
     assert (await upload(line, request, seen)).outcome == "ok"
     there = line.server.home / to
@@ -76,13 +76,15 @@ async def test_a_file_arrives_with_its_bytes_and_mode(line, tmp_path, to):
     assert not (line.server.home / "pwned").exists()
 
 
-async def test_an_absolute_path_is_taken_as_it_is_and_an_empty_file_is_a_file(line, tmp_path):
+async def test_an_absolute_path_is_taken_as_it_is_and_an_empty_file_is_a_file(
+    line: DirectLine, tmp_path: pathlib.Path
+) -> None:
     request = written(tmp_path / "file", 0, str(tmp_path / "there"))
     assert (await upload(line, request, Seen())).outcome == "ok"
     assert (tmp_path / "there").read_bytes() == b""
 
 
-async def test_the_same_bytes_are_not_sent_twice(line, tmp_path):
+async def test_the_same_bytes_are_not_sent_twice(line: DirectLine, tmp_path: pathlib.Path) -> None:
     request, seen = written(tmp_path / "file", 300_000, "twice.bin"), Seen()
     assert not (await upload(line, request, Seen())).skipped
     (line.server.home / "twice.bin").chmod(0o600)
@@ -95,7 +97,7 @@ async def test_the_same_bytes_are_not_sent_twice(line, tmp_path):
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 1.0])
-async def test_a_cut_upload_is_old_or_new_and_then_new(line, tmp_path, share):
+async def test_a_cut_upload_is_old_or_new_and_then_new(line: DirectLine, tmp_path: pathlib.Path, share: float) -> None:
     (line.server.home / "cut.bin").write_bytes(b"old")
     size = 12_000_000
     request = written(tmp_path / "file", size, "cut.bin")
@@ -111,7 +113,7 @@ async def test_a_cut_upload_is_old_or_new_and_then_new(line, tmp_path, share):
     assert left_over(line.server.home) == []
 
 
-async def test_an_upload_that_is_given_up_leaves_the_old_file(line, tmp_path):
+async def test_an_upload_that_is_given_up_leaves_the_old_file(line: DirectLine, tmp_path: pathlib.Path) -> None:
     (line.server.home / "kept.bin").write_bytes(b"old")
     request = written(tmp_path / "file", 80_000_000, "kept.bin", timeout=0.2)
     assert (await upload(line, request, Seen())).outcome == "timed-out"
@@ -122,7 +124,9 @@ async def test_an_upload_that_is_given_up_leaves_the_old_file(line, tmp_path):
 
 
 @pytest.mark.parametrize("change", ["longer", "other"])
-async def test_a_file_that_changed_since_the_plan_is_not_put_in_place(line, tmp_path, change):
+async def test_a_file_that_changed_since_the_plan_is_not_put_in_place(
+    line: DirectLine, tmp_path: pathlib.Path, change: str
+) -> None:
     request = written(tmp_path / "file", 300_000, f"changed-{change}.bin")
     with (tmp_path / "file").open("r+b") as file:
         file.seek(0 if change == "other" else 300_000)
@@ -133,7 +137,9 @@ async def test_a_file_that_changed_since_the_plan_is_not_put_in_place(line, tmp_
     assert left_over(line.server.home) == []
 
 
-async def test_a_link_is_replaced_and_what_it_points_to_is_not_touched(line, tmp_path):
+async def test_a_link_is_replaced_and_what_it_points_to_is_not_touched(
+    line: DirectLine, tmp_path: pathlib.Path
+) -> None:
     (line.server.home / "precious").write_bytes(b"precious")
     (line.server.home / "link.bin").symlink_to("precious")
     assert (await upload(line, written(tmp_path / "file", 1000, "link.bin"), Seen())).outcome == "ok"
@@ -150,14 +156,16 @@ async def test_a_link_is_replaced_and_what_it_points_to_is_not_touched(line, tmp
         pytest.param("", "not a path", id="nothing"),
     ],
 )
-async def test_why_a_file_cannot_be_put_there_is_said(line, tmp_path, to, detail):
+async def test_why_a_file_cannot_be_put_there_is_said(
+    line: DirectLine, tmp_path: pathlib.Path, to: str, detail: str
+) -> None:
     (line.server.home / "folder").mkdir(exist_ok=True)
     (line.server.home / "file").touch()
     report = await upload(line, written(tmp_path / "source", 1000, to), Seen())
     assert (report.outcome, detail in report.detail) == ("failed", True)
 
 
-async def test_a_missing_local_file_is_said(line, tmp_path):
+async def test_a_missing_local_file_is_said(line: DirectLine, tmp_path: pathlib.Path) -> None:
     request = written(tmp_path / "file", 1000, "missing.bin")
     (tmp_path / "file").unlink()
     report = await upload(line, request, Seen())
@@ -165,7 +173,7 @@ async def test_a_missing_local_file_is_said(line, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
-async def test_a_full_disk_on_the_target_is_said_and_left_clean(line, tmp_path):
+async def test_a_full_disk_on_the_target_is_said_and_left_clean(line: DirectLine, tmp_path: pathlib.Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mount = await asyncio.create_subprocess_exec("mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", small)
@@ -179,7 +187,9 @@ async def test_a_full_disk_on_the_target_is_said_and_left_clean(line, tmp_path):
         await (await asyncio.create_subprocess_exec("umount", "-l", small)).wait()
 
 
-async def test_fifty_megabytes_go_out_in_flat_memory_and_with_few_words(line, tmp_path):
+async def test_fifty_megabytes_go_out_in_flat_memory_and_with_few_words(
+    line: DirectLine, tmp_path: pathlib.Path
+) -> None:
     request, seen = written(tmp_path / "file", 50_000_000, "large.bin"), Seen()
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     assert (await upload(line, request, seen)).outcome == "ok"
