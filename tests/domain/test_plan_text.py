@@ -105,7 +105,7 @@ def test_no_gate_is_spoken_of_where_none_stands() -> None:
         pytest.param(UploadStep(upload="a", to="srv/b", name="send"), "  1 send: a -> srv/b (up to 30m)", id="upload"),
         pytest.param(
             HttpStep(http="http://h", from_="target", name="ask", retries=2),
-            "  1 ask: http://h answers the target 200 within 30s (up to 10s, retried 2 x)",
+            "  1 ask: http://h answers 200 within 30s, asked on the target (up to 10s, retried 2 x)",
             id="http",
         ),
     ],

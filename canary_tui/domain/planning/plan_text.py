@@ -146,8 +146,8 @@ def what(step: Step) -> str:
         case UploadStep():
             return f"{step.upload} -> {step.to}"
         case HttpStep():
-            expected = f"{step.expect.status} within {duration_text(step.expect.within)}"
-            return f"{step.http} answers the {step.from_} {expected}"
+            asked = ", asked on the target" if step.from_ == "target" else ""
+            return f"{step.http} answers {step.expect.status} within {duration_text(step.expect.within)}{asked}"
         case LocalStep():
             return f"here: {_first_line(step.local)}"
         case _:
