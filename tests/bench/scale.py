@@ -117,7 +117,8 @@ def roll_out(plan: Plan) -> tuple[list[e.Record], float]:
             elif action not in deeds:
                 deeds.add(action)
                 order.append(action)
-                record(_announced(action, len(records)))
+                if not isinstance(action, effects.Unlock):  # nothing on a target begins with it
+                    record(_announced(action, len(records)))
         if acted:
             continue
         if order:
@@ -149,6 +150,8 @@ def _ended(deed: effects.Effect, state: RolloutState) -> e.Event:
             running = state.targets[target].running
             assert running is not None
             return e.StepFinished(target, running.execution, "ok", 0)
+        case effects.Unlock(target):
+            return e.TargetUnlocked(target, released=True)
     raise AssertionError(deed)
 
 
