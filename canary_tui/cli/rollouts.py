@@ -97,10 +97,7 @@ def _show(  # noqa: PLR0913 - all but the first by name, each an option of the s
     demo: bool = False,
     engine: tuple[str, ...] = (),
 ) -> ExitCode:
-    from canary_tui.tui.terminal import refusal
-
-    if reason := refusal(os.environ, (sys.stdin, sys.stdout)):
-        raise UsageError(reason)
+    _check_terminal()
     pause_collector()
     from canary_tui.domain.planning.choices import Choices
     from canary_tui.tui.app import run_app
@@ -113,18 +110,28 @@ def _show(  # noqa: PLR0913 - all but the first by name, each an option of the s
     return run_app(replace(options, engine=engine) if engine else options)
 
 
+def _check_terminal() -> None:
+    """UsageError where the screens cannot be shown."""
+    from canary_tui.tui.terminal import refusal
+
+    if reason := refusal(os.environ, (sys.stdin, sys.stdout)):
+        raise UsageError(reason)
+
+
 def add_resume(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     text = "Resume a rollout that has not ended; repeats no finished step."
     parser = add_command(subparsers, "resume", text, _resume)
-    _add_rollout(parser, "the newest unfinished one")
+    _add_rollout(parser, "the only open one")
     add_break_lock(parser)
     add_face(parser)
 
 
 def _resume(options: argparse.Namespace) -> ExitCode:
-    directory, face, breaks = _open_rollout(options), face_of(options), tuple(options.break_lock)
+    face, breaks = face_of(options), tuple(options.break_lock)
     if isinstance(face, Screens):
-        return _show(face, rollout=directory.path, resume=True, breaks=breaks)
+        _check_terminal()
+        return _show(face, rollout=_open_rollout(options, face).path, resume=True, breaks=breaks)
+    directory = _open_rollout(options, face)
     pause_collector()
     from canary_tui.engine.identity import operator
     from canary_tui.service.headless import run_headless
@@ -136,16 +143,20 @@ def _resume(options: argparse.Namespace) -> ExitCode:
     return run_headless(session, by, approval, as_json=face.as_json)
 
 
-def _open_rollout(options: argparse.Namespace) -> RolloutDirectory:
-    from canary_tui.store.history import history
+def _open_rollout(options: argparse.Namespace, face: Face) -> RolloutDirectory:
     from canary_tui.store.layout import RolloutDirectory
 
     if options.rollout:
         return _rollout(options)
-    for one in history(state_folder()):
-        if one.verdict is None:
-            return RolloutDirectory(one.path)
-    raise UsageError("every rollout has ended; there is nothing to resume")
+    from canary_tui.cli.open_rollouts import ask_which, only_one, open_rollouts
+
+    found = open_rollouts()
+    if isinstance(face, Screens):
+        return RolloutDirectory(ask_which(found).path)
+    again = ["--headless", *(["--json"] if face.as_json else [])]
+    again += ["--approve-with", face.approval] if face.approval else []
+    again += [word for rollout in options.break_lock for word in ("--break-lock", rollout)]
+    return RolloutDirectory(only_one(found, again).path)
 
 
 def add_watch(subparsers: Subparsers[argparse.ArgumentParser]) -> None:

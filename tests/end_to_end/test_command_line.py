@@ -28,6 +28,7 @@ from fronts import (
     until,
 )
 from marks import DEPLOY, HOLD, fleet_file, let_go, operations, times, with_mark
+from on_screen import Terminal
 
 from canary_tui import tui
 from canary_tui.cli.main import _parser
@@ -36,6 +37,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import replay
 from canary_tui.engine.messages import Opened, Refused, Start
 from canary_tui.errors import ExitCode
+from canary_tui.store.history import history
 
 ALL = '[[waves]]\nname = "all"\nparallel = 8\n'
 HELP = Path(__file__).parent / "help.txt"
@@ -219,6 +221,72 @@ async def test_a_killed_engine_leaves_no_lock_without_a_way_out(farm: Farm, stat
     ran = headless(state, other, "--canary", "web-2")
     assert (ran.code, f"locked by {first}" in ran.text) == (7, True)
     assert headless(state, other, "--canary", "web-2", "--break-lock", first).code == 4
+
+
+# Which rollout `resume` means
+
+
+@pytest.fixture
+def two_open(farm: Farm, state: Path) -> list[str]:
+    """The ids of two rollouts that wait at their gates, the newest first."""
+    assert headless(state, fleet_file(farm, DEPLOY), "--canary", "web-1").code == 4
+    other, first = fleet_file(farm, DEPLOY, name="other"), only_rollout(state).id
+    ran = headless(state, other, "--canary", "web-2", "--break-lock", first, release="2.1")
+    assert ran.code == 4, ran.text
+    return [one.rollout for one in history(state) if one.verdict is None]
+
+
+def journals(state: Path) -> dict[str, str]:
+    return {one.rollout: (one.path / "journal.jsonl").read_text() for one in history(state)}
+
+
+def test_resume_without_an_id_starts_none_of_several_and_lists_their_commands(
+    two_open: list[str], state: Path, tmp_path: Path
+) -> None:
+    """M3"""
+    before = journals(state)
+    yes = approval(tmp_path, "0" * 12)
+    ran = canary_tui(state, "resume", "--headless", "--json", "--approve-with", yes)
+    assert (ran.code, ran.out) == (2, "")
+    assert journals(state) == before
+    newest, oldest = two_open
+    for rollout, name in ((newest, "other 2.1 of"), (oldest, "shop 2.0 of")):
+        [line] = [one for one in ran.err.splitlines() if rollout in one]
+        said, _, told_of = line.partition("  # ")
+        wanted = f"canary-tui --state-dir {state} resume {rollout} --headless --json --approve-with {yes}"
+        assert said.removeprefix("canary-tui: ").strip() == wanted
+        assert told_of.startswith(name)
+        assert "0 half done, 3 not begun, 1 ok" in told_of
+
+
+def test_resume_at_a_terminal_starts_nothing_before_a_rollout_is_named(two_open: list[str], state: Path) -> None:
+    """M3"""
+    before = journals(state)
+    with Terminal(state, "resume") as screen:
+        screen.shows("2 rollouts are open:", "1  other 2.1 of", "2  shop 2.0 of", "Which one to resume?")
+        screen.press("\r")
+        screen.press("7", "\r")
+        screen.until(lambda: screen.text.count("Which one to resume?") == 3)
+        assert journals(state) == before
+        screen.press("2", "\r")
+        screen.shows("GATE")
+    after = journals(state)
+    assert after[two_open[0]] == before[two_open[0]]
+    assert after[two_open[1]] != before[two_open[1]]
+
+
+@pytest.mark.parametrize("answer", ["n\r", "\x04", "\x03"], ids=["no", "end of input", "Ctrl-C"])
+def test_resume_at_a_terminal_asks_also_about_the_only_one(farm: Farm, state: Path, answer: str) -> None:
+    """M3"""
+    assert headless(state, fleet_file(farm, DEPLOY), "--canary", "web-1").code == 4
+    before = journals(state)
+    with Terminal(state, "resume") as screen:
+        screen.until(
+            lambda: re.search(r"Resume shop 2\.0 of \d\d:\d\d\? 0 half done, 3 not begun, 1 ok: enter", screen.text)
+        )
+        screen.paste(answer)
+        assert screen.ended() == (130 if answer == "\x03" else 2)
+    assert journals(state) == before
 
 
 # Afterwards

@@ -13,6 +13,7 @@ from canary_tui.domain.planning.plan import Phase, Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import Decision, Event
 from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.target import TargetState
 from canary_tui.domain.rollout.words import Settlement, StopStage, why_ended
 
 _OfEngine = e.RolloutStarted | e.EngineResumed | e.EngineStopped | e.FrontLost | e.ArtifactRead
@@ -83,6 +84,19 @@ def standing(state: RolloutState) -> str:
         for target in state.targets.values()
     )
     return ", ".join(f"{count} {word}" for word, count in words.most_common())
+
+
+def left_to_do(state: RolloutState) -> str:
+    """The work that a resumed rollout has, in one line: `3 half done, 0 not begun, 1 failed`."""
+    words = Counter(map(_progress, state.targets.values()))
+    parts = [f"{words.pop(word, 0)} {word}" for word in ("half done", "not begun")]
+    return ", ".join([*parts, *(f"{count} {word}" for word, count in words.most_common())])
+
+
+def _progress(target: TargetState) -> str:
+    if target.running is not None or (target.steps.outcome is None and target.started_at):
+        return "half done"
+    return "not begun" if target.steps.outcome is None else target.steps.outcome
 
 
 def _of_engine(event: _OfEngine) -> str:
