@@ -230,7 +230,7 @@ def _fleet_name(text: str | None) -> str | None:
 
 def _row(one: RolloutSummary) -> str:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started_at))
-    how = one.verdict or f"open ({one.reason or 'an engine is at work, or was killed'})"
+    how = one.word or f"open ({one.reason or 'an engine is at work, or was killed'})"
     where = f" · {one.environment}" if one.environment else ""
     return f"{one.rollout}  {when}  {one.fleet}{where} {one.release}  {one.targets} targets  {how}"
 

@@ -79,6 +79,7 @@ SAID = [
     (e.TargetUnlocked("a", released=True), ""),
     (e.TargetUnlocked("a", released=False, detail="in use"), "a: its lock was not released (in use)"),
     (e.RolloutFinished("succeeded", "2 of 2 targets on 2", 0), "succeeded: 2 of 2 targets on 2"),
+    (e.RolloutFinished("succeeded", "1 of 2 targets on 2; not: b", 5), "partly done: 1 of 2 targets on 2; not: b"),
 ]
 
 

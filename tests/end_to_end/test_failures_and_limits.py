@@ -64,7 +64,8 @@ def test_failures_within_the_limit_are_told_and_the_rest_goes_out(any_farm: Farm
     ran = headless(state, fleet_file(any_farm, FAILS + at_once(2, "failures = 1")))
     assert ran.code == 5, ran.text
     assert with_mark(any_farm) == names(any_farm) - {"web-3"}
-    assert ran.out == f"succeeded: {count - 1} of {count} targets on 2.0; not: web-3 (exit 7)\n"
+    assert ran.out == f"partly done: {count - 1} of {count} targets on 2.0; not: web-3 (exit 7)\n"
+    assert canary_tui(state, "history").out.endswith("partly done\n")
 
 
 @pytest.mark.criterion("G4")

@@ -45,7 +45,7 @@ async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path: Pat
         finish(recorded)
         await shows(
             app,
-            "SUCCEEDED: 5 of 6 targets on 1.4.2; not: web-5 (exit 3)",
+            "PARTLY DONE: 5 of 6 targets on 1.4.2; not: web-5 (exit 3)",
             "Not ok: 1 target",
             "exit code 5",
             "by --exclude",
@@ -95,7 +95,7 @@ async def test_escape_looks_at_the_logs_again_and_v_at_the_result(tmp_path: Path
         finish(recorded)
         await until(lambda: isinstance(app.screen, ResultScreen))
         await press(pilot, "escape")
-        await shows(app, "the reason why", "succeeded")
+        await shows(app, "the reason why", "partly done")
         await press(pilot, "v")
         await shows(app, "Not ok: 1 target")
 
@@ -129,7 +129,7 @@ async def test_a_rollout_that_had_ended_before_opens_on_its_logs(tmp_path: Path)
     screen = RolloutScreen(recorded.directory, None)
     app = Stage(screen)
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(app, "the reason why", "succeeded")
+        await shows(app, "the reason why", "partly done")
         assert app.screen is screen
         await press(pilot, "v")
         await shows(app, "Not ok: 1 target")
@@ -188,8 +188,8 @@ async def test_who_types_a_search_when_it_ends_goes_on_typing_and_is_told_in_one
         await press(pilot, "slash")
         await type_text(pilot, "rea")
         finish(recorded)
-        await shows(app, "SUCCEEDED: 5 of 6 targets", "v shows the result")
-        assert len([row for row in screen_lines(app) if "SUCCEEDED" in row and row.endswith("result")]) == 1
+        await shows(app, "PARTLY DONE: 5 of 6 targets", "v shows the result")
+        assert len([row for row in screen_lines(app) if "PARTLY DONE" in row and row.endswith("result")]) == 1
         await type_text(pilot, "son v")
         assert app.screen.query_one(QueryField).value == "reason v"
         await press(pilot, "enter", "v")

@@ -14,7 +14,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import Decision, Event
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
-from canary_tui.domain.rollout.words import Settlement, StopStage, why_ended
+from canary_tui.domain.rollout.words import Settlement, StopStage, ended_word, why_ended
 
 _OfEngine = e.RolloutStarted | e.EngineResumed | e.EngineStopped | e.FrontLost | e.ArtifactRead
 _OfRollout = (
@@ -133,8 +133,8 @@ def _of_rollout(event: _OfRollout, plan: Plan) -> str:
             return f"rolling back {len(targets)} targets{cannot}"
         case e.FinallyStarted(_, targets):
             return f"finally, on {len(targets)} targets" if targets else ""
-        case e.RolloutFinished(verdict, reason):
-            return f"{verdict}: {reason}"
+        case e.RolloutFinished(verdict, reason, exit_code):
+            return f"{ended_word(verdict, exit_code)}: {reason}"
         case _:
             assert_never(event)
 

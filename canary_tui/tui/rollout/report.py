@@ -23,6 +23,7 @@ Line = list[TonedText]
 
 _GOES_ON = "nothing is lost, and resume goes on with exactly the rest"
 _MOST_TOLD = 200
+_TONES = {ExitCode.SUCCEEDED: "ok", ExitCode.PARTLY: "unknown"}
 
 
 def exit_code(state: RolloutState, ended: Ended | None) -> ExitCode:
@@ -37,7 +38,7 @@ def verdict_line(state: RolloutState, *, demo: bool = False) -> TonedText:
     end = closing_of(state)
     title = f"{end.word.upper().replace('-', ' ')}: {end.sentence}"
     if end.ended:
-        return title, "ok" if end.exit_code is ExitCode.SUCCEEDED else "failed"
+        return title, _TONES.get(end.exit_code, "failed")
     if state.paused is None:
         return title, "dim"
     on = "the demo's servers end with this screen" if demo else _GOES_ON
