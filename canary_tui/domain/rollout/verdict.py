@@ -11,6 +11,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.failures import blocked, counted, failed_targets, named
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.window import nothing_to_do
 from canary_tui.domain.rollout.words import Verdict
 from canary_tui.errors import ExitCode
 
@@ -43,6 +44,8 @@ def _ending(plan: Plan, state: RolloutState) -> e.RolloutFinished:
             code = ExitCode.LOCKED if _locked_out(state) else ExitCode.FAILED
             return e.RolloutFinished("rolled-back" if undone else "failed", f"{reason}; {done}", code)
         case "completed" | None:
+            if nothing_to_do(plan, state):
+                done = f"nothing to do: {len(state.targets)} of {len(state.targets)} report {plan.release} already"
             return e.RolloutFinished("succeeded", done, _completed_code(plan, state))
         case _:
             assert_never(state.ending)
@@ -62,7 +65,7 @@ def _locked_out(state: RolloutState) -> bool:
 def _has_it(plan: Plan, target: TargetState) -> bool:
     """It ran every step, and does not say itself that it has another release; or it had this one before."""
     track = target.steps
-    if track.outcome == "skipped":
+    if track.outcome == "skipped" or (track.outcome is None and not target.changed):
         return target.previous == plan.release
     return track.outcome == "ok" and not track.skipped and target.reported in (None, "", plan.release)
 
