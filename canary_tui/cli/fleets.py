@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -47,16 +48,23 @@ def add_plan(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     text = "Show the plan: targets, waves, steps. Connects to nothing."
     parser = add_command(subparsers, "plan", text, _plan)
     add_choices(parser)
-    parser.add_argument("--explain", metavar="TARGET", help="show every value of one target and its source table")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--full", action="store_true", help="show each step's whole text and the variables' names, too")
+    shown.add_argument("--json", action="store_true", help="print the frozen plan and its hash as one JSON object")
+    shown.add_argument("--explain", metavar="TARGET", help="show every value of one target and its source table")
 
 
 def _plan(options: argparse.Namespace) -> ExitCode:
-    from canary_tui.domain.planning.plan_text import plan_lines
+    from canary_tui.domain.codec import encode
+    from canary_tui.domain.planning.plan_text import full_lines, plan_lines
 
     plan = plan_of(options.fleet, choices_of(options, attended=False))
     if options.explain:
         return _explain(options, plan)
-    print("\n".join(map(make_safe, plan_lines(plan))))
+    if options.json:
+        print(json.dumps({"hash": plan.hash, "plan": encode(plan)}))
+        return ExitCode.SUCCEEDED
+    print("\n".join(map(make_safe, full_lines(plan) if options.full else plan_lines(plan))))
     return ExitCode.SUCCEEDED
 
 

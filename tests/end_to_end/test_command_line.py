@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import pkgutil
 import re
@@ -33,6 +34,7 @@ from on_screen import Terminal
 from canary_tui import tui
 from canary_tui.cli.main import _parser
 from canary_tui.domain.codec import decode
+from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import replay
 from canary_tui.engine.messages import Opened, Refused, Start
@@ -360,6 +362,26 @@ def test_check_and_plan_connect_to_nothing(farm: Farm, state: Path) -> None:
     assert "sound: 4 targets, 1 step" in canary_tui(state, "check", fleet).out
     shown = canary_tui(state, "plan", fleet, "--release", "2.0", "--canary", "web-1", "--explain", "web-1")
     assert "RELEASE = '2.0'" in shown.out
+    assert all(target.commands() == [] for target in farm.targets)
+
+
+def test_plan_shows_everything_that_will_run_and_the_json_that_an_approval_is_bound_to(farm: Farm, state: Path) -> None:
+    """M16"""
+    fleet = fleet_file(farm, DEPLOY)
+    (farm.folder / "more.sh").write_text("#!/bin/sh\necho more\x1b[2J\n")
+    fleet.write_text(fleet.read_text() + '[[rollback]]\nscript = "more.sh"\n')
+    asked = ("plan", fleet, "--release", "2.0", "--canary", "web-1", "--var", "TOKEN=hunter2")
+    full, frozen = canary_tui(state, *asked, "--full"), canary_tui(state, *asked, "--json")
+    assert "  | echo $RELEASE >> deployed; echo $RELEASE > REVISION\n" in full.out
+    assert "  | echo more" in full.out
+    assert "TOKEN" in full.out
+    assert "hunter2" not in full.out
+    assert "\x1b" not in full.out + frozen.out
+    told_of = json.loads(frozen.out)
+    assert decode(Plan, told_of["plan"]).hash == told_of["hash"]
+    text = json.dumps(told_of["plan"], sort_keys=True, separators=(",", ":"))
+    assert hashlib.sha256(text.encode()).hexdigest() == told_of["hash"]
+    assert f"plan {told_of['hash'][:12]}" in full.out
     assert all(target.commands() == [] for target in farm.targets)
 
 
