@@ -334,7 +334,9 @@ def test_history_lists_the_rollouts_and_tells_one_of_them(farm: Farm, state: Pat
 def test_replay_tells_what_the_rollout_told(farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(farm, DEPLOY + ALL))
     told_then = ran.err.splitlines()[1:]
-    assert canary_tui(state, "replay", "--headless").out.splitlines() == told_then
+    *told_again, closing = canary_tui(state, "replay", "--headless").out.splitlines()
+    assert told_again == told_then
+    assert closing.partition(" ")[2] == ran.out.rstrip()
 
 
 def test_json_is_the_journal(farm: Farm, state: Path) -> None:

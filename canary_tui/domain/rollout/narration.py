@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import assert_never
 
-from canary_tui.domain.planning.plan import Phase, Plan
+from canary_tui.domain.planning.plan import Phase, Plan, applicable
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import Decision, Event
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.target import PHASES, TargetState
 from canary_tui.domain.rollout.words import Settlement, StopStage, ended_word, why_ended
 
 _OfEngine = e.RolloutStarted | e.EngineResumed | e.EngineStopped | e.FrontLost | e.ArtifactRead
@@ -181,9 +181,8 @@ def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR
             return f"connection lost ({detail}), the step goes on there; reconnecting"
         case e.ConnectionRestored():
             return "reconnected"
-        case e.StepFinished(_, _, outcome, code, _, detail):
-            why = why_ended(outcome, detail, code)
-            return f"{outcome}{f', {why}' if why else ''}"
+        case e.StepFinished():
+            return _step_ended(event, state)
         case e.CancelFinished(_, _, confirmed, detail):
             return f"{'stopped' if confirmed else 'stop unconfirmed'}{_noted(detail)}"
         case e.ReleaseRead(_, release, detail):
@@ -194,6 +193,23 @@ def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR
             return ""
         case _:
             assert_never(event)
+
+
+def _step_ended(event: e.StepFinished, state: RolloutState) -> str:
+    """The step's name stands before an end that is not a good one: `deploy: exit 3`."""
+    why = why_ended(event.outcome, event.detail, event.exit_code)
+    words = f"{event.outcome}{f', {why}' if why else ''}"
+    target = state.targets[event.target]
+    phase = next((phase for phase in PHASES if target.track(phase).execution == event.execution), None)
+    if event.outcome == "ok" or phase is None:
+        return words
+    only_code = event.outcome == "failed" and bool(why) and not event.detail
+    return f"{step_of(_plan(state), target, phase)}: {why if only_code else words}"
+
+
+def step_of(plan: Plan, target: TargetState, phase: Phase) -> str:
+    """The name of the step at which a target is in a phase that it has not done."""
+    return _step(plan, phase, applicable(plan, target.name, phase)[target.track(phase).position])
 
 
 def _plan(state: RolloutState) -> Plan:
