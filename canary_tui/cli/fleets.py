@@ -86,6 +86,7 @@ def add_ping(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     parser = add_command(subparsers, "ping", text, _ping, more)
     add_fleet(parser)
     parser.add_argument("selection", nargs="?", metavar="SEL", help="check only these targets")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each target on stdout")
 
 
 def _ping(options: argparse.Namespace) -> ExitCode:
@@ -103,15 +104,27 @@ def _ping(options: argparse.Namespace) -> ExitCode:
 
     def tell(name: str, report: ProbeReport) -> None:
         outcomes.append(report.outcome)
-        print(make_safe(_found(name, report)), flush=True)
+        print(json.dumps(_as_json(name, report)) if options.json else make_safe(_found(name, report)), flush=True)
 
     async def look() -> None:
         await look_at_all(plan, SshNetwork(), tell)
 
     asyncio.run(look())
     reached = outcomes.count("ok")
-    print(f"{reached} of {len(plan.targets)} targets reached")
+    print(f"{reached} of {len(plan.targets)} targets reached", file=sys.stderr if options.json else sys.stdout)
     return ExitCode.SUCCEEDED if reached == len(plan.targets) else ExitCode.FAILED
+
+
+def _as_json(name: str, report: ProbeReport) -> dict[str, object]:
+    """The keys that the README documents."""
+    return {
+        "target": name,
+        "outcome": report.outcome,
+        "release": report.release,
+        "clock_offset": report.clock_offset,
+        "free_bytes": report.free_bytes,
+        "detail": report.note,
+    }
 
 
 def _found(name: str, report: ProbeReport) -> str:

@@ -1,11 +1,10 @@
-"""Commands about one rollout: run, resume, watch, replay, history, verify."""
+"""Commands about one rollout: run, resume, watch, replay, verify."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ from canary_tui.cli.options import (
     add_screens,
     choices_of,
     face_of,
-    load,
     plan_of,
     screens_of,
     state_folder,
@@ -34,7 +32,6 @@ from canary_tui.text.safe import make_safe
 if TYPE_CHECKING:
     from canary_tui.domain.planning.choices import Choices
     from canary_tui.service.headless import PreparedApproval
-    from canary_tui.store.history import RolloutSummary
     from canary_tui.store.layout import RolloutDirectory
 
 
@@ -180,7 +177,7 @@ def add_replay(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 def _replay(options: argparse.Namespace) -> ExitCode:
     if options.headless or options.json:
-        return _tell(_rollout(options), as_json=options.json)
+        return tell(_rollout(options), as_json=options.json)
     return _watch(options)
 
 
@@ -198,41 +195,13 @@ def _rollout(options: argparse.Namespace) -> RolloutDirectory:
     return found
 
 
-def _tell(directory: RolloutDirectory, *, as_json: bool) -> ExitCode:
+def tell(directory: RolloutDirectory, *, as_json: bool) -> ExitCode:
+    """Print a rollout again, from its journal."""
     from canary_tui.service.headless import print_journal
     from canary_tui.store.journal import read_journal
 
     print_journal(read_journal(directory.journal), as_json=as_json)
     return ExitCode.SUCCEEDED
-
-
-def add_history(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
-    text = "List the rollouts, newest first, or tell one of them."
-    parser = add_command(subparsers, "history", text, _history)
-    parser.add_argument("what", nargs="?", metavar="FLEET|ROLLOUT", help="a fleet's name or file, or a rollout's id")
-
-
-def _history(options: argparse.Namespace) -> ExitCode:
-    from canary_tui.store.history import history
-    from canary_tui.store.layout import find_rollout
-
-    rows = history(state_folder(), _fleet_name(options.what))
-    if not rows and options.what:
-        return _tell(find_rollout(state_folder(), options.what), as_json=False)
-    for one in rows:
-        print(make_safe(_row(one)))
-    return ExitCode.SUCCEEDED
-
-
-def _fleet_name(text: str | None) -> str | None:
-    return load(text).fleet.name if text and text.endswith(".toml") else text
-
-
-def _row(one: RolloutSummary) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started_at))
-    how = one.word or f"open ({one.reason or 'an engine is at work, or was killed'})"
-    where = f" · {one.environment}" if one.environment else ""
-    return f"{one.rollout}  {when}  {one.fleet}{where} {one.release}  {one.targets} targets  {how}"
 
 
 def add_verify(subparsers: Subparsers[argparse.ArgumentParser]) -> None:

@@ -28,7 +28,7 @@ from fronts import (
     told,
     until,
 )
-from marks import DEPLOY, HOLD, fleet_file, let_go, operations, times, with_mark
+from marks import DEPLOY, HOLD, fleet_file, let_go, names, operations, times, with_mark
 from on_screen import Terminal
 
 from canary_tui import tui
@@ -43,6 +43,7 @@ from canary_tui.store.history import history
 
 ALL = '[[waves]]\nname = "all"\nparallel = 8\n'
 HELP = Path(__file__).parent / "help.txt"
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 # Help
@@ -321,14 +322,34 @@ def test_history_lists_the_rollouts_and_tells_one_of_them(farm: Farm, state: Pat
     fleet = fleet_file(farm, DEPLOY)
     assert headless(state, fleet, "--only", "web-1").code == 0
     assert headless(state, fleet, "--canary", "web-2", release="2.1").code == 4
-    newest, oldest = canary_tui(state, "history", fleet).out.splitlines()
+    header, newest, oldest = canary_tui(state, "history", fleet).out.splitlines()
+    assert header.split() == ["ROLLOUT", "STARTED", "FLEET", "RELEASE", "TARGETS", "RESULT"]
+    assert header.index("RELEASE") == newest.index("2.1 ")
     assert "2.1" in newest
     assert "open (" in newest
     assert oldest.endswith("succeeded")
-    assert canary_tui(state, "history", "shop").out.splitlines() == [newest, oldest]
+    assert canary_tui(state, "history", "shop").out.splitlines() == [header, newest, oldest]
+    last, first = map(json.loads, canary_tui(state, "history", "--json").out.splitlines())
+    assert (first["rollout"], first["result"], first["exit_code"], first["targets"]) == (
+        oldest.split()[0],
+        "succeeded",
+        0,
+        1,
+    )
+    assert (last["verdict"], last["exit_code"], last["release"]) == (None, None, "2.1")
+    assert all(f"`{key}`" in README for key in first)
     one = oldest.split()[0]
     assert "web-1: deploy" in canary_tui(state, "history", one).out
+    assert canary_tui(state, "history", one, "--json").out == canary_tui(state, "replay", one, "--json").out
     assert canary_tui(state, "history", "no-such-fleet").code == 2
+
+
+def test_history_says_that_there_is_nothing_yet(farm: Farm, state: Path) -> None:
+    fleet = fleet_file(farm, DEPLOY)
+    for words, said in (([], "there is no rollout yet in "), ([fleet], "there is no rollout of shop yet in ")):
+        ran = canary_tui(state, "history", *words)
+        assert (ran.code, ran.out) == (0, f"{said}{state}\n")
+        assert canary_tui(state, "history", *words, "--json").out == ""
 
 
 def test_replay_tells_what_the_rollout_told(farm: Farm, state: Path) -> None:
@@ -355,6 +376,15 @@ def test_ping_looks_at_the_targets_and_changes_nothing(farm: Farm, state: Path) 
     assert "4 of 5 targets reached" in ran.out
     assert ran.out.count("runs 1.0") == 4
     assert canary_tui(state, "ping", fleet, "web-1").code == 0
+    asked = canary_tui(state, "ping", fleet, "--json")
+    found = {one["target"]: one for one in map(json.loads, asked.out.splitlines())}
+    assert (asked.code, asked.err) == (1, "4 of 5 targets reached\n")
+    assert {name: one["outcome"] for name, one in found.items()} == {
+        **dict.fromkeys(names(farm), "ok"),
+        "dead": "unreachable",
+    }
+    assert found["web-1"]["release"] == "1.0"
+    assert all(f"`{key}`" in README for key in found["dead"])
     assert {operation for target in farm.targets for operation in operations(target)} == {"hello", "plain"}
     assert with_mark(farm) == set()
 
