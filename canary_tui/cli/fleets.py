@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -47,16 +48,23 @@ def add_plan(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     text = "Show the plan: targets, waves, steps. Connects to nothing."
     parser = add_command(subparsers, "plan", text, _plan)
     add_choices(parser)
-    parser.add_argument("--explain", metavar="TARGET", help="show every value of one target and its source table")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--full", action="store_true", help="show each step's whole text and the variables' names, too")
+    shown.add_argument("--json", action="store_true", help="print the frozen plan and its hash as one JSON object")
+    shown.add_argument("--explain", metavar="TARGET", help="show every value of one target and its source table")
 
 
 def _plan(options: argparse.Namespace) -> ExitCode:
-    from canary_tui.domain.planning.plan_text import plan_lines
+    from canary_tui.domain.codec import encode
+    from canary_tui.domain.planning.plan_text import full_lines, plan_lines
 
     plan = plan_of(options.fleet, choices_of(options, attended=False))
     if options.explain:
         return _explain(options, plan)
-    print("\n".join(map(make_safe, plan_lines(plan))))
+    if options.json:
+        print(json.dumps({"hash": plan.hash, "plan": encode(plan)}))
+        return ExitCode.SUCCEEDED
+    print("\n".join(map(make_safe, full_lines(plan) if options.full else plan_lines(plan))))
     return ExitCode.SUCCEEDED
 
 
@@ -78,6 +86,7 @@ def add_ping(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     parser = add_command(subparsers, "ping", text, _ping, more)
     add_fleet(parser)
     parser.add_argument("selection", nargs="?", metavar="SEL", help="check only these targets")
+    parser.add_argument("--json", action="store_true", help="print one JSON object for each target on stdout")
 
 
 def _ping(options: argparse.Namespace) -> ExitCode:
@@ -95,15 +104,27 @@ def _ping(options: argparse.Namespace) -> ExitCode:
 
     def tell(name: str, report: ProbeReport) -> None:
         outcomes.append(report.outcome)
-        print(make_safe(_found(name, report)), flush=True)
+        print(json.dumps(_as_json(name, report)) if options.json else make_safe(_found(name, report)), flush=True)
 
     async def look() -> None:
         await look_at_all(plan, SshNetwork(), tell)
 
     asyncio.run(look())
     reached = outcomes.count("ok")
-    print(f"{reached} of {len(plan.targets)} targets reached")
+    print(f"{reached} of {len(plan.targets)} targets reached", file=sys.stderr if options.json else sys.stdout)
     return ExitCode.SUCCEEDED if reached == len(plan.targets) else ExitCode.FAILED
+
+
+def _as_json(name: str, report: ProbeReport) -> dict[str, object]:
+    """The keys that the README documents."""
+    return {
+        "target": name,
+        "outcome": report.outcome,
+        "release": report.release,
+        "clock_offset": report.clock_offset,
+        "free_bytes": report.free_bytes,
+        "detail": report.note,
+    }
 
 
 def _found(name: str, report: ProbeReport) -> str:

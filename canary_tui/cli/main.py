@@ -10,9 +10,10 @@ from pathlib import Path
 
 from canary_tui import __version__
 from canary_tui.cli.fleets import add_check, add_ping, add_plan, add_schema
+from canary_tui.cli.listing import add_history
 from canary_tui.cli.options import Command
 from canary_tui.cli.program import add_demo, add_keys, add_serve
-from canary_tui.cli.rollouts import add_history, add_replay, add_resume, add_run, add_verify, add_watch
+from canary_tui.cli.rollouts import add_replay, add_resume, add_run, add_verify, add_watch
 from canary_tui.errors import CanaryError, ExitCode, FleetFileError, UsageError
 from canary_tui.text.safe import make_safe
 

@@ -1,11 +1,10 @@
-"""Commands about one rollout: run, resume, watch, replay, history, verify."""
+"""Commands about one rollout: run, resume, watch, replay, verify."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +21,6 @@ from canary_tui.cli.options import (
     add_screens,
     choices_of,
     face_of,
-    load,
     plan_of,
     screens_of,
     state_folder,
@@ -34,7 +32,6 @@ from canary_tui.text.safe import make_safe
 if TYPE_CHECKING:
     from canary_tui.domain.planning.choices import Choices
     from canary_tui.service.headless import PreparedApproval
-    from canary_tui.store.history import RolloutSummary
     from canary_tui.store.layout import RolloutDirectory
 
 
@@ -97,10 +94,7 @@ def _show(  # noqa: PLR0913 - all but the first by name, each an option of the s
     demo: bool = False,
     engine: tuple[str, ...] = (),
 ) -> ExitCode:
-    from canary_tui.tui.terminal import refusal
-
-    if reason := refusal(os.environ, (sys.stdin, sys.stdout)):
-        raise UsageError(reason)
+    _check_terminal()
     pause_collector()
     from canary_tui.domain.planning.choices import Choices
     from canary_tui.tui.app import run_app
@@ -113,18 +107,28 @@ def _show(  # noqa: PLR0913 - all but the first by name, each an option of the s
     return run_app(replace(options, engine=engine) if engine else options)
 
 
+def _check_terminal() -> None:
+    """UsageError where the screens cannot be shown."""
+    from canary_tui.tui.terminal import refusal
+
+    if reason := refusal(os.environ, (sys.stdin, sys.stdout)):
+        raise UsageError(reason)
+
+
 def add_resume(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     text = "Resume a rollout that has not ended; repeats no finished step."
     parser = add_command(subparsers, "resume", text, _resume)
-    _add_rollout(parser, "the newest unfinished one")
+    _add_rollout(parser, "the only open one")
     add_break_lock(parser)
     add_face(parser)
 
 
 def _resume(options: argparse.Namespace) -> ExitCode:
-    directory, face, breaks = _open_rollout(options), face_of(options), tuple(options.break_lock)
+    face, breaks = face_of(options), tuple(options.break_lock)
     if isinstance(face, Screens):
-        return _show(face, rollout=directory.path, resume=True, breaks=breaks)
+        _check_terminal()
+        return _show(face, rollout=_open_rollout(options, face).path, resume=True, breaks=breaks)
+    directory = _open_rollout(options, face)
     pause_collector()
     from canary_tui.engine.identity import operator
     from canary_tui.service.headless import run_headless
@@ -136,16 +140,20 @@ def _resume(options: argparse.Namespace) -> ExitCode:
     return run_headless(session, by, approval, as_json=face.as_json)
 
 
-def _open_rollout(options: argparse.Namespace) -> RolloutDirectory:
-    from canary_tui.store.history import history
+def _open_rollout(options: argparse.Namespace, face: Face) -> RolloutDirectory:
     from canary_tui.store.layout import RolloutDirectory
 
     if options.rollout:
         return _rollout(options)
-    for one in history(state_folder()):
-        if one.verdict is None:
-            return RolloutDirectory(one.path)
-    raise UsageError("every rollout has ended; there is nothing to resume")
+    from canary_tui.cli.open_rollouts import ask_which, only_one, open_rollouts
+
+    found = open_rollouts()
+    if isinstance(face, Screens):
+        return RolloutDirectory(ask_which(found).path)
+    again = ["--headless", *(["--json"] if face.as_json else [])]
+    again += ["--approve-with", face.approval] if face.approval else []
+    again += [word for rollout in options.break_lock for word in ("--break-lock", rollout)]
+    return RolloutDirectory(only_one(found, again).path)
 
 
 def add_watch(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -169,7 +177,7 @@ def add_replay(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
 
 def _replay(options: argparse.Namespace) -> ExitCode:
     if options.headless or options.json:
-        return _tell(_rollout(options), as_json=options.json)
+        return tell(_rollout(options), as_json=options.json)
     return _watch(options)
 
 
@@ -187,41 +195,13 @@ def _rollout(options: argparse.Namespace) -> RolloutDirectory:
     return found
 
 
-def _tell(directory: RolloutDirectory, *, as_json: bool) -> ExitCode:
+def tell(directory: RolloutDirectory, *, as_json: bool) -> ExitCode:
+    """Print a rollout again, from its journal."""
     from canary_tui.service.headless import print_journal
     from canary_tui.store.journal import read_journal
 
     print_journal(read_journal(directory.journal), as_json=as_json)
     return ExitCode.SUCCEEDED
-
-
-def add_history(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
-    text = "List the rollouts, newest first, or tell one of them."
-    parser = add_command(subparsers, "history", text, _history)
-    parser.add_argument("what", nargs="?", metavar="FLEET|ROLLOUT", help="a fleet's name or file, or a rollout's id")
-
-
-def _history(options: argparse.Namespace) -> ExitCode:
-    from canary_tui.store.history import history
-    from canary_tui.store.layout import find_rollout
-
-    rows = history(state_folder(), _fleet_name(options.what))
-    if not rows and options.what:
-        return _tell(find_rollout(state_folder(), options.what), as_json=False)
-    for one in rows:
-        print(make_safe(_row(one)))
-    return ExitCode.SUCCEEDED
-
-
-def _fleet_name(text: str | None) -> str | None:
-    return load(text).fleet.name if text and text.endswith(".toml") else text
-
-
-def _row(one: RolloutSummary) -> str:
-    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started_at))
-    how = one.verdict or f"open ({one.reason or 'an engine is at work, or was killed'})"
-    where = f" · {one.environment}" if one.environment else ""
-    return f"{one.rollout}  {when}  {one.fleet}{where} {one.release}  {one.targets} targets  {how}"
 
 
 def add_verify(subparsers: Subparsers[argparse.ArgumentParser]) -> None:

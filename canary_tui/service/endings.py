@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.domain.rollout.words import Pause
+from canary_tui.domain.rollout.words import Pause, ended_word
 from canary_tui.errors import ExitCode
 from canary_tui.store.layout import resume_command
 
@@ -35,7 +35,7 @@ def closing_of(state: RolloutState) -> Closing:
     """The end that a state has come to. Without a verdict or a pause the engine was cut off, or is still at work."""
     if state.verdict is not None:
         assert state.exit_code is not None
-        return Closing(state.verdict, ExitCode(state.exit_code), state.reason, ended=True)
+        return Closing(ended_word(state.verdict, state.exit_code), ExitCode(state.exit_code), state.reason, ended=True)
     if state.paused is not None:
         code, sentence = _PAUSES[state.paused]
         wave = state.plan.waves[state.wave].name if state.plan and state.wave >= 0 else "the start"

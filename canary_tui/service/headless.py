@@ -22,6 +22,7 @@ from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.messages import Decide
 from canary_tui.errors import CanaryError, ExitCode, UsageError
 from canary_tui.service.endings import closing_line, closing_of
+from canary_tui.service.failed_output import failure_lines, last_lines
 from canary_tui.service.session import Session
 from canary_tui.store.layout import resume_command
 from canary_tui.text.safe import whole_line
@@ -75,6 +76,7 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
     except CanaryError as error:
         _say(f"the engine had to end: {error}; resume it with: {resume_command(session.directory.id)}")
         return error.exit_code
+    printer.sum_up()
     if not as_json:
         print(whole_line(closing_line(state)), flush=True)
     return closing_of(state).exit_code
@@ -87,6 +89,8 @@ class Printer(Listener):
         self._session, self._by, self._approval, self._as_json = session, by, approval, as_json
         self._rollout: Rollout | None = None
         self._interrupts = 0
+        self._said: dict[str, str] = {}
+        """The last line that each failed execution printed."""
 
     def begin(self, rollout: Rollout) -> None:
         """The loop that decisions go to."""
@@ -102,13 +106,28 @@ class Printer(Listener):
         """Print one record."""
         if self._as_json:
             print(json.dumps(encode(record)), flush=True)
-        if line := narrate(record.event, self._session.state):
+        closing = isinstance(record.event, e.RolloutFinished) and not self._as_json  # it is the result, on stdout
+        if not closing and (line := narrate(record.event, self._session.state)):
             _say(f"{clock(record.at)} {line}")
+        if isinstance(record.event, e.StepFinished) and record.event.outcome in ("failed", "timed-out"):
+            self._tell_output(record.event)
         if record.event == e.EngineStopped("waiting"):
             for lock in locks(self._session.plan, self._session.state, record.at):
                 _say(f"the gate is locked: {lock.reason}; to open it: {lock.opens}")
         if isinstance(record.event, e.GateOpened) and self._approval is not None:
             self._approve(self._approval, record.event.wave, record.event.evidence)
+
+    def _tell_output(self, event: e.StepFinished) -> None:
+        lines = last_lines(self._session.directory.logs, event.target, event.execution)
+        for line in lines:
+            _say(f"    {line}")
+        self._said[event.execution] = next((line for line in reversed(lines) if line.strip()), "")
+
+    def sum_up(self) -> None:
+        """Print the failures in groups: the same step, the same reason, the same last line."""
+        state = self._session.state
+        for line in failure_lines(self._session.plan, state, self._said):
+            _say(line)
 
     def refused(self, decision: Decision, reason: str) -> None:
         """A prepared decision that does not fit."""

@@ -14,6 +14,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import IllegalEvent, apply, replay
 from canary_tui.domain.rollout.events import Event, Operator
 from canary_tui.domain.rollout.state import RolloutState
+from canary_tui.domain.rollout.words import ended_word
 from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.steps import read_artifacts
 from canary_tui.engine.target import Asker, Network
@@ -154,7 +155,8 @@ def open_again(
         if state.plan is None:
             raise UsageError(f"{directory.id}: nothing was started; begin a new rollout")
         if state.verdict is not None:
-            raise UsageError(f"{directory.id}: has ended ({state.verdict}: {state.reason}); begin a new rollout")
+            word = ended_word(state.verdict, state.exit_code)
+            raise UsageError(f"{directory.id}: has ended ({word}: {state.reason}); begin a new rollout")
         locks.append(acquire(fleet_lock(state_dir, state.plan.fleet), str(by)))
         session = Session(state_dir, directory, JournalWriter.reopen(directory.journal), locks)
         session.record(e.EngineResumed(by, attended, breaks, __version__))

@@ -12,7 +12,7 @@ from typing import Any
 from canary_tui.domain.rollout.events import Operator
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
-from canary_tui.domain.rollout.words import Verdict
+from canary_tui.domain.rollout.words import Verdict, ended_word
 from canary_tui.store.files import read_only, write_atomically
 from canary_tui.store.format_1 import Format1
 from canary_tui.store.journal_format import Damaged, read_line
@@ -36,6 +36,11 @@ class RolloutSummary:
     exit_code: int | None = None
     ended_at: float | None = None
     """The time of the last record."""
+
+    @property
+    def word(self) -> str:
+        """The word of every face for its end, "" while it has not ended."""
+        return ended_word(self.verdict, self.exit_code) if self.verdict else ""
 
 
 def history(state_dir: Path, fleet: str | None = None) -> list[RolloutSummary]:

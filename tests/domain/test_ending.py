@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import pytest
@@ -114,7 +114,7 @@ CASES = {
         TWO,
         "failed",
         ExitCode.FAILED,
-        "1 target of 2 not ok, limits.failures allows none: b (exit 1); 1 of 2 targets on 2; not: b (exit 1)",
+        "1 target of 2 not ok, limits.failures allows none: b (exit 1); 1 of 2 targets on 2",
         attended=False,
         ends={"b": ["failed"]},
     ),
@@ -122,23 +122,21 @@ CASES = {
         plan_of(wave("a b c"), limits=Limits(failures=Share(1), on_failure="abort")),
         "failed",
         ExitCode.FAILED,
-        "2 targets of 3 not ok, limits.failures allows 1: b (timed-out), c (exit 1); 1 of 3 targets on 2; "
-        "not: b (timed-out), c (exit 1)",
+        "2 targets of 3 not ok, limits.failures allows 1: b (timed-out), c (exit 1); 1 of 3 targets on 2",
         ends={"b": ["timed-out"], "c": ["failed"]},
     ),
     "too many in a row": Case(
         plan_of(wave("a b c d"), limits=Limits(failures=Share(4), consecutive=1, on_failure="abort")),
         "failed",
         ExitCode.FAILED,
-        "2 targets in a row not ok, limits.consecutive allows 1: c (exit 1), d (exit 1); 2 of 4 targets on 2; "
-        "not: c (exit 1), d (exit 1)",
+        "2 targets in a row not ok, limits.consecutive allows 1: c (exit 1), d (exit 1); 2 of 4 targets on 2",
         ends={"c": ["failed"], "d": ["failed"]},
     ),
     "a canary failed, nobody there": Case(
         CANARY,
         "failed",
         ExitCode.FAILED,
-        "1 canary not ok, so nothing more starts: a (exit 1); 0 of 3 targets on 2; not: a (exit 1), b, c",
+        "1 canary not ok, so nothing more starts: a (exit 1); 0 of 3 targets on 2; also not: b, c",
         attended=False,
         ends={"a": ["failed"]},
     ),
@@ -171,7 +169,7 @@ CASES = {
         plan_of(wave("a b"), limits=BACK),
         "failed",
         ExitCode.FAILED,
-        "1 target of 2 not ok, limits.failures allows none: b (exit 1); 1 of 2 targets on 2; not: b (exit 1)",
+        "1 target of 2 not ok, limits.failures allows none: b (exit 1); 1 of 2 targets on 2",
         attended=False,
         ends={"b": ["failed"]},
     ),
@@ -179,8 +177,7 @@ CASES = {
         TWO,
         "failed",
         ExitCode.LOCKED,
-        "1 target of 2 not ok, limits.failures allows none: b (locked by other); 0 of 2 targets on 2; "
-        "not: a, b (locked by other)",
+        "1 target of 2 not ok, limits.failures allows none: b (locked by other); 0 of 2 targets on 2; also not: a",
         attended=False,
         held={"b": "other"},
     ),
@@ -230,6 +227,45 @@ CASES = {
         "no canary ran every step (already on 2), so nothing was tested; choose others, or --redeploy; "
         "1 of 3 targets on 2; not: b, c",
         releases={"a": "2"},
+    ),
+    "everybody had it before, M10": Case(
+        CANARY,
+        "succeeded",
+        ExitCode.SUCCEEDED,
+        "nothing to do: 3 of 3 report 2 already",
+        releases=dict.fromkeys("abc", "2"),
+    ),
+    "everybody had it before, nobody there, M10": Case(
+        CANARY,
+        "succeeded",
+        ExitCode.SUCCEEDED,
+        "nothing to do: 3 of 3 report 2 already",
+        attended=False,
+        releases=dict.fromkeys("abc", "2"),
+    ),
+    "everybody had it before, and gets it again, M10": Case(
+        replace(CANARY, redeploy=True),
+        "succeeded",
+        ExitCode.SUCCEEDED,
+        "3 of 3 targets on 2",
+        [None],
+        releases=dict.fromkeys("abc", "2"),
+    ),
+    "the canaries and another had it before, M10": Case(
+        CANARY,
+        "failed",
+        ExitCode.FAILED,
+        "no canary ran every step (already on 2), so nothing was tested; choose others, or --redeploy; "
+        "2 of 3 targets on 2; not: c",
+        releases={"a": "2", "b": "2"},
+    ),
+    "aborted before one that had it before, M10": Case(
+        CANARY,
+        "aborted",
+        ExitCode.ABORTED,
+        "aborted by ann (enough); 2 of 3 targets on 2; not: c",
+        [ABORTED],
+        releases={"b": "2"},
     ),
     "the canaries' failure was waived": Case(
         plan_of(wave("a b", Gate()), wave("c")),
@@ -511,6 +547,19 @@ def test_so_many_targets_are_left_at_once() -> None:
     assert len(rollout.next()) == LEAVING
     rollout.go()
     assert rollout.state.verdict == "succeeded"
+
+
+def test_where_there_is_nothing_to_do_no_wave_starts_and_every_target_is_skipped() -> None:
+    """M10, also where an engine ended amid it."""
+    rollout = Rollout(CANARY, releases=dict.fromkeys("abc", "2"))
+    rollout.go(until=e.TargetProbed)
+    assert rollout.next() == [e.TargetSkipped(name, "already on 2") for name in "abc"]
+    rollout.record(e.TargetSkipped("a", "already on 2"), e.EngineStopped("terminated"), e.EngineResumed(ME, False))
+    rollout.go()
+    assert [event.target for event in rollout.events(e.TargetSkipped)] == ["a", "b", "c"]
+    assert rollout.events(e.WaveStarted) == []
+    assert rollout.events(e.GateOpened) == []
+    assert {target.steps.outcome for target in rollout.state.targets.values()} == {"skipped"}
 
 
 # The window of targets at work

@@ -9,18 +9,21 @@ import pytest
 
 from canary_tui.domain.fleet.steps import RunStep
 from canary_tui.domain.fleet.tables import Gate, Ssh
-from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
+from canary_tui.domain.planning.plan import Phase, Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import replay
 from canary_tui.domain.rollout.events import Operator, Record
-from canary_tui.domain.rollout.narration import narrate, standing
+from canary_tui.domain.rollout.narration import left_to_do, narrate, standing
+from canary_tui.domain.rollout.target import Track
+from canary_tui.domain.rollout.words import Outcome
 
 ANN = Operator("ann", "desk", "/dev/pts/7")
 DEPLOY, UNDO = RunStep(run="true", name="deploy"), RunStep(run="true", name="undo")
 TARGETS = {name: PlannedTarget(name, name, Ssh(), steps=(0,), rollback=(0,)) for name in ("a", "b")}
 WAVES = (PlannedWave("canary", ("a",), 1, Gate()), PlannedWave("rest", ("b",), 1))
 PLAN = Plan("shop", "2", "", TARGETS, WAVES, (DEPLOY,), rollback=(UNDO,))
-STATE = replay([Record(0, 1.0, e.RolloutStarted("r", PLAN, ANN, attended=True, version="1"))])
+RECORDS = [Record(0, 1.0, e.RolloutStarted("r", PLAN, ANN, attended=True, version="1"))]
+STATE = replay(RECORDS)
 
 SAID = [
     (e.RolloutStarted("r", PLAN, ANN, attended=True, version="1"), "ann@desk starts shop 2: 2 targets, r"),
@@ -79,6 +82,7 @@ SAID = [
     (e.TargetUnlocked("a", released=True), ""),
     (e.TargetUnlocked("a", released=False, detail="in use"), "a: its lock was not released (in use)"),
     (e.RolloutFinished("succeeded", "2 of 2 targets on 2", 0), "succeeded: 2 of 2 targets on 2"),
+    (e.RolloutFinished("succeeded", "1 of 2 targets on 2; not: b", 5), "partly done: 1 of 2 targets on 2; not: b"),
 ]
 
 
@@ -105,3 +109,30 @@ def test_the_targets_are_counted_by_how_they_stand() -> None:
     ]
     state = replay([Record(seq, 1.0, event) for seq, event in enumerate(records)])
     assert standing(state) == "1 running, to be asked about, 1 not started"
+
+
+@pytest.mark.parametrize(
+    ("phase", "outcome", "detail", "said"),
+    [
+        pytest.param("steps", "failed", "", "a: deploy: exit 3", id="exit code"),
+        pytest.param("steps", "failed", "no space", "a: deploy: failed, no space", id="detail"),
+        pytest.param("steps", "timed-out", "", "a: deploy: timed-out", id="limit"),
+        pytest.param("steps", "ok", "", "a: ok", id="ok"),
+        pytest.param("rollback", "failed", "", "a: rollback undo: exit 3", id="rollback"),
+    ],
+)
+def test_a_step_that_ends_badly_is_named(phase: Phase, outcome: Outcome, detail: str, said: str) -> None:
+    """M17"""
+    state, track = replay(RECORDS), Track(attempts=1, execution="x", outcome=outcome)
+    state.targets["a"] = state.targets["a"].with_track(phase, track)
+    code = 3 if outcome == "failed" else None
+    assert narrate(e.StepFinished("a", "x", outcome, code, detail=detail), state) == said
+
+
+def test_what_is_left_to_do_begins_with_what_is_half_done() -> None:
+    """M3"""
+    state = replay(RECORDS)
+    assert left_to_do(state) == "0 half done, 2 not begun"
+    state.targets["a"] = replace(state.targets["a"], started_at=1.0)
+    state.targets["b"] = state.targets["b"].with_track("steps", Track(outcome="failed"))
+    assert left_to_do(state) == "1 half done, 0 not begun, 1 failed"

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_rollout import UNDO, plan_of, wave
 
-from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
+from canary_tui.domain.fleet.steps import Expect, HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
 from canary_tui.domain.fleet.tables import Confirm, Gate, Limits
 from canary_tui.domain.fleet.units import Duration, Share, duration_text
 from canary_tui.domain.planning.plan import Excluded, Plan
-from canary_tui.domain.planning.plan_text import plan_lines
+from canary_tui.domain.planning.plan_text import full_lines, plan_lines
 
 PLAN = plan_of(wave("web-1", Gate()), wave("web-2 web-3", parallel=4))
 
@@ -114,6 +114,48 @@ def test_a_step_says_what_it_does_and_for_how_long(step: Step, line: str) -> Non
     plan = plan_of(wave("a"), steps=(step,))
     shown = plan_lines(plan)
     assert shown[shown.index("steps") + 1] == line
+
+
+@pytest.mark.parametrize(
+    ("step", "text"),
+    [
+        pytest.param(RunStep(run="one\n  two\n\nthree\n"), ["one", "  two", "", "three"], id="command"),
+        pytest.param(LocalStep(local="here"), ["here"], id="here"),
+        pytest.param(ScriptStep(script="bin/a.sh"), ["#!/bin/sh", "migrate --all"], id="script"),
+        pytest.param(
+            UploadStep(upload="a", to="srv/b", mode="0600"), ["upload a", "to srv/b", "mode 0600"], id="upload"
+        ),
+        pytest.param(
+            HttpStep(http="http://h", expect=Expect(contains="up")),
+            ["http://h", "asked by the controller", "status 200 within 30s", "the body contains 'up'"],
+            id="http",
+        ),
+    ],
+)
+def test_the_full_plan_has_the_whole_text_of_every_step(step: Step, text: list[str]) -> None:
+    """M16"""
+    plan = plan_of(
+        wave("a", Gate(instructions="Look\nhere")), wave("b"), steps=(replace(step, name="s"),), rollback=(UNDO,)
+    )
+    plan = replace(plan, scripts={"bin/a.sh": "#!/bin/sh\nmigrate --all\n"}, current="cat\nversion")
+    shown = full_lines(plan)
+    assert shown[: len(plan_lines(plan))] == plan_lines(plan)
+    at = shown.index("text of steps 1 s")
+    assert shown[at + 1 : at + 2 + len(text)] == [*(f"  | {line}".rstrip() for line in text), ""]
+    assert shown[shown.index("text of rollback 1 ") + 1] == "  | undo"
+    assert shown[-3:] == ["text that asks a target for its release", "  | cat", "  | version"]
+    assert {"        Look", "        here"} <= set(shown)
+
+
+def test_the_full_plan_has_the_names_of_the_variables_and_no_value() -> None:
+    """M16"""
+    targets = {
+        name: replace(one, variables={"RELEASE": "2", name.replace("-", "_"): "hunter2"})
+        for name, one in PLAN.targets.items()
+    }
+    shown = full_lines(replace(PLAN, targets=targets))
+    assert shown[shown.index("variables of the steps") + 1] == "  RELEASE web_1 web_2 web_3"
+    assert "hunter2" not in "".join(shown)
 
 
 def test_each_list_of_steps_has_its_title_and_says_who_is_left_out() -> None:

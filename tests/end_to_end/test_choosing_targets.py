@@ -187,6 +187,16 @@ def test_what_was_changed_behind_our_back_is_deployed_again(farm: Farm, tmp_path
     }
 
 
+def test_where_every_target_has_the_release_there_is_nothing_to_do_and_no_gate(farm: Farm, state: Path) -> None:
+    """M10, E3"""
+    for target in farm.targets:
+        (target.home / "REVISION").write_text("2.0\n")
+    ran = headless(state, fleet_file(farm, DEPLOY), "--canary", "web-1")
+    assert (ran.code, ran.out) == (0, "succeeded: nothing to do: 4 of 4 report 2.0 already\n")
+    assert told(state, e.GateOpened) == []
+    assert untouched(farm.targets)
+
+
 def test_redeploy_overrides(farm: Farm, state: Path) -> None:
     """E3"""
     for target in farm.targets:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import pkgutil
 import re
@@ -27,18 +28,22 @@ from fronts import (
     told,
     until,
 )
-from marks import DEPLOY, HOLD, fleet_file, let_go, operations, times, with_mark
+from marks import DEPLOY, HOLD, fleet_file, let_go, names, operations, times, with_mark
+from on_screen import Terminal
 
 from canary_tui import tui
 from canary_tui.cli.main import _parser
 from canary_tui.domain.codec import decode
+from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import replay
 from canary_tui.engine.messages import Opened, Refused, Start
 from canary_tui.errors import ExitCode
+from canary_tui.store.history import history
 
 ALL = '[[waves]]\nname = "all"\nparallel = 8\n'
 HELP = Path(__file__).parent / "help.txt"
+README = (Path(__file__).parents[2] / "README.md").read_text()
 
 
 # Help
@@ -221,6 +226,72 @@ async def test_a_killed_engine_leaves_no_lock_without_a_way_out(farm: Farm, stat
     assert headless(state, other, "--canary", "web-2", "--break-lock", first).code == 4
 
 
+# Which rollout `resume` means
+
+
+@pytest.fixture
+def two_open(farm: Farm, state: Path) -> list[str]:
+    """The ids of two rollouts that wait at their gates, the newest first."""
+    assert headless(state, fleet_file(farm, DEPLOY), "--canary", "web-1").code == 4
+    other, first = fleet_file(farm, DEPLOY, name="other"), only_rollout(state).id
+    ran = headless(state, other, "--canary", "web-2", "--break-lock", first, release="2.1")
+    assert ran.code == 4, ran.text
+    return [one.rollout for one in history(state) if one.verdict is None]
+
+
+def journals(state: Path) -> dict[str, str]:
+    return {one.rollout: (one.path / "journal.jsonl").read_text() for one in history(state)}
+
+
+def test_resume_without_an_id_starts_none_of_several_and_lists_their_commands(
+    two_open: list[str], state: Path, tmp_path: Path
+) -> None:
+    """M3"""
+    before = journals(state)
+    yes = approval(tmp_path, "0" * 12)
+    ran = canary_tui(state, "resume", "--headless", "--json", "--approve-with", yes)
+    assert (ran.code, ran.out) == (2, "")
+    assert journals(state) == before
+    newest, oldest = two_open
+    for rollout, name in ((newest, "other 2.1 of"), (oldest, "shop 2.0 of")):
+        [line] = [one for one in ran.err.splitlines() if rollout in one]
+        said, _, told_of = line.partition("  # ")
+        wanted = f"canary-tui --state-dir {state} resume {rollout} --headless --json --approve-with {yes}"
+        assert said.removeprefix("canary-tui: ").strip() == wanted
+        assert told_of.startswith(name)
+        assert "0 half done, 3 not begun, 1 ok" in told_of
+
+
+def test_resume_at_a_terminal_starts_nothing_before_a_rollout_is_named(two_open: list[str], state: Path) -> None:
+    """M3"""
+    before = journals(state)
+    with Terminal(state, "resume") as screen:
+        screen.shows("2 rollouts are open:", "1  other 2.1 of", "2  shop 2.0 of", "Which one to resume?")
+        screen.press("\r")
+        screen.press("7", "\r")
+        screen.until(lambda: screen.text.count("Which one to resume?") == 3)
+        assert journals(state) == before
+        screen.press("2", "\r")
+        screen.shows("GATE")
+    after = journals(state)
+    assert after[two_open[0]] == before[two_open[0]]
+    assert after[two_open[1]] != before[two_open[1]]
+
+
+@pytest.mark.parametrize("answer", ["n\r", "\x04", "\x03"], ids=["no", "end of input", "Ctrl-C"])
+def test_resume_at_a_terminal_asks_also_about_the_only_one(farm: Farm, state: Path, answer: str) -> None:
+    """M3"""
+    assert headless(state, fleet_file(farm, DEPLOY), "--canary", "web-1").code == 4
+    before = journals(state)
+    with Terminal(state, "resume") as screen:
+        screen.until(
+            lambda: re.search(r"Resume shop 2\.0 of \d\d:\d\d\? 0 half done, 3 not begun, 1 ok: enter", screen.text)
+        )
+        screen.paste(answer)
+        assert screen.ended() == (130 if answer == "\x03" else 2)
+    assert journals(state) == before
+
+
 # Afterwards
 
 
@@ -251,20 +322,42 @@ def test_history_lists_the_rollouts_and_tells_one_of_them(farm: Farm, state: Pat
     fleet = fleet_file(farm, DEPLOY)
     assert headless(state, fleet, "--only", "web-1").code == 0
     assert headless(state, fleet, "--canary", "web-2", release="2.1").code == 4
-    newest, oldest = canary_tui(state, "history", fleet).out.splitlines()
+    header, newest, oldest = canary_tui(state, "history", fleet).out.splitlines()
+    assert header.split() == ["ROLLOUT", "STARTED", "FLEET", "RELEASE", "TARGETS", "RESULT"]
+    assert header.index("RELEASE") == newest.index("2.1 ")
     assert "2.1" in newest
     assert "open (" in newest
     assert oldest.endswith("succeeded")
-    assert canary_tui(state, "history", "shop").out.splitlines() == [newest, oldest]
+    assert canary_tui(state, "history", "shop").out.splitlines() == [header, newest, oldest]
+    last, first = map(json.loads, canary_tui(state, "history", "--json").out.splitlines())
+    assert (first["rollout"], first["result"], first["exit_code"], first["targets"]) == (
+        oldest.split()[0],
+        "succeeded",
+        0,
+        1,
+    )
+    assert (last["verdict"], last["exit_code"], last["release"]) == (None, None, "2.1")
+    assert all(f"`{key}`" in README for key in first)
     one = oldest.split()[0]
     assert "web-1: deploy" in canary_tui(state, "history", one).out
+    assert canary_tui(state, "history", one, "--json").out == canary_tui(state, "replay", one, "--json").out
     assert canary_tui(state, "history", "no-such-fleet").code == 2
+
+
+def test_history_says_that_there_is_nothing_yet(farm: Farm, state: Path) -> None:
+    fleet = fleet_file(farm, DEPLOY)
+    for words, said in (([], "there is no rollout yet in "), ([fleet], "there is no rollout of shop yet in ")):
+        ran = canary_tui(state, "history", *words)
+        assert (ran.code, ran.out) == (0, f"{said}{state}\n")
+        assert canary_tui(state, "history", *words, "--json").out == ""
 
 
 def test_replay_tells_what_the_rollout_told(farm: Farm, state: Path) -> None:
     ran = headless(state, fleet_file(farm, DEPLOY + ALL))
     told_then = ran.err.splitlines()[1:]
-    assert canary_tui(state, "replay", "--headless").out.splitlines() == told_then
+    *told_again, closing = canary_tui(state, "replay", "--headless").out.splitlines()
+    assert told_again == told_then
+    assert closing.partition(" ")[2] == ran.out.rstrip()
 
 
 def test_json_is_the_journal(farm: Farm, state: Path) -> None:
@@ -283,6 +376,15 @@ def test_ping_looks_at_the_targets_and_changes_nothing(farm: Farm, state: Path) 
     assert "4 of 5 targets reached" in ran.out
     assert ran.out.count("runs 1.0") == 4
     assert canary_tui(state, "ping", fleet, "web-1").code == 0
+    asked = canary_tui(state, "ping", fleet, "--json")
+    found = {one["target"]: one for one in map(json.loads, asked.out.splitlines())}
+    assert (asked.code, asked.err) == (1, "4 of 5 targets reached\n")
+    assert {name: one["outcome"] for name, one in found.items()} == {
+        **dict.fromkeys(names(farm), "ok"),
+        "dead": "unreachable",
+    }
+    assert found["web-1"]["release"] == "1.0"
+    assert all(f"`{key}`" in README for key in found["dead"])
     assert {operation for target in farm.targets for operation in operations(target)} == {"hello", "plain"}
     assert with_mark(farm) == set()
 
@@ -292,6 +394,26 @@ def test_check_and_plan_connect_to_nothing(farm: Farm, state: Path) -> None:
     assert "sound: 4 targets, 1 step" in canary_tui(state, "check", fleet).out
     shown = canary_tui(state, "plan", fleet, "--release", "2.0", "--canary", "web-1", "--explain", "web-1")
     assert "RELEASE = '2.0'" in shown.out
+    assert all(target.commands() == [] for target in farm.targets)
+
+
+def test_plan_shows_everything_that_will_run_and_the_json_that_an_approval_is_bound_to(farm: Farm, state: Path) -> None:
+    """M16"""
+    fleet = fleet_file(farm, DEPLOY)
+    (farm.folder / "more.sh").write_text("#!/bin/sh\necho more\x1b[2J\n")
+    fleet.write_text(fleet.read_text() + '[[rollback]]\nscript = "more.sh"\n')
+    asked = ("plan", fleet, "--release", "2.0", "--canary", "web-1", "--var", "TOKEN=hunter2")
+    full, frozen = canary_tui(state, *asked, "--full"), canary_tui(state, *asked, "--json")
+    assert "  | echo $RELEASE >> deployed; echo $RELEASE > REVISION\n" in full.out
+    assert "  | echo more" in full.out
+    assert "TOKEN" in full.out
+    assert "hunter2" not in full.out
+    assert "\x1b" not in full.out + frozen.out
+    told_of = json.loads(frozen.out)
+    assert decode(Plan, told_of["plan"]).hash == told_of["hash"]
+    text = json.dumps(told_of["plan"], sort_keys=True, separators=(",", ":"))
+    assert hashlib.sha256(text.encode()).hexdigest() == told_of["hash"]
+    assert f"plan {told_of['hash'][:12]}" in full.out
     assert all(target.commands() == [] for target in farm.targets)
 
 

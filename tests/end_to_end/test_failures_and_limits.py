@@ -64,7 +64,45 @@ def test_failures_within_the_limit_are_told_and_the_rest_goes_out(any_farm: Farm
     ran = headless(state, fleet_file(any_farm, FAILS + at_once(2, "failures = 1")))
     assert ran.code == 5, ran.text
     assert with_mark(any_farm) == names(any_farm) - {"web-3"}
-    assert ran.out == f"succeeded: {count - 1} of {count} targets on 2.0; not: web-3 (exit 7)\n"
+    assert ran.out == f"partly done: {count - 1} of {count} targets on 2.0; not: web-3 (exit 7)\n"
+    assert canary_tui(state, "history").out.endswith("partly done\n")
+
+
+TALKS = """
+[[steps]]
+name = "deploy"
+run = '''
+for part in 1 2 3 4 5 6 7 8 9 10 11; do echo "part $part"; done
+case $TARGET in
+web-1) exit 0 ;;
+web-4) printf "another\\033[2J reason"; exit 4 ;;
+*) echo "  no such key" >&2; exit 3 ;;
+esac
+'''
+"""
+
+
+def test_failures_are_told_with_their_step_and_output_and_summed_up_once(farm: Farm, state: Path) -> None:
+    """M17"""
+    ran = headless(state, fleet_file(farm, TALKS + at_once(8)))
+    assert ran.code == 1
+    lines = ran.err.splitlines()
+    for name in ("web-2", "web-3"):
+        [at] = [index for index, line in enumerate(lines) if line.endswith(f" {name}: deploy: exit 3")]
+        output = [*(f"    part {part}" for part in range(3, 12)), "      no such key"]
+        assert sorted(lines[at + 1 : at + 11]) == sorted(output)
+    [at] = [index for index, line in enumerate(lines) if line.endswith(" web-4: deploy: exit 4")]
+    assert lines[at + 10].startswith("    another")
+    first = next(index for index, line in enumerate(lines) if line.startswith("deploy: "))
+    assert lines[first:] == [
+        "deploy: exit 3: 2 targets: web-[2-3]",
+        "    no such key",
+        "deploy: exit 4: 1 target: web-4",
+        f"    {lines[at + 10].strip()}",
+    ]
+    assert "\x1b" not in ran.text
+    assert [ran.text.count(f"{name} (exit") for name in ("web-2", "web-3", "web-4")] == [1, 1, 1]
+    assert "part 1\n" not in ran.err
 
 
 @pytest.mark.criterion("G4")
@@ -341,7 +379,7 @@ def test_a_step_over_its_time_is_stopped_there_and_the_others_go_on(any_farm: Fa
     body = HOLD.replace("60s", "3s")
     ran = headless(state, fleet_file(any_farm, body + at_once(8, "failures = 1")))
     assert ran.code == 5
-    assert "web-2: timed-out" in ran.err
+    assert "web-2: deploy: timed-out" in ran.err
     assert with_mark(any_farm, "REVISION") == names(any_farm)
     assert {target.name for target in any_farm.targets if target.read("REVISION") == "1.0\n"} == {"web-2"}
 

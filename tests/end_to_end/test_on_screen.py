@@ -91,6 +91,8 @@ def test_no_key_but_the_number_of_the_targets_that_come_next_opens_the_gate(any_
     assert canary_tui(state, "resume", "--headless").code == 4, "the closed terminal was no answer"
     assert untouched(rest)
     with Terminal(state, "resume") as screen:
+        screen.shows("Resume shop 2.0 of", ": enter")
+        screen.press(ENTER)
         answer_gate(screen, len(rest))
         screen.until(lambda: with_mark(any_farm) == names(any_farm))
         screen.shows("SUCCEEDED")

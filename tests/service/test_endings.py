@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
+from canary_tui.domain.rollout.events import Operator
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.words import Pause, Verdict
 from canary_tui.engine.messages import Ended
 from canary_tui.errors import ExitCode
 from canary_tui.service.endings import closing_line, closing_of
+from canary_tui.store.history import RolloutSummary
 from canary_tui.tui.rollout.report import exit_code, verdict_line
+from canary_tui.tui.rollout.status_bar import ended_words
 
 RESUME = "; resume it with: canary-tui resume r"
 LOST = "; nothing is lost, and resume goes on with exactly the rest"
 ENDINGS = [
     pytest.param("succeeded", 0, "succeeded: why", "SUCCEEDED: why", id="succeeded"),
-    pytest.param("succeeded", 5, "succeeded: why", "SUCCEEDED: why", id="succeeded, partly"),
+    pytest.param("succeeded", 5, "partly done: why", "PARTLY DONE: why", id="succeeded, partly"),
     pytest.param("failed", 1, "failed: why", "FAILED: why", id="failed"),
     pytest.param("failed", 7, "failed: why", "FAILED: why", id="locked out"),
     pytest.param("aborted", 3, "aborted: why", "ABORTED: why", id="aborted"),
@@ -46,7 +51,7 @@ def test_a_verdict_has_the_code_of_the_journal_and_its_reason_on_every_face(
     state = RolloutState(rollout="r", verdict=ended, reason="why", exit_code=code)
     assert (closing_of(state).exit_code, exit_code(state, None)) == (code, code)
     assert closing_line(state) == line
-    assert verdict_line(state) == (title, "ok" if code == 0 else "failed")
+    assert verdict_line(state) == (title, {0: "ok", 5: "unknown"}.get(code, "failed"))
 
 
 @pytest.mark.parametrize("pause", PAUSES)
@@ -56,6 +61,18 @@ def test_a_pause_has_one_code_and_one_sentence_on_every_face(pause: Pause) -> No
     assert (closing_of(state).exit_code, exit_code(state, None)) == (code, code)
     assert closing_line(state) == f"paused: {sentence}{RESUME}"
     assert verdict_line(state) == (f"PAUSED: {sentence}{LOST}", "unknown")
+
+
+def test_a_rollout_that_left_targets_behind_is_called_partly_done_in_every_list() -> None:
+    """M6"""
+    one = RolloutSummary("r", "shop", "2", "", 0.0, Operator("ann", "desk"), 10, Path("r"), "succeeded", "why", 5, 1.0)
+    assert (one.word, replace(one, exit_code=0).word, replace(one, verdict=None).word) == (
+        "partly done",
+        "succeeded",
+        "",
+    )
+    state = RolloutState(rollout="r", verdict="succeeded", exit_code=5)
+    assert (ended_words(state), state.verdict) == ("partly done", "succeeded"), "files keep the verdict"
 
 
 def test_what_was_cut_off_is_interrupted_on_every_face() -> None:

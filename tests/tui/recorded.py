@@ -88,6 +88,7 @@ class Changes(TypedDict, total=False):
     limits: Limits
     excluded: tuple[Excluded, ...]
     redeploy: bool
+    directory: str
 
 
 def make_plan(targets: int = 4, canaries: int = 1, gate: Gate | None = None, **changes: Unpack[Changes]) -> Plan:

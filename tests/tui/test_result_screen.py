@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -9,12 +10,16 @@ from driving import nothing_is_read_yet, press, screen_lines, screen_text, shows
 from recorded import BY, Recorded, Stage, Wire, make_plan
 from test_gate_panel import waiting
 
+from canary_tui.cli.main import _parser
+from canary_tui.cli.options import choices_of
+from canary_tui.cli.options import plan_of as options_plan
 from canary_tui.domain.fleet.tables import Limits
 from canary_tui.domain.fleet.units import Share
-from canary_tui.domain.planning.plan import Excluded
+from canary_tui.domain.planning.plan import Excluded, Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.engine.messages import Ended
 from canary_tui.tui.rollout.log_pane import QueryField
+from canary_tui.tui.rollout.report import similar_command
 from canary_tui.tui.rollout.result_screen import ResultScreen
 from canary_tui.tui.rollout.screen import RolloutScreen
 from canary_tui.tui.shared.panel import GUARD
@@ -22,7 +27,9 @@ from canary_tui.tui.shared.panel import GUARD
 
 def finished(tmp_path: Path, *, redeploy: bool = False) -> Recorded:
     excluded = (Excluded("web-9", "by --exclude"),)
-    plan = make_plan(6, 1, limits=Limits(failures=Share(3)), excluded=excluded, redeploy=redeploy)
+    plan = make_plan(
+        6, 1, limits=Limits(failures=Share(3)), excluded=excluded, redeploy=redeploy, directory=str(tmp_path)
+    )
     recorded = Recorded(tmp_path / "r", plan).at_gate()
     recorded.approve_gate()
     recorded.add(e.WaveStarted(1))
@@ -45,13 +52,12 @@ async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path: Pat
         finish(recorded)
         await shows(
             app,
-            "SUCCEEDED: 5 of 6 targets on 1.4.2; not: web-5 (exit 3)",
+            "PARTLY DONE: 5 of 6 targets on 1.4.2; not: web-5 (exit 3)",
             "Not ok: 1 target",
             "exit code 5",
             "by --exclude",
             "approved by maria@laptop",
             f"{recorded.directory}/logs/"[:60],
-            "canary-tui run",
         )
         text = screen_text(app)
         assert text.index("! web-5") < text.index("web-[1-4,6]")
@@ -60,14 +66,77 @@ async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path: Pat
 
 
 async def test_the_command_for_a_similar_rollout_repeats_what_the_plan_knows(tmp_path: Path) -> None:
+    """M9: also after `resume`, which is told no fleet file."""
+    (tmp_path / "shop.toml").write_text(FLEET)
+    (tmp_path / "other.toml").write_text(FLEET.replace("shop", "other"))
+    (tmp_path / "broken.toml").write_text("name = ")
     recorded = finished(tmp_path, redeploy=True)
-    async with waiting(recorded, (180, 40)) as (app, _, _wire, _gate):
+    async with waiting(recorded, (220, 40)) as (app, _, _wire, _gate):
         finish(recorded)
         await shows(
             app,
-            "similar    canary-tui run FLEET.toml --release 1.4.2 --env production"
+            f"similar    canary-tui run {tmp_path}/shop.toml --release 1.4.2 --env production"
             " --canary web-1 --exclude web-9 --redeploy --headless",
         )
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["no fleet file", "paused"])
+async def test_no_command_is_printed_that_would_not_work(tmp_path: Path, ends: bool) -> None:
+    """M9: nobody knows the fleet file, or what is left is for `resume`."""
+    if not ends:
+        (tmp_path / "shop.toml").write_text(FLEET)
+    recorded = finished(tmp_path)
+    async with waiting(recorded, (180, 40)) as (app, _, _wire, _gate):
+        if ends:
+            finish(recorded)
+        else:
+            recorded.add(e.StopRequested("starting", BY))
+            recorded.add(e.EngineStopped("interrupted"))
+        await shows(app, "logs  ", "exit code 5" if ends else "exit code 130")
+        assert "canary-tui run" not in screen_text(app)
+
+
+FLEET = """
+name = "shop"
+[[targets]]
+name = "web-[1-12]"
+[[targets]]
+name = "db-1"
+[[targets]]
+name = "api-[08-11].eu"
+[[targets]]
+name = "bastion"
+[[steps]]
+run = "true"
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["--canary", "web-1 | db-1"], id="two names"),
+        pytest.param(["--canary", "web-[1-3] | api-[08-09].eu | bastion", "--redeploy"], id="ranges"),
+        pytest.param(["--canary", "web-2", "--exclude", "db-1", "--exclude", "web-[5-7] | bastion"], id="exclude"),
+        pytest.param(["--only", "web-1 | bastion"], id="only"),
+        pytest.param(["--only", "*"], id="only all"),
+        pytest.param(["--only", "web-*", "--exclude", "web-3"], id="only and exclude"),
+    ],
+)
+def test_the_command_for_a_similar_rollout_makes_the_same_canaries(tmp_path: Path, arguments: list[str]) -> None:
+    """M9"""
+    fleet = tmp_path / "a fleet.toml"
+    fleet.write_text(FLEET)
+
+    def planned(words: list[str]) -> Plan:
+        options = _parser()[0].parse_args(words)
+        return options_plan(options.fleet, choices_of(options, attended=False))
+
+    plan = planned(["run", str(fleet), "--release", "1.4.2", *arguments])
+    program, *words = shlex.split(similar_command(plan, fleet))
+    again = planned(words)
+    assert program == "canary-tui"
+    assert (again.canaries, again.targets, again.redeploy) == (plan.canaries, plan.targets, plan.redeploy)
+    assert [wave.targets for wave in again.waves] == [wave.targets for wave in plan.waves]
 
 
 async def test_q_leaves_with_the_exit_code_and_not_before_it_could_be_read(
@@ -95,7 +164,7 @@ async def test_escape_looks_at_the_logs_again_and_v_at_the_result(tmp_path: Path
         finish(recorded)
         await until(lambda: isinstance(app.screen, ResultScreen))
         await press(pilot, "escape")
-        await shows(app, "the reason why", "succeeded")
+        await shows(app, "the reason why", "partly done")
         await press(pilot, "v")
         await shows(app, "Not ok: 1 target")
 
@@ -129,7 +198,7 @@ async def test_a_rollout_that_had_ended_before_opens_on_its_logs(tmp_path: Path)
     screen = RolloutScreen(recorded.directory, None)
     app = Stage(screen)
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(app, "the reason why", "succeeded")
+        await shows(app, "the reason why", "partly done")
         assert app.screen is screen
         await press(pilot, "v")
         await shows(app, "Not ok: 1 target")
@@ -188,8 +257,8 @@ async def test_who_types_a_search_when_it_ends_goes_on_typing_and_is_told_in_one
         await press(pilot, "slash")
         await type_text(pilot, "rea")
         finish(recorded)
-        await shows(app, "SUCCEEDED: 5 of 6 targets", "v shows the result")
-        assert len([row for row in screen_lines(app) if "SUCCEEDED" in row and row.endswith("result")]) == 1
+        await shows(app, "PARTLY DONE: 5 of 6 targets", "v shows the result")
+        assert len([row for row in screen_lines(app) if "PARTLY DONE" in row and row.endswith("result")]) == 1
         await type_text(pilot, "son v")
         assert app.screen.query_one(QueryField).value == "reason v"
         await press(pilot, "enter", "v")

@@ -67,6 +67,15 @@ def _width(first: str, last: str, part: str) -> int:
 
 def compress_names(names: Iterable[str]) -> str:
     """The names in few words, `web-[1-3,7] db-1`: numbers sorted, groups in the order of their first name."""
+    return " ".join(_compressed(names))
+
+
+def selection_of(names: Iterable[str]) -> str:
+    """A selection of exactly these names, in few words: `web-[1-3,7] | db-1`, for words without `|` are anded."""
+    return " | ".join(_compressed(names))
+
+
+def _compressed(names: Iterable[str]) -> list[str]:
     groups: dict[tuple[str, int, str], list[int]] = {}
     split = [(name, _NUMBERED.fullmatch(name)) for name in dict.fromkeys(names)]
     padded = {(m[1], len(m[2]), m[3]) for _, m in split if m and m[2][0] == "0" and len(m[2]) > 1}
@@ -77,7 +86,7 @@ def compress_names(names: Iterable[str]) -> str:
         prefix, digits, suffix = match[1], match[2], match[3]
         width = len(digits) if (prefix, len(digits), suffix) in padded else 0
         groups.setdefault((prefix, width, suffix), []).append(int(digits))
-    return " ".join(_group(prefix, width, suffix, numbers) for (prefix, width, suffix), numbers in groups.items())
+    return [_group(prefix, width, suffix, numbers) for (prefix, width, suffix), numbers in groups.items()]
 
 
 def _group(prefix: str, width: int, suffix: str, numbers: list[int]) -> str:

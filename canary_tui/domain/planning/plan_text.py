@@ -14,12 +14,13 @@ from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptSt
 from canary_tui.domain.fleet.tables import Confirm, Gate, Limits, OnFailure
 from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.fleet.units import duration_text
-from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.planning.plan import Phase, Plan
 
 LineKind = Literal[
     "warning", "section", "wave", "gate", "item", "instruction", "step", "nothing", "absent", "limits", "excluded"
 ]
 
+_PHASES: tuple[Phase, ...] = ("steps", "rollback", "finally")
 _CONFIRM: dict[Confirm, str] = {
     "count": "typing how many targets come next",
     "release": "typing the release",
@@ -72,6 +73,48 @@ def head(plan: Plan) -> Iterator[str]:
 def plan_lines(plan: Plan) -> list[str]:
     """The plan as plain lines of text, for `canary-tui plan`."""
     return [*head(plan), *(text for line in tell(plan) for text in _plain(line))]
+
+
+def full_lines(plan: Plan) -> list[str]:
+    """The plan, and below it everything that will run: each step's whole text, and the names of the variables."""
+    return [*plan_lines(plan), *_variables(plan), *_texts(plan)]
+
+
+def _variables(plan: Plan) -> Iterator[str]:
+    names = sorted({name for target in plan.targets.values() for name in target.variables})
+    yield from ("", "variables of the steps", f"  {' '.join(names) or 'none'}")
+
+
+def _texts(plan: Plan) -> Iterator[str]:
+    for phase in _PHASES:
+        for index, step in enumerate(plan.phase_steps(phase)):
+            yield from _quoted(f"text of {phase} {index + 1} {step.name}", step_text(plan, step))
+    if plan.current is not None:
+        yield from _quoted("text that asks a target for its release", plan.current)
+
+
+def _quoted(title: str, text: str) -> Iterator[str]:
+    yield from ("", title)
+    yield from (f"  | {line}".rstrip() for line in text.rstrip("\n").split("\n"))
+
+
+def step_text(plan: Plan, step: Step) -> str:
+    """Everything that a step runs, sends or asks, as the journal will have it: an approval is bound to it."""
+    match step:
+        case RunStep():
+            return step.run
+        case LocalStep():
+            return step.local
+        case ScriptStep():
+            return plan.scripts[step.script]
+        case UploadStep():
+            return f"upload {step.upload}\nto {step.to}\nmode {step.mode}"
+        case HttpStep(expect=expect):
+            contains = f"\nthe body contains {expect.contains!r}" if expect.contains is not None else ""
+            within = duration_text(expect.within)
+            return f"{step.http}\nasked by the {step.from_}\nstatus {expect.status} within {within}{contains}"
+        case _:
+            assert_never(step)
 
 
 def _plain(line: Line) -> Iterator[str]:  # noqa: C901 - one case for each kind

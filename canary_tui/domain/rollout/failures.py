@@ -18,24 +18,30 @@ def failed_targets(state: RolloutState) -> tuple[TargetState, ...]:
 
 def blocked(plan: Plan, state: RolloutState) -> str:
     """Why nothing more is started, as a sentence with numbers; "" where the limits hold."""
+    return blocking(plan, state)[0]
+
+
+def blocking(plan: Plan, state: RolloutState) -> tuple[str, Sequence[TargetState]]:
+    """The same with the targets that it speaks of."""
     index = state.index
     if index.count("unknown"):
         unknown = [state.targets[name] for name in index.among("unknown")]
-        return f"{counted(unknown, 'target')} with an unknown outcome: {named(unknown)}"
+        return f"{counted(unknown, 'target')} with an unknown outcome: {named(unknown)}", unknown
     if index.any("failing before a gate", state.wave):
         before = [state.targets[name] for name in index.among("failing before a gate", state.wave)]
         word = plan.members(before[0].wave, len(before))
-        return f"{len(before)} {word} not ok, so nothing more starts: {named(before)}"
+        return f"{len(before)} {word} not ok, so nothing more starts: {named(before)}", before
     failed, total = index.count("failing"), len(state.targets)
     allowed = plan.limits.failures.of(total)
     if failed > allowed:
         bad = failed_targets(state)
-        return f"{counted(bad, 'target')} of {total} not ok, limits.failures allows {allowed or 'none'}: {named(bad)}"
+        numbers = f"{counted(bad, 'target')} of {total} not ok, limits.failures allows {allowed or 'none'}"
+        return f"{numbers}: {named(bad)}", bad
     most = plan.limits.consecutive
     if most is not None and (in_a_row := _in_a_row(state)) > most:
         bad = failed_targets(state)
-        return f"{in_a_row} targets in a row not ok, limits.consecutive allows {most or 'none'}: {named(bad)}"
-    return ""
+        return f"{in_a_row} targets in a row not ok, limits.consecutive allows {most or 'none'}: {named(bad)}", bad
+    return "", ()
 
 
 def _in_a_row(state: RolloutState) -> int:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import assert_never
 
-from canary_tui.domain.planning.plan import Phase, Plan
+from canary_tui.domain.planning.plan import Phase, Plan, applicable
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import Decision, Event
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.domain.rollout.words import Settlement, StopStage, why_ended
+from canary_tui.domain.rollout.target import PHASES, TargetState
+from canary_tui.domain.rollout.words import Settlement, StopStage, ended_word, why_ended
 
 _OfEngine = e.RolloutStarted | e.EngineResumed | e.EngineStopped | e.FrontLost | e.ArtifactRead
 _OfRollout = (
@@ -85,6 +86,19 @@ def standing(state: RolloutState) -> str:
     return ", ".join(f"{count} {word}" for word, count in words.most_common())
 
 
+def left_to_do(state: RolloutState) -> str:
+    """The work that a resumed rollout has, in one line: `3 half done, 0 not begun, 1 failed`."""
+    words = Counter(map(_progress, state.targets.values()))
+    parts = [f"{words.pop(word, 0)} {word}" for word in ("half done", "not begun")]
+    return ", ".join([*parts, *(f"{count} {word}" for word, count in words.most_common())])
+
+
+def _progress(target: TargetState) -> str:
+    if target.running is not None or (target.steps.outcome is None and target.started_at):
+        return "half done"
+    return "not begun" if target.steps.outcome is None else target.steps.outcome
+
+
 def _of_engine(event: _OfEngine) -> str:
     match event:
         case e.RolloutStarted(rollout, plan, by):
@@ -119,8 +133,8 @@ def _of_rollout(event: _OfRollout, plan: Plan) -> str:
             return f"rolling back {len(targets)} targets{cannot}"
         case e.FinallyStarted(_, targets):
             return f"finally, on {len(targets)} targets" if targets else ""
-        case e.RolloutFinished(verdict, reason):
-            return f"{verdict}: {reason}"
+        case e.RolloutFinished(verdict, reason, exit_code):
+            return f"{ended_word(verdict, exit_code)}: {reason}"
         case _:
             assert_never(event)
 
@@ -167,9 +181,8 @@ def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR
             return f"connection lost ({detail}), the step goes on there; reconnecting"
         case e.ConnectionRestored():
             return "reconnected"
-        case e.StepFinished(_, _, outcome, code, _, detail):
-            why = why_ended(outcome, detail, code)
-            return f"{outcome}{f', {why}' if why else ''}"
+        case e.StepFinished():
+            return _step_ended(event, state)
         case e.CancelFinished(_, _, confirmed, detail):
             return f"{'stopped' if confirmed else 'stop unconfirmed'}{_noted(detail)}"
         case e.ReleaseRead(_, release, detail):
@@ -180,6 +193,23 @@ def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR
             return ""
         case _:
             assert_never(event)
+
+
+def _step_ended(event: e.StepFinished, state: RolloutState) -> str:
+    """The step's name stands before an end that is not a good one: `deploy: exit 3`."""
+    why = why_ended(event.outcome, event.detail, event.exit_code)
+    words = f"{event.outcome}{f', {why}' if why else ''}"
+    target = state.targets[event.target]
+    phase = next((phase for phase in PHASES if target.track(phase).execution == event.execution), None)
+    if event.outcome == "ok" or phase is None:
+        return words
+    only_code = event.outcome == "failed" and bool(why) and not event.detail
+    return f"{step_of(_plan(state), target, phase)}: {why if only_code else words}"
+
+
+def step_of(plan: Plan, target: TargetState, phase: Phase) -> str:
+    """The name of the step at which a target is in a phase that it has not done."""
+    return _step(plan, phase, applicable(plan, target.name, phase)[target.track(phase).position])
 
 
 def _plan(state: RolloutState) -> Plan:

@@ -21,8 +21,9 @@ The order of the questions in `next_actions` is the policy, and each stands befo
     stopped rollout can be resumed, and the next engine comes to its end.
  5. Rolling back and finishing go on by themselves; nothing here leads back to deploying.
  6. An ending (abort before expiry before failure) takes precedence over the next wave.
- 7. Preflight of all waves, then the waves in their order. In a wave, single rollbacks go on even while failures block
-    everything else, and targets that were probed again come before the next steps.
+ 7. Preflight of all waves, then the waves in their order; none starts where every target has the release already.
+    In a wave, single rollbacks go on even while failures block everything else, and targets that were probed again
+    come before the next steps.
 
 What must hold:
 
@@ -46,7 +47,7 @@ from canary_tui.domain.rollout.effects import Action, Attach, Cancel, Probe
 from canary_tui.domain.rollout.failures import blocked
 from canary_tui.domain.rollout.index import Group
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.domain.rollout.window import busy, deploying_steps, to_cancel
+from canary_tui.domain.rollout.window import busy, deploying_steps, nothing_to_do, skip_all, to_cancel
 
 PROBES = 64
 """Preflights at once; the handshakes among them are limited further by the connections themselves."""
@@ -103,6 +104,8 @@ def _preflight(plan: Plan, state: RolloutState) -> Sequence[Action]:
         return _probes(state, len(plan.waves) - 1)
     if blocked(plan, state):
         return []
+    if nothing_to_do(plan, state):  # then no wave starts, so no gate asks about a wave that changes nothing
+        return skip_all(plan, state) or ending.wind_down(plan, state, "completed")
     return [e.WaveStarted(0)]
 
 

@@ -8,9 +8,10 @@ from typing import assert_never
 
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout.failures import blocked, counted, failed_targets, named
+from canary_tui.domain.rollout.failures import blocking, counted, failed_targets, named
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.window import nothing_to_do
 from canary_tui.domain.rollout.words import Verdict
 from canary_tui.errors import ExitCode
 
@@ -39,10 +40,15 @@ def _ending(plan: Plan, state: RolloutState) -> e.RolloutFinished:
                 "rolled-back" if undone else "expired", f"the gate expired; {done}", ExitCode.EXPIRED
             )
         case "failed":
-            reason = blocked(plan, state) or _unproven(plan, state)
+            reason, said = blocking(plan, state)
+            if not rolled_back and not stuck:
+                done = _done(plan, state, said)
+            reason = reason or _unproven(plan, state)
             code = ExitCode.LOCKED if _locked_out(state) else ExitCode.FAILED
             return e.RolloutFinished("rolled-back" if undone else "failed", f"{reason}; {done}", code)
         case "completed" | None:
+            if nothing_to_do(plan, state):
+                done = f"nothing to do: {len(state.targets)} of {len(state.targets)} report {plan.release} already"
             return e.RolloutFinished("succeeded", done, _completed_code(plan, state))
         case _:
             assert_never(state.ending)
@@ -62,18 +68,20 @@ def _locked_out(state: RolloutState) -> bool:
 def _has_it(plan: Plan, target: TargetState) -> bool:
     """It ran every step, and does not say itself that it has another release; or it had this one before."""
     track = target.steps
-    if track.outcome == "skipped":
+    if track.outcome == "skipped" or (track.outcome is None and not target.changed):
         return target.previous == plan.release
     return track.outcome == "ok" and not track.skipped and target.reported in (None, "", plan.release)
 
 
-def _done(plan: Plan, state: RolloutState) -> str:
+def _done(plan: Plan, state: RolloutState, said: Sequence[TargetState] = ()) -> str:
+    """The numbers, and the targets without the release but for those that were `said` already."""
     targets = list(state.targets.values())
     others = [target for target in targets if not _has_it(plan, target)]
     unclean = [target for target in targets if target.finally_ is not None and target.finally_.outcome != "ok"]
     done = f"{len(targets) - len(others)} of {counted(targets, 'target')} on {plan.release}"
-    if others:
-        done += f"; not: {named(others)}"
+    names = {target.name for target in said}
+    if more := [target for target in others if target.name not in names]:
+        done += f"; {'also not' if said else 'not'}: {named(more)}"
     return f"{done}; finally not ok on {', '.join(t.name for t in unclean)}" if unclean else done
 
 

@@ -47,9 +47,21 @@ def deploying_steps(plan: Plan, state: RolloutState, parallel: int) -> Iterator[
 def _needless(plan: Plan, target: TargetState) -> str:
     if not applicable(plan, target.name, "steps"):
         return "no step is for its roles"
-    if target.previous == plan.release and not plan.redeploy and not target.changed:
-        return f"already on {plan.release}"
-    return ""
+    return f"already on {plan.release}" if _has_it_already(plan, target) else ""
+
+
+def _has_it_already(plan: Plan, target: TargetState) -> bool:
+    return target.previous == plan.release and not plan.redeploy and not target.changed
+
+
+def nothing_to_do(plan: Plan, state: RolloutState) -> bool:
+    """Whether every target of every wave was reached, and said that it is on the release already."""
+    return all(target.probe == "ok" and _has_it_already(plan, target) for target in state.targets.values())
+
+
+def skip_all(plan: Plan, state: RolloutState) -> list[Action]:
+    """The skipping of every target that is not skipped yet, where there is nothing to do."""
+    return [e.TargetSkipped(name, f"already on {plan.release}") for name in state.index.among("unfinished")]
 
 
 def other_steps(

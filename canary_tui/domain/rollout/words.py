@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from canary_tui.errors import ExitCode
+
 Outcome = Literal[
     "ok", "failed", "timed-out", "unreachable", "unknown", "cancelled", "skipped", "excluded", "not-started"
 ]
@@ -20,6 +22,14 @@ stop what runs, too."""
 Pause = Literal["waiting", "unknown", "detached", "interrupted", "terminated"]
 """Why an engine ended before its rollout did: nobody to ask at a gate, or about an unknown outcome; a lost front;
 Ctrl-C; a signal."""
+
+
+def ended_word(verdict: Verdict, exit_code: int | None) -> str:
+    """The word of every face for a verdict: a success that leaves targets without the release is `partly done`.
+
+    Files keep the verdict itself, with the exit code beside it.
+    """
+    return "partly done" if (verdict, exit_code) == ("succeeded", ExitCode.PARTLY) else verdict
 
 
 def why_ended(outcome: Outcome | None, detail: str, exit_code: int | None) -> str:

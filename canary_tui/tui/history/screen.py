@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from canary_tui.domain.fleet.names import count
 from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import Notice, Opened, Refused, Resume
+from canary_tui.errors import ExitCode
 from canary_tui.store.history import RolloutSummary, history
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.host import Host
@@ -48,13 +49,14 @@ class Column:
 
 
 def _result(summary: RolloutSummary) -> str:
-    return summary.verdict or (f"open, {summary.reason}" if summary.reason else "open")
+    return summary.word or (f"open, {summary.reason}" if summary.reason else "open")
 
 
 def _result_style(summary: RolloutSummary) -> str:
-    if summary.verdict == "succeeded":
+    if summary.exit_code == ExitCode.SUCCEEDED:
         return "$success"
-    return "bold $error" if summary.verdict else "bold $warning"
+    failed = summary.verdict is not None and summary.exit_code != ExitCode.PARTLY
+    return "bold $error" if failed else "bold $warning"
 
 
 def _took(summary: RolloutSummary) -> str:
@@ -159,7 +161,7 @@ class HistoryScreen(Screen[None]):
         if chosen is None:
             return
         if chosen.verdict is not None:
-            self._say(f"It is over ({chosen.verdict}); there is nothing to go on with.", warning=True)
+            self._say(f"It is over ({chosen.word}); there is nothing to go on with.", warning=True)
         elif self._host.link.gone:
             self._say(self._host.link.gone, warning=True)
         else:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
-from canary_tui.domain.fleet.names import compress_names, count
+from canary_tui.domain.fleet.names import compress_names, count, selection_of
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.events import CancelFinished
 from canary_tui.domain.rollout.state import RolloutState
@@ -23,6 +24,7 @@ Line = list[TonedText]
 
 _GOES_ON = "nothing is lost, and resume goes on with exactly the rest"
 _MOST_TOLD = 200
+_TONES = {ExitCode.SUCCEEDED: "ok", ExitCode.PARTLY: "unknown"}
 
 
 def exit_code(state: RolloutState, ended: Ended | None) -> ExitCode:
@@ -37,15 +39,15 @@ def verdict_line(state: RolloutState, *, demo: bool = False) -> TonedText:
     end = closing_of(state)
     title = f"{end.word.upper().replace('-', ' ')}: {end.sentence}"
     if end.ended:
-        return title, "ok" if end.exit_code is ExitCode.SUCCEEDED else "failed"
+        return title, _TONES.get(end.exit_code, "failed")
     if state.paused is None:
         return title, "dim"
     on = "the demo's servers end with this screen" if demo else _GOES_ON
     return f"{title}; {on}", "unknown"
 
 
-def report(follower: Follower, fleet_file: str, *, demo: bool = False) -> list[Line]:
-    """Write the whole report in lines; `fleet_file` is for the command of a similar rollout."""
+def report(follower: Follower, fleet_file: Path | None, *, demo: bool = False) -> list[Line]:
+    """Write the whole report in lines; `fleet_file` (None: nobody knows) is for the command of a similar rollout."""
     plan, state = follower.plan, follower.state
     if plan is None:
         return [[("the journal is empty", "dim")]]
@@ -191,20 +193,25 @@ def _left(follower: Follower, *, demo: bool) -> Iterator[Line]:
         yield [("by hand    ", "unknown"), (f"previous release unknown: {compress_names(stuck)}", "plain")]
 
 
-def _places(plan: Plan, follower: Follower, fleet_file: str) -> Iterator[Line]:
+def _places(plan: Plan, follower: Follower, fleet_file: Path | None) -> Iterator[Line]:
     yield [("logs       ", "dim"), (f"{follower.logs}/", "plain")]
-    yield [("similar    ", "dim"), (similar_command(plan, fleet_file), "plain")]
+    if fleet_file is not None and follower.state.verdict is not None:  # what is paused goes on, by `resume`
+        yield [("similar    ", "dim"), (similar_command(plan, fleet_file), "plain")]
 
 
-def similar_command(plan: Plan, fleet_file: str) -> str:
-    """Write a command for a rollout like this one, as far as the plan tells: it holds no `--var` and no `--only`."""
-    words = ["canary-tui", "run", fleet_file, "--release", plan.release]
+def similar_command(plan: Plan, fleet_file: Path) -> str:
+    """Write a command for a rollout like this one, as far as the plan tells: it holds no `--var`.
+
+    The program that reads it makes the same canaries of the same targets.
+    """
+    words = ["canary-tui", "run", str(fleet_file), "--release", plan.release]
     if plan.environment:
         words += ["--env", plan.environment]
-    if plan.canaries:
-        words += ["--canary", compress_names(plan.canaries)]
-    if plan.excluded:
-        words += ["--exclude", compress_names([one.target for one in plan.excluded])]
+    if plan.waves[0].origin.startswith("--only "):
+        words += ["--only", selection_of(plan.targets)]
+    else:
+        words += ["--canary", selection_of(plan.canaries)] if plan.canaries else []
+        words += ["--exclude", selection_of(one.target for one in plan.excluded)] if plan.excluded else []
     if plan.redeploy:
         words.append("--redeploy")
     return shlex.join([*words, "--headless"])

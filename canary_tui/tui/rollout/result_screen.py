@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events
@@ -29,7 +30,7 @@ class ResultScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = bindings("result")
 
     def __init__(
-        self, follower: Follower, ended: Ended | None, *, live: bool, fleet_file: str, demo: bool = False
+        self, follower: Follower, ended: Ended | None, *, live: bool, fleet_file: Path | None, demo: bool = False
     ) -> None:
         super().__init__()
         self._follower = follower

@@ -18,6 +18,7 @@ from canary_tui.domain.fleet.names import count
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.messages import Ended, Notice, Refused
+from canary_tui.fleetfile.find import find_fleet_file
 from canary_tui.startup import spare_what_is_loaded
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import bindings
@@ -269,10 +270,12 @@ class RolloutScreen(RolloutPanels):
                 ResultScreen(self.follower, self.ended, live=live, fleet_file=fleet_file, demo=self._demo())
             )
 
-    def _fleet_file(self) -> str:
-        """The fleet file of the app's options; a rollout that is only watched does not know its own."""
-        fleet = self._options.fleet if self._options is not None else None
-        return str(fleet or "FLEET.toml")
+    def _fleet_file(self) -> Path | None:
+        """The fleet file of the app's options, else the one that the plan's folder has of this fleet."""
+        if self._options is not None and self._options.fleet is not None:
+            return self._options.fleet.absolute()
+        plan = self.follower.plan
+        return find_fleet_file(plan.directory, plan.fleet) if plan is not None else None
 
     def _demo(self) -> bool:
         """Whether the servers and the rollout's folder end with the program."""

@@ -7,6 +7,7 @@ from textual.strip import Strip
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.words import ended_word
 from canary_tui.tui.host import Link
 from canary_tui.tui.rollout.follower import SILENT_AFTER, Follower
 from canary_tui.tui.rollout.status import COUNTED, SYMBOLS, current_step, step_name
@@ -96,7 +97,7 @@ def headline(plan: Plan, state: RolloutState) -> str:
         wave = plan.waves[state.wave]
         parts.append(f"wave {state.wave + 1} of {len(plan.waves)} {wave.name}")
     elif state.stage == "finished":
-        parts.append(state.verdict or "finished")
+        parts.append(ended_words(state) or "finished")
     else:
         parts.append(_STAGES[state.stage])
     if state.stop != "none" and state.verdict is None and state.paused is None:
@@ -163,5 +164,5 @@ def _share(follower: Follower, target: TargetState) -> float:
 def ended_words(state: RolloutState) -> str:
     """Tell the end in two or three words."""
     if state.verdict is not None:
-        return state.verdict
+        return ended_word(state.verdict, state.exit_code)
     return f"paused: {state.paused}" if state.paused else ""
