@@ -255,6 +255,9 @@ class RolloutScreen(RolloutPanels):
             pane.show_target(event.target)
         else:
             pane.target = event.target
+        if event.by_hand:
+            self._panel_speaks = False
+            self.show_panels()
 
     def on_heat_strip_picked(self, event: HeatStrip.Picked) -> None:
         self.targets.choose(event.target)

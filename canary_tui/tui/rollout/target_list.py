@@ -30,11 +30,11 @@ class TargetList(RowWidget, can_focus=True):
     ]
 
     class Chosen(Message):
-        """Another target is under the cursor."""
+        """Another target is under the cursor, moved there by a person or not."""
 
-        def __init__(self, target: str) -> None:
+        def __init__(self, target: str, *, by_hand: bool) -> None:
             super().__init__()
-            self.target = target
+            self.target, self.by_hand = target, by_hand
 
     def __init__(self, follower: Follower) -> None:
         super().__init__(id="targets")
@@ -74,6 +74,13 @@ class TargetList(RowWidget, can_focus=True):
         """Put the cursor on a target."""
         if target in self._follower.state.targets:
             self._go(self._follower.roster.row(target))
+
+    def turn_to(self, target: str) -> None:
+        """Put the cursor on a target that needs a person; it may be moved from there again."""
+        if target in self._follower.state.targets:
+            self._choose(target)
+            self._keep_visible()
+            self.flush()
 
     def action_up(self) -> None:
         self._go(self._position() - 1)
@@ -119,7 +126,7 @@ class TargetList(RowWidget, can_focus=True):
         roster = self._follower.roster
         if len(roster):
             self._steered = True
-            self._choose(roster.at(max(0, min(row, len(roster) - 1))))
+            self._choose(roster.at(max(0, min(row, len(roster) - 1))), by_hand=True)
             self._keep_visible()
             self.flush()
 
@@ -138,10 +145,10 @@ class TargetList(RowWidget, can_focus=True):
         kind = self._follower.roster.kind(target)
         return 0 if kind in _WAITING else 1 if kind in _QUIET else 2
 
-    def _choose(self, target: str) -> None:
+    def _choose(self, target: str, *, by_hand: bool = False) -> None:
         if target != self._cursor:
             self._cursor = target
-            self.post_message(self.Chosen(target))
+            self.post_message(self.Chosen(target, by_hand=by_hand))
 
     def _position(self) -> int:
         return self._follower.roster.row(self._cursor) if self._cursor else 0
