@@ -48,7 +48,7 @@ class RolloutPanels(LogKeys):
         """A person is asked about failed targets."""
         self.summary: GateSummary | None = None
         """The gate that waits for a person."""
-        self.targets = TargetList(follower)
+        self.targets = TargetList(follower, lambda: self.logs.pinned)
         self.gate = GatePanel(self._guard, by, read_only=read_only)
         self.failures = FailurePanel(self._guard, by, read_only=read_only)
         self.abort = AbortPanel(self._guard, by)
@@ -97,7 +97,9 @@ class RolloutPanels(LogKeys):
             self.failures.show(plan, state)
 
     def _turn_to_failed(self) -> None:
-        self.targets.turn_to(self.failures.current())
+        """Move the list's cursor, and the log with it unless somebody reads there."""
+        if not self.logs.pinned or self.logs.shown != "one":
+            self.targets.turn_to(self.failures.current())
 
     def shell_target(self) -> str:
         """The target of a shell: the one under the cursor that was moved last, by a person or as the panel opened."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import zip_longest
 from typing import ClassVar
 
@@ -36,9 +37,11 @@ class TargetList(RowWidget, can_focus=True):
             super().__init__()
             self.target, self.by_hand = target, by_hand
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: Follower, pinned: Callable[[], bool]) -> None:
         super().__init__(id="targets")
         self._follower = follower
+        self._pinned = pinned
+        """Whether a person reads the log, which goes where the cursor goes."""
         self._top = 0
         self._cursor = ""
         self._steered = False
@@ -53,7 +56,7 @@ class TargetList(RowWidget, can_focus=True):
     def flush(self) -> None:
         """Compose the visible rows again; repaint those that differ."""
         roster = self._follower.roster
-        if len(roster) and not self._steered:
+        if len(roster) and not self._steered and not (self._cursor and self._pinned()):
             self._drift()
         columns = lay_out(self.size.width, roster.longest)
         rows = [_header(columns), *(self._row(roster.at(row), columns) for row in self._visible())]
