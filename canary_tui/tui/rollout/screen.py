@@ -286,6 +286,6 @@ class RolloutScreen(RolloutPanels):
         if self.link is not None and self.follower.ended:
             self.action_result()
         elif self.link is None and len(self.app.screen_stack) > 2:
-            self.app.pop_screen()
+            self.dismiss()
         else:
             await self.app.run_action("quit")
