@@ -182,7 +182,7 @@ ACTIONS: tuple[KeyAction, ...] = (
     KeyAction("gate.scroll-down", "right_square_bracket", "Scroll down", "Scroll the panel down."),
     # -- failed targets
     KeyAction("failures.retry", "R", "Retry", "Run the failed step again, only there.", footer=1, dangerous=True),
-    KeyAction("failures.skip", "K", "Skip step", "Skip the failed step and treat it as ok.", footer=2, dangerous=True),
+    KeyAction("failures.skip", "K", "Skip", "Skip the failed step and treat it as ok.", footer=2, dangerous=True),
     KeyAction(
         "failures.exclude",
         "E",

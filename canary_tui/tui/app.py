@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.command import CommandPalette
 from textual.content import Content
 from textual.dom import DOMNode
 from textual.filter import LineFilter
@@ -191,7 +192,7 @@ class CanaryApp(App[ExitCode]):
             ended = self.link.ended
             cut = ExitCode.INTERRUPTED if self.link.opened is not None else ExitCode.SUCCEEDED
             self.exit(ExitCode(ended.exit_code) if ended is not None else cut)
-        elif not isinstance(self.screen, LeaveScreen):
+        elif not self._shows(LeaveScreen):
             assert self.link.opened is not None
             self.push_screen(LeaveScreen(self.link.opened.rollout, demo=self.options.demo), self._leave)
 
@@ -225,8 +226,18 @@ class CanaryApp(App[ExitCode]):
 
     def action_help(self) -> None:
         """Show the keys of the current pane."""
-        if not isinstance(self.screen, HelpScreen):
+        if not self._shows(HelpScreen):
             self.push_screen(HelpScreen(self.screen))
+
+    def action_command_palette(self) -> None:
+        """Show the command palette, once: also not a second one above a dialog that covers the first."""
+        if not self._shows(CommandPalette):
+            # Without the id that Textual gives it: one that is still being closed would clash with the next.
+            self.push_screen(CommandPalette())
+
+    def _shows(self, kind: type[Screen[Any]]) -> bool:
+        """Whether a dialog is open, perhaps below another one."""
+        return any(isinstance(screen, kind) for screen in self.screen_stack)
 
     def action_next_pane(self) -> None:
         """Move the focus to the next pane."""
@@ -260,7 +271,7 @@ class CanaryApp(App[ExitCode]):
     def fit(self) -> None:
         """Cover the screens while the terminal is too small for them."""
         small = self.size.width < SMALLEST[0] or self.size.height < SMALLEST[1]
-        if small and not any(isinstance(screen, TooSmall) for screen in self.screen_stack):
+        if small and not self._shows(TooSmall):
             self.push_screen(TooSmall())
         elif not small and isinstance(self.screen, TooSmall):
             self.pop_screen()

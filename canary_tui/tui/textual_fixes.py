@@ -3,8 +3,8 @@
 `PRIVATE_PARTS` is the whole list; `tests/tui/test_textual_private_parts.py` has a contract test for each of them and
 fails if the screens use another one. So a new Textual that lacks a part is known before an operator meets it.
 
-Both faults leave garbage that only Python's collector finds, by walking every object made since the start: up to 85 ms
-again and again, and a key waits as long. Measured with Textual 8.2.8.
+Two faults leave garbage that only Python's collector finds, by walking every object made since the start: up to 85 ms
+again and again, and a key waits as long. The others end the screens. Measured with Textual 8.2.8.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from textual.await_complete import AwaitComplete
+from textual.screen import Screen
 from textual.strip import Strip
+from textual.widgets import OptionList
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,9 @@ PRIVATE_PARTS: tuple[PrivatePart, ...] = (
 def apply_fixes() -> None:
     """Work around Textual's faults from outside; a second call changes nothing."""
     Strip.divide = _divided  # type: ignore[method-assign,assignment]
+    Screen.dismiss = _dismiss_once  # type: ignore[method-assign,assignment]
+    OptionList.action_page_up = _page_up  # type: ignore[method-assign]
+    OptionList.action_page_down = _page_down  # type: ignore[method-assign]
     with contextlib.suppress(ImportError, AttributeError):  # a Textual without the fault has no need of this
         _release_removed_widgets()
 
@@ -71,6 +77,32 @@ def _divided(strip: Strip, cuts: Iterable[int]) -> Sequence[Strip]:
     width = strip.cell_length
     cuts = [cut for cut in cuts if cut <= width]
     return [strip] if cuts == [width] else _divide(strip, cuts)
+
+
+_dismiss = Screen.dismiss
+
+
+def _dismiss_once(screen: Screen[Any], result: Any = None) -> AwaitComplete:
+    """Dismiss a screen only while it is on top: Textual closes whichever is, with the callback of this one.
+
+    A second `esc` in the queue of a dialog that has just closed would close the screen below it.
+    """
+    return _dismiss(screen, result) if screen.is_active else AwaitComplete.nothing()  # type: ignore[no-untyped-call]  # untyped in Textual
+
+
+_whole_page_up, _whole_page_down = OptionList.action_page_up, OptionList.action_page_down
+
+
+def _page_up(options: OptionList) -> None:
+    """Move up one page; a list that has no place on the screen yet, or no longer, has no pages."""
+    if options.scrollable_content_region:
+        _whole_page_up(options)  # type: ignore[no-untyped-call]  # untyped in Textual
+
+
+def _page_down(options: OptionList) -> None:
+    """Move down one page. In a list without a place Textual raises KeyError, and the screens end."""
+    if options.scrollable_content_region:
+        _whole_page_down(options)  # type: ignore[no-untyped-call]  # untyped in Textual
 
 
 def _release_removed_widgets() -> None:

@@ -57,7 +57,7 @@ def test_a_shell_on_the_failed_target_that_is_under_the_cursor(any_farm: Farm, s
     (any_farm.targets[0].home / "mended").touch()
     with run(state, fleet_file(any_farm, body), "--canary", "web-1 | web-2 | web-3") as screen:
         start(screen)
-        screen.shows("2 targets not ok", "T Shell: look at the selected target")
+        screen.shows("2 targets not ok", "T Shell on web-2: look at it yourself")
         screen.read()
         screen.press("\t", "\t", "j", "T")
         screen.until(lambda: shells(any_farm) == ["web-3"])

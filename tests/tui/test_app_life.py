@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 from driving import opened, press, screen_lines, screen_text, scripted_engine, shows, type_text, until
 from recorded import Recorded
+from textual import events
+from textual.command import CommandPalette
 from textual.content import Content
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import OptionList, Static
 
 from canary_tui.domain.rollout import events as e
 from canary_tui.engine.messages import Notice
@@ -23,6 +26,7 @@ from canary_tui.tui.link import EngineLink
 from canary_tui.tui.picker.picker import Picker, TargetRow
 from canary_tui.tui.picker.target_table import TargetTable
 from canary_tui.tui.shared.footer import KeyBar
+from canary_tui.tui.shared.help import HelpScreen
 from canary_tui.tui.shared.prompts import LeaveScreen
 from canary_tui.tui.themes import NAMES
 
@@ -57,6 +61,79 @@ async def test_the_palette_finds_every_action_with_its_key_and_does_it(tmp_path:
         await shows(app, "Invert  (i)")
         await press(pilot, "down", "enter")
         await shows(app, "marked 18", "remaining 2")
+
+
+def typed_at_once(app: CanaryApp, *keys: str) -> None:
+    """Press keys faster than the screens can follow, as a person does while they are slow."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param(["ctrl+p", "f1", "ctrl+p"], id="below the help"),
+        pytest.param(["f1", "ctrl+p", "f1"], id="above the help"),
+        pytest.param(["ctrl+p", "ctrl+p", "escape", "ctrl+p", "escape", "ctrl+p"], id="closing"),
+    ],
+)
+async def test_the_palette_and_the_help_open_once_whatever_covers_them(tmp_path: Path, keys: list[str]) -> None:
+    """Fault 4."""
+    async with opened(tmp_path, size=(100, 40)) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, *keys)
+        typed_at_once(app, *keys)
+        await pilot.pause()
+        for kind in (CommandPalette, HelpScreen):
+            assert sum(isinstance(screen, kind) for screen in app.screen_stack) <= 1
+        await press(pilot, "escape", "escape", "escape")
+        await shows(app, "remaining 18")
+
+
+async def test_a_dialog_closed_twice_leaves_the_screen_below_it(tmp_path: Path) -> None:
+    """Fault 4."""
+    async with opened(tmp_path, size=(100, 40)) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "h")
+        await shows(app, "HISTORY")
+        await press(pilot, "f1")
+        await shows(app, "Keys here")
+        dialog = app.screen
+        dialog.dismiss()
+        dialog.dismiss()
+        await pilot.pause()
+        await shows(app, "HISTORY")
+
+
+async def test_pages_of_a_list_without_a_place_on_the_screen_are_no_error(tmp_path: Path) -> None:
+    """Fault 4: the palette hides its list before the next results are in."""
+    async with opened(tmp_path, size=(100, 40)) as (app, pilot):
+        await shows(app, "remaining 18")
+        await press(pilot, "colon")
+        await shows(app, "Mark  (space  insert)")
+        options = app.screen.query_one(OptionList)
+        options.display = False
+        await until(lambda: not options.scrollable_content_region)
+        options.clear_options().add_options(["one", "two"])
+        options.highlighted = 0
+        await press(pilot, "pagedown", "pageup", "ctrl+end", "ctrl+home", "down", "up")
+        typed_at_once(app, *"zzzz", "pagedown", "pageup", "backspace", "pagedown", *["backspace"] * 3, "pagedown")
+        await press(pilot, "escape", "escape")
+        await shows(app, "remaining 18")
+
+
+async def test_random_keys_end_no_screen(tmp_path: Path) -> None:
+    """Fault 4."""
+    dice = random.Random(7)
+    keys = ["ctrl+p", "colon", "f1", "question_mark", "escape", "tab", "up", "down", "pageup", "pagedown", "home"]
+    keys += ["end", "ctrl+end", "space", "slash", *"zaeoriumvhcnPS1"]
+    async with opened(tmp_path, size=(100, 40)) as (app, pilot):
+        await shows(app, "remaining 18")
+        for _ in range(60):
+            typed_at_once(app, *dice.choices(keys, k=dice.randrange(1, 12)))
+            await pilot.pause(dice.choice((0, 0.01, 0.1)))
+            assert app.is_running
+        await pilot.pause(0.5)  # what was typed last is for screens that are still there
 
 
 async def test_the_keys_below_a_dialog_are_grey_until_it_closes(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from canary_tui.domain.fleet.tables import Limits
 from canary_tui.domain.fleet.units import Share
 from canary_tui.domain.rollout import events as e
 from canary_tui.tui.logs.log_view import LogView
+from canary_tui.tui.rollout import panels
 from canary_tui.tui.rollout.failure_panel import FailureList, FailurePanel
 
 LOCKED = e.TargetProbed(
@@ -212,3 +213,69 @@ async def test_a_long_list_in_a_small_terminal_covers_no_key_and_says_how_many_i
         assert not app.screen.show_vertical_scrollbar
         await pilot.resize_terminal(80, 40)
         await shows(app, "9 targets not ok: what becomes of them?", "[ ] ! web-4", "[ ] ! web-9", "↑ 3 more")
+
+
+def shell_opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The targets on which the screens open a shell from now on, instead of one."""
+    opened: list[str] = []
+    monkeypatch.setattr(panels, "ssh_program", lambda: "ssh")
+    monkeypatch.setattr(panels, "open_shell", lambda _app, target, _ssh: opened.append(target.name))
+    return opened
+
+
+async def test_a_shell_opens_on_the_target_that_the_panel_and_the_footer_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M1: the cursor and the log turn to the first failed target as the panel opens."""
+    recorded = Recorded(tmp_path / "r", make_plan(6, 4)).start()
+    recorded.begin("web-2")
+    opened = shell_opened(monkeypatch)
+    async with waiting(recorded) as (app, pilot, _wire, _):
+        await shows(app, "T Shell on web-2", "> web-2")
+        recorded.fail("web-4")
+        panel = await panel_of(app)
+        await shows(app, "T Shell on web-4", "T Shell on web-4: look", "web-4  ! failed")
+        assert screen_text(app).count("T Shell on web-4") == 2, "in the panel and in the footer"
+        await press(pilot, "T")
+        await until(lambda: opened == ["web-4"])
+        await readable(panel)
+        await press(pilot, "j", "T")
+        await until(lambda: len(opened) == 2)
+        await shows(app, f"T Shell on {opened[1]}")
+        assert opened[1] == "web-2", "a person moved the list's cursor since"
+
+
+async def test_the_panel_s_cursor_stays_on_its_target_when_another_fails_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M1."""
+    recorded = Recorded(tmp_path / "r", make_plan(6, 4)).start()
+    recorded.begin("web-1")
+    recorded.fail("web-3")
+    opened = shell_opened(monkeypatch)
+    async with waiting(recorded) as (app, pilot, _wire, _):
+        await panel_of(app)
+        await shows(app, "T Shell on web-3")
+        recorded.end("web-1", "failed", 1, "exit 1")
+        await shows(app, "2 targets not ok", "T Shell on web-3")
+        await press(pilot, "T")
+        await until(lambda: opened == ["web-3"])
+        app.screen.query_one(FailureList).focus()
+        await press(pilot, "k")
+        await shows(app, "T Shell on web-1", "web-1  ! failed")
+
+
+async def test_a_shell_key_pressed_as_the_panel_opens_says_for_which_target_it_is_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M1."""
+    recorded = Recorded(tmp_path / "r", make_plan(6, 4)).start()
+    recorded.begin("web-2")
+    opened = shell_opened(monkeypatch)
+    async with waiting(recorded, notifications=True) as (app, pilot, _wire, _):
+        with nothing_is_read_yet(monkeypatch):
+            recorded.fail("web-4")
+            await until(lambda: app.screen.query_one(FailurePanel).display)
+            await press(pilot, "T")
+            await shows(app, "T is for web-4 now")
+        assert opened == []

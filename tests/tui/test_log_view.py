@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from driving import press, screen_lines, screen_text, shows, type_text, until
 from recorded import Recorded, Stage, Wire, make_plan
 from textual import events
@@ -302,3 +303,50 @@ async def test_keys_that_follow_enter_at_once_do_not_get_into_what_is_searched(t
         await until(lambda: pane.view.searching)
         assert pane.view.searching is not None
         assert pane.view.searching.query == "sh"
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param(["tab", "k"], id="scroll"),
+        pytest.param(["tab", "right"], id="sideways"),
+        pytest.param(["slash", "l", "i", "n", "e", "enter"], id="search"),
+        pytest.param(["slash", "l", "i"], id="typing a search"),
+        pytest.param(["ampersand", "l", "i", "n", "e", "enter"], id="filter"),
+        pytest.param(["w"], id="wrap"),
+        pytest.param(["l", "l"], id="merged and back"),
+        pytest.param(["d", "d"], id="grouped and back"),
+        pytest.param(["f"], id="follow"),
+    ],
+)
+async def test_any_key_in_the_log_keeps_it_while_other_targets_run_and_fail(tmp_path: Path, keys: list[str]) -> None:
+    """M2: also when the panel of failed targets opens."""
+    recorded = Recorded(tmp_path / "r", make_plan(6, 4)).start()
+    recorded.begin("web-2")
+    recorded.print("web-2", *(f"line {number}" for number in range(60)))
+    async with watched(recorded) as (app, pilot, pane):
+        await shows(app, "web-2  >", "line 59")
+        await press(pilot, *keys)
+        rows = log_rows(app)[:5]
+        recorded.end("web-2")
+        recorded.begin("web-3")
+        await shows(app, "> web-3")
+        assert pane.target == "web-2"
+        recorded.fail("web-4")
+        await shows(app, "1 target not ok", "T Shell on web-4")
+        assert pane.target == "web-2"
+        if not pane.view.window.follow:
+            assert log_rows(app)[:5] == rows
+
+
+async def test_a_target_chosen_in_the_list_is_shown_whatever_was_read_before(tmp_path: Path) -> None:
+    """M2."""
+    recorded = Recorded(tmp_path / "r", make_plan(6, 4)).start()
+    recorded.begin("web-2")
+    recorded.print("web-2", "line")
+    async with watched(recorded) as (app, pilot, pane):
+        await shows(app, "web-2  >", "line")
+        await press(pilot, "w", "j")
+        await until(lambda: pane.target == "web-1")
+        recorded.fail("web-4")
+        await until(lambda: pane.target == "web-4")

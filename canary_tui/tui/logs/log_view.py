@@ -75,6 +75,8 @@ class LogView(RowWidget, can_focus=True):
         self.searching: Matching | None = None
         self.note = ""
         """The result of the last search in words, until the next one."""
+        self.touched = False
+        """A person has moved in this log, or has searched it."""
         self._looking: Search | None = None
         self._direction: Direction = 1
         self._below: int | None = None
@@ -275,50 +277,55 @@ class LogView(RowWidget, can_focus=True):
 
     def action_up(self) -> None:
         self.window.up()
-        self.redraw()
+        self._by_hand()
 
     def action_down(self) -> None:
         self.window.down()
-        self.redraw()
+        self._by_hand()
 
     def action_page_up(self) -> None:
         self.window.page(-1)
-        self.redraw()
+        self._by_hand()
 
     def action_page_down(self) -> None:
         self.window.page(1)
-        self.redraw()
+        self._by_hand()
 
     def action_top(self) -> None:
         self.window.home()
-        self.redraw()
+        self._by_hand()
 
     def action_bottom(self) -> None:
-        self.follow()
+        self.window.end()
+        self._by_hand()
 
     def action_left(self) -> None:
         self.window.scroll_left(_SIDEWAYS)
-        self.redraw()
+        self._by_hand()
 
     def action_right(self) -> None:
         self.window.scroll_right(_SIDEWAYS)
-        self.redraw()
+        self._by_hand()
 
     def action_next_match(self) -> None:
         self._look(1)
-        self.redraw()
+        self._by_hand()
 
     def action_previous_match(self) -> None:
         self._look(-1)
+        self._by_hand()
+
+    def _by_hand(self) -> None:
+        self.touched = True
         self.redraw()
 
     def on_mouse_scroll_up(self) -> None:
         self.window.up(3)
-        self.redraw()
+        self._by_hand()
 
     def on_mouse_scroll_down(self) -> None:
         self.window.down(3)
-        self.redraw()
+        self._by_hand()
 
     # searching, a bounded piece at a time
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
+from textual.message import Message
 from textual.strip import Strip
 
 from canary_tui.domain.fleet.names import count
@@ -89,13 +90,17 @@ class FailureList(RowWidget, can_focus=True):
         self._rows: list[list[TonedText]] = []
         self._at = self._top = 0
 
+    class Moved(Message):
+        """A person has moved the cursor."""
+
     def show(self, names: tuple[str, ...], rows: list[list[TonedText]]) -> None:
-        """Update the list; marks stay with their targets."""
+        """Update the list; the cursor and the marks stay with their targets."""
         self.marked &= set(names)
         if rows == self._rows and names == self.names:
             return
+        here = self.current
         self.names, self._rows = names, rows
-        self._at = min(self._at, max(0, len(names) - 1))
+        self._at = names.index(here) if here in names else min(self._at, max(0, len(names) - 1))
         self._keep_visible()
         self.refresh()
 
@@ -127,6 +132,12 @@ class FailureList(RowWidget, can_focus=True):
     def action_move(self, rows: int) -> None:
         self._at = max(0, min(self._at + rows, len(self.names) - 1))
         self._keep_visible()
+        self.refresh()
+        self.post_message(self.Moved())
+
+    def restart(self) -> None:
+        """Move the cursor to the first target."""
+        self._at = self._top = 0
         self.refresh()
 
     def _keep_visible(self) -> None:
@@ -160,6 +171,8 @@ class FailurePanel(Panel):
         self._state = RolloutState()
         self._note = ""
         self._most_rows = _MOST_ROWS
+        self.shell_on = ""
+        """The target of the key that opens a shell, which the screen knows."""
 
     def compose_choice(self) -> ComposeResult:
         yield FailureList()
@@ -198,10 +211,17 @@ class FailurePanel(Panel):
     def refused(self, reason: str) -> None:
         self._note = f"refused: {reason}"
 
-    def under_cursor(self) -> str:
-        """The selected target while this list has the focus, else ""."""
-        listed = self.query_one(FailureList)
-        return listed.current if self.display and listed.has_focus else ""
+    def current(self) -> str:
+        """The selected target; "" while the panel is closed."""
+        return self.query_one(FailureList).current if self.display else ""
+
+    def asked_about(self) -> tuple[str, ...]:
+        """The listed targets; none while the panel is closed."""
+        return self.query_one(FailureList).names if self.display else ()
+
+    def restart(self) -> None:
+        """Move the cursor to the first listed target."""
+        self.query_one(FailureList).restart()
 
     def chosen(self) -> tuple[str, ...]:
         """The marked targets, or all listed ones."""
@@ -308,7 +328,7 @@ class FailurePanel(Panel):
                 lines.append(keyed(way.key, f"{way.verb}: ", (way.does + partly, "dim")))
         if target := self.unsettled():
             lines.append(keyed("U", f"Settle {target}: ", ("tell its outcome: done, failed or retry", "dim")))
-        lines.append(keyed("T", "Shell: ", ("look at the selected target yourself", "dim")))
+        lines.append(keyed("T", f"Shell on {self.shell_on}: ", ("look at it yourself; exit returns", "dim")))
         tail: list[TonedText | str] = ["Abort: ", ("then roll back or leave", "dim")]
         if len(names) > 1:
             tail.append(("   tab, space: choose some", "dim"))

@@ -22,32 +22,40 @@ class LogKeys(Screen[None]):
     follower: Follower
 
     def action_follow(self) -> None:
+        self.logs.pin()
         self.logs.follow()
 
     def action_search(self) -> None:
+        self.logs.pin()
         self.logs.ask_search()
 
     def action_filter(self) -> None:
+        self.logs.pin()
         if self.logs.shown == "grouped":
             self.notify("no filter here: it would hide differing lines; / searches", markup=False)
         else:
             self.logs.ask_filter()
 
     def action_merged(self) -> None:
+        self.logs.pin()
         self.logs.toggle_merged()
 
     def action_grouped(self) -> None:
+        self.logs.pin()
         self.logs.toggle_grouped()
 
     def action_wrap(self) -> None:
+        self.logs.pin()
         view = self.logs.view
         view.set_wrap(not view.window.wrap)
 
     def action_time(self) -> None:
+        self.logs.pin()
         self.logs.toggle_time()
 
     def action_copy(self) -> None:
         """Copy the selected line to the terminal's clipboard, and to a file for terminals without one."""
+        self.logs.pin()
         line = self.logs.view.current_line()
         if not line:
             return
@@ -64,6 +72,7 @@ class LogKeys(Screen[None]):
 
     def action_export(self) -> None:
         """Open the log's file, or all of them, in $PAGER."""
+        self.logs.pin()
         pane = self.logs
         folder = self.follower.logs
         paths = sorted(folder.glob("*.log")) if pane.shown != "one" else [log_path(folder, pane.target)]

@@ -96,6 +96,7 @@ class LogPane(Vertical):
         self.shown: Shown = "one"
         self._logs = ShownLogs(follower.logs)
         self._clocked = True
+        self._pinned = False
         self._filtering = False
         self._stands: list[TonedText] = []
         self._before: Widget | None = None
@@ -122,7 +123,18 @@ class LogPane(Vertical):
     def show_target(self, target: str) -> None:
         """Show the log of one target; it need not exist yet."""
         self.target, self.shown = target, "one"
+        self._pinned = self.view.touched = False
         self._show()
+
+    @property
+    def pinned(self) -> bool:
+        """Whether a person reads or searches here, so that nothing but a person may show another log."""
+        return self._pinned or self.view.touched
+
+    def pin(self) -> None:
+        """Keep this log: a person has pressed one of its keys."""
+        self._pinned = True
+        self._opening = False
 
     def toggle_merged(self) -> None:
         """Show all targets' lines with their names, or one target again."""

@@ -20,9 +20,12 @@ from canary_tui.tui.rollout.log_keys import LogKeys
 from canary_tui.tui.rollout.stop_panel import StopPanel
 from canary_tui.tui.rollout.target_list import TargetList
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel
+from canary_tui.tui.shared.rows import fit
 from canary_tui.tui.shell import open_shell, ssh_program
 
 _DIGITS = "123456789"
+_LABEL = 20
+"""Cells that a target's name takes at most in the footer."""
 
 
 class RolloutPanels(LogKeys):
@@ -37,11 +40,15 @@ class RolloutPanels(LogKeys):
         self._guard = KeyGuard()
         self._looked_at: tuple[object, ...] = ()
         self._usable: tuple[str, ...] = ()
+        self._turned_to: tuple[str, ...] = ()
+        """The failed targets to whose first the cursor was moved."""
+        self._panel_speaks = False
+        """The failure panel's cursor, not the list's, was the last to be moved."""
         self.waiting = False
         """A person is asked about failed targets."""
         self.summary: GateSummary | None = None
         """The gate that waits for a person."""
-        self.targets = TargetList(follower)
+        self.targets = TargetList(follower, lambda: self.logs.pinned)
         self.gate = GatePanel(self._guard, by, read_only=read_only)
         self.failures = FailurePanel(self._guard, by, read_only=read_only)
         self.abort = AbortPanel(self._guard, by)
@@ -65,13 +72,50 @@ class RolloutPanels(LogKeys):
         self._look(plan, state)
         covered = self.stopping.display or self.abort.display or not live
         if self.waiting and not covered:
-            self.failures.show(plan, state)
+            self._show_failures(plan, state)
         else:
             self.failures.close()
+            self._turned_to = self._turned_to if self.waiting else ()
         self.gate.show(None if self.waiting or covered else self.summary, self.follower.now())
         self.abort.draw()
         self.stopping.draw()
         self._follow_keys()
+
+    def _show_failures(self, plan: Plan, state: RolloutState) -> None:
+        """Show the failed targets; as they come up, the cursor and the log turn to the first of them."""
+        opens = not self.failures.display
+        self.failures.shell_on = self.shell_target()
+        self.failures.show(plan, state)
+        names = self.failures.asked_about()
+        if opens and names != self._turned_to:
+            self._turned_to = names
+            self.failures.restart()
+            self._panel_speaks = True
+            self._turn_to_failed()
+        if self.failures.shell_on != self.shell_target():
+            self.failures.shell_on = self.shell_target()
+            self.failures.show(plan, state)
+
+    def _turn_to_failed(self) -> None:
+        """Move the list's cursor, and the log with it unless somebody reads there."""
+        if not self.logs.pinned or self.logs.shown != "one":
+            self.targets.turn_to(self.failures.current())
+
+    def shell_target(self) -> str:
+        """The target of a shell: the one under the cursor that was moved last, by a person or as the panel opened."""
+        return (self.failures.current() if self._panel_speaks else "") or self.targets.cursor
+
+    @property
+    def key_labels(self) -> dict[str, str]:
+        """The labels in the footer that name a target."""
+        name = self.shell_target()
+        return {"rollout.shell": f"Shell on {fit(name, min(len(name), _LABEL))}"} if name else {}
+
+    def on_failure_list_moved(self) -> None:
+        """Have the list and the log follow the panel's cursor."""
+        self._panel_speaks = True
+        self._turn_to_failed()
+        self.show_panels()
 
     def _look(self, plan: Plan, state: RolloutState) -> None:
         """Find out what waits for a person, but only after a change: it costs a look at every target."""
@@ -85,6 +129,7 @@ class RolloutPanels(LogKeys):
         """Update the key bar when other keys become possible."""
         usable = tuple(name for name, condition in _CONDITIONS.items() if condition(self))
         usable += ("approve",) if self.gate.display and self.gate.can_approve else ()
+        usable += (self.shell_target(),)
         if usable != self._usable:
             self._usable = usable
             self.refresh_bindings()
@@ -208,12 +253,14 @@ class RolloutPanels(LogKeys):
         self.targets.action_next_failed()
 
     def action_shell(self) -> None:
-        """Open the operator's ssh to the selected target; the rollout goes on meanwhile."""
+        """Open the operator's ssh to the target that the key names; the rollout goes on meanwhile."""
         plan, ssh = self.follower.plan, ssh_program()
-        name = self.failures.under_cursor() or self.targets.cursor
+        name = self.shell_target()
         if plan is None or name not in plan.targets:
             return
-        if ssh is None:
+        if self.failures.display and not self.failures.readable():
+            why = f"T is for {name} now; press it again"
+        elif ssh is None:
             why = "no shell: the ssh program is not installed here"
         else:
             why = self._visit(plan.targets[name], ssh)

@@ -67,8 +67,8 @@ class ResultScreen(Screen[None]):
         if self._live:
             self.app.exit(self._code)
             return
-        self.app.pop_screen()
+        self.dismiss()
         await self.app.screen.run_action("back")
 
     def action_logs(self) -> None:
-        self.app.pop_screen()
+        self.dismiss()

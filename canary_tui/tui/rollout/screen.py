@@ -256,6 +256,9 @@ class RolloutScreen(RolloutPanels):
             pane.show_target(event.target)
         else:
             pane.target = event.target
+        if event.by_hand:
+            self._panel_speaks = False
+            self.show_panels()
 
     def on_heat_strip_picked(self, event: HeatStrip.Picked) -> None:
         self.targets.choose(event.target)
@@ -286,6 +289,6 @@ class RolloutScreen(RolloutPanels):
         if self.link is not None and self.follower.ended:
             self.action_result()
         elif self.link is None and len(self.app.screen_stack) > 2:
-            self.app.pop_screen()
+            self.dismiss()
         else:
             await self.app.run_action("quit")

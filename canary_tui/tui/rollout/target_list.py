@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import zip_longest
 from typing import ClassVar
 
@@ -30,15 +31,17 @@ class TargetList(RowWidget, can_focus=True):
     ]
 
     class Chosen(Message):
-        """Another target is under the cursor."""
+        """Another target is under the cursor, moved there by a person or not."""
 
-        def __init__(self, target: str) -> None:
+        def __init__(self, target: str, *, by_hand: bool) -> None:
             super().__init__()
-            self.target = target
+            self.target, self.by_hand = target, by_hand
 
-    def __init__(self, follower: Follower) -> None:
+    def __init__(self, follower: Follower, pinned: Callable[[], bool]) -> None:
         super().__init__(id="targets")
         self._follower = follower
+        self._pinned = pinned
+        """Whether a person reads the log, which goes where the cursor goes."""
         self._top = 0
         self._cursor = ""
         self._steered = False
@@ -53,7 +56,7 @@ class TargetList(RowWidget, can_focus=True):
     def flush(self) -> None:
         """Compose the visible rows again; repaint those that differ."""
         roster = self._follower.roster
-        if len(roster) and not self._steered:
+        if len(roster) and not self._steered and not (self._cursor and self._pinned()):
             self._drift()
         columns = lay_out(self.size.width, roster.longest)
         rows = [_header(columns), *(self._row(roster.at(row), columns) for row in self._visible())]
@@ -74,6 +77,13 @@ class TargetList(RowWidget, can_focus=True):
         """Put the cursor on a target."""
         if target in self._follower.state.targets:
             self._go(self._follower.roster.row(target))
+
+    def turn_to(self, target: str) -> None:
+        """Put the cursor on a target that needs a person; it may be moved from there again."""
+        if target in self._follower.state.targets:
+            self._choose(target)
+            self._keep_visible()
+            self.flush()
 
     def action_up(self) -> None:
         self._go(self._position() - 1)
@@ -119,7 +129,7 @@ class TargetList(RowWidget, can_focus=True):
         roster = self._follower.roster
         if len(roster):
             self._steered = True
-            self._choose(roster.at(max(0, min(row, len(roster) - 1))))
+            self._choose(roster.at(max(0, min(row, len(roster) - 1))), by_hand=True)
             self._keep_visible()
             self.flush()
 
@@ -138,10 +148,10 @@ class TargetList(RowWidget, can_focus=True):
         kind = self._follower.roster.kind(target)
         return 0 if kind in _WAITING else 1 if kind in _QUIET else 2
 
-    def _choose(self, target: str) -> None:
+    def _choose(self, target: str, *, by_hand: bool = False) -> None:
         if target != self._cursor:
             self._cursor = target
-            self.post_message(self.Chosen(target))
+            self.post_message(self.Chosen(target, by_hand=by_hand))
 
     def _position(self) -> int:
         return self._follower.roster.row(self._cursor) if self._cursor else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 from rich.segment import Segment
 from textual.app import App
@@ -34,13 +35,23 @@ class Hint:
         return len(self.key) + 1 + len(self.label) + 2
 
 
+@runtime_checkable
+class NamesTargets(Protocol):
+    """A screen whose labels change with what a key acts on; `key_labels` maps ids of actions to labels."""
+
+    @property
+    def key_labels(self) -> dict[str, str]: ...
+
+
 def hints_of(screen: Screen[object]) -> list[Hint]:
     """List the keys that are bound now and belong in the line, in the registry's order; the help is last."""
     found: dict[str, Hint] = {}
+    labels = screen.key_labels if isinstance(screen, NamesTargets) else {}
     for key, active in screen.active_bindings.items():
         action = find_action(active.binding.id)
         if action is not None and action.footer and action.id not in found and not is_text(screen, key):
-            found[action.id] = Hint(action.footer, key_sign(key), active.binding.description, active.enabled)
+            label = labels.get(action.id, active.binding.description)
+            found[action.id] = Hint(action.footer, key_sign(key), label, active.enabled)
     return sorted(found.values(), key=lambda hint: hint.rank)
 
 
