@@ -135,7 +135,8 @@ class StopPanel(Panel):
         if self._follower is None or not self.display:
             return
         state = self._follower.state
-        self.title(*_title(state, len(self._follower.running())))
+        what, running = _title(state, len(self._follower.running()))
+        self.title(what, kept=running)
         self.details(self._details(self._follower))
         self.says()
         self.keys(line((_keys(state), "dim")))

@@ -28,6 +28,9 @@ _REPEAT = 0.12
 _PASTED = 0.02
 """Seconds within which no person presses enter after another key; a paste arrives at once."""
 
+_LEAST_LEFT = 30
+"""Cells of a title that the keys for scrolling leave to what is asked."""
+
 _TONE_COLOURS = {
     "dim": "$foreground 60%",
     "strong": "bold",
@@ -116,16 +119,20 @@ class TypedField(Input):
 
 
 class PanelTitle(RowWidget):
-    """The rule above a panel with a text at each end: `== GATE canary -> half ====== waiting 02:11 ==`."""
+    """The rule above a panel with a text at each end: `== GATE canary -> half ====== waiting 02:11 ==`.
+
+    In a narrow terminal the text at the right is left out first, then the left one is cut; `kept` always stands.
+    """
 
     def __init__(self) -> None:
         super().__init__(classes="panel-title")
-        self._left = self._right = ""
-        self._cut = False
+        self._left = self._right = self._stands = ""
+        self._cut = self._urgent = False
 
-    def show(self, left: str, right: str = "") -> None:
-        if (left, right) != (self._left, self._right):
-            self._left, self._right = left, right
+    def show(self, left: str, right: str = "", kept: str = "", *, urgent: bool = False) -> None:
+        """Change the texts; `kept` follows `right`, and is red if it is urgent."""
+        if (left, right, kept, urgent) != (self._left, self._right, self._stands, self._urgent):
+            self._left, self._right, self._stands, self._urgent = left, right, kept, urgent
             self.refresh()
 
     def show_cut(self, cut: bool) -> None:
@@ -136,16 +143,25 @@ class PanelTitle(RowWidget):
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
         width = self.size.width
-        scroll = "[ and ] scroll" if self._cut else ""
-        right = "  ".join(part for part in (scroll, self._right) if part)
-        if texts_width([(self._left + right, "")]) + 9 > width:
-            right = scroll  # what is asked comes before since when
-        right = f" {right} ==" if right else "=="
-        room = width - len(right) - 4
+        right = self._at_right(width)
+        right = [(" ", "rule"), *right, (" ==", "rule")] if right else [("==", "rule")]
+        room = width - texts_width(right) - 4
         left = f" {fit(self._left, room).rstrip()} " if room > 8 else " "
         pieces: list[TonedText] = [("==", "rule"), (left, "rule")]
-        pieces.append(("=" * max(0, width - texts_width(pieces) - texts_width([(right, "")])), "rule"))
-        return self.strip([*pieces, (right, "rule")], width)
+        pieces.append(("=" * max(0, width - texts_width([*pieces, *right])), "rule"))
+        return self.strip([*pieces, *right], width)
+
+    def _at_right(self, width: int) -> list[TonedText]:
+        """Choose the texts at the right: what is asked comes before since when, but not before until when."""
+        kept: list[TonedText] = [(self._stands, "failed" if self._urgent else "rule")] if self._stands else []
+        scroll: list[TonedText] = [("[ and ] scroll", "rule")] if self._cut else []
+        gap: list[TonedText] = [("  ", "rule")] if self._cut and (self._right or self._stands) else []
+        all_of_it = [(self._right + (", " if kept and self._right else ""), "rule"), *kept] if self._right else kept
+        least = [*scroll, *(gap if kept else []), *kept]
+        room = width - texts_width([(self._left, "")]) - 9
+        if texts_width([*scroll, *gap, *all_of_it]) <= room:
+            return [*scroll, *gap, *all_of_it]
+        return least if not kept or texts_width(least) + _LEAST_LEFT <= width else kept
 
 
 def line(*pieces: TonedText | str) -> Content:
@@ -280,8 +296,8 @@ class Panel(Vertical):
 
     # texts
 
-    def title(self, left: str, right: str = "") -> None:
-        self.query_one(PanelTitle).show(left, right)
+    def title(self, left: str, right: str = "", kept: str = "", *, urgent: bool = False) -> None:
+        self.query_one(PanelTitle).show(left, right, kept, urgent=urgent)
 
     def details(self, lines: list[Content]) -> None:
         self._put(".panel-text", _indented(lines))
