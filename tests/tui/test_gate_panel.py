@@ -276,8 +276,27 @@ async def test_confirm_by_key_takes_two_deliberate_presses(tmp_path: Path) -> No
         await shows(app, "press A once more")
         assert approvals(wire) == []
         pressed = time.monotonic()
-        await until(lambda: time.monotonic() > pressed + 0.2)
+        await until(lambda: time.monotonic() > pressed + 1.0)
         await press(pilot, "A")
+        await until(lambda: approvals(wire))
+
+
+@pytest.mark.parametrize("first_repeat", [0.2, 0.5, 0.9])
+async def test_confirm_by_key_is_not_approved_by_a_key_that_is_held_down(tmp_path: Path, first_repeat: float) -> None:
+    """Fault 3: a terminal repeats a held key after 0.2 to 0.5 s, then 10 to 50 times a second."""
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(confirm="key"))).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        at = time.monotonic()
+        for after in (0.0, *(first_repeat + repeat / 30 for repeat in range(9))):
+            key = events.Key("A", "A")
+            key.time = at + after
+            app.post_message(key)
+            await pilot.pause(0.03)
+        await shows(app, "A counts again after a second without a key")
+        assert approvals(wire) == []
+        await until(lambda: time.monotonic() > at + first_repeat + 0.5)
+        await press(pilot, "f", "A")
         await until(lambda: approvals(wire))
 
 

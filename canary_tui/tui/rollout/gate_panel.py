@@ -71,8 +71,10 @@ class GatePanel(Panel):
         if summary is None or not self.can_approve or not self.deliberate():
             return
         if summary.confirm == "key":
-            if self._armed:
+            if self._armed and self._guard.anew:
                 self._approve(summary)
+            elif self._armed:
+                self._note = "A counts again after a second without a key"
             else:
                 self._armed, self._note = True, ""
             return
@@ -190,7 +192,7 @@ class GatePanel(Panel):
         if not self.can_approve:
             return line((" A Approve", "dim"))
         if summary.confirm == "key":
-            again = "press A once more to approve" if self._armed else "press A, then A again"
+            again = "wait a second, then press A once more to approve" if self._armed else "press A, then A again"
             return keyed("A", f"Approve: {again}")
         return keyed("A", f"Approve: then {summary.question}{_expected_hint(summary)}, and enter")
 

@@ -25,6 +25,8 @@ GUARD = 0.8
 """Seconds after its first paint in which a panel takes no decision, because nobody has read it yet."""
 _REPEAT = 0.12
 """Seconds within which the same key again is a held key, not a decision; terminals repeat 10 to 50 times a second."""
+_PAUSE = 1.0
+"""Seconds without any key after which the same key again is a second press."""
 _PASTED = 0.02
 """Seconds within which no person presses enter after another key; a paste arrives at once."""
 
@@ -59,13 +61,24 @@ class KeyGuard:
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
         self._pressed = 0.0
+        self._key = ""
         self._held = False
+        self.anew = True
+        """The last key was pressed by itself: it is another one than before, or comes after a pause of a second.
+
+        A terminal tells of no key that is released, and a held key repeats first after up to 0.5 s.
+        """
 
     def saw(self, event: events.Key) -> None:
         """Note a key before its action runs."""
-        before = self._last.get(event.key, float("-inf"))
-        self._held = event.time - before < _REPEAT
-        self._last[event.key] = self._pressed = event.time
+        self.note(event.key, event.time)
+
+    def note(self, key: str, at: float) -> None:
+        """Note a key that was pressed at a monotonic time in seconds."""
+        self.anew = key != self._key or at - self._pressed >= _PAUSE
+        self._held = at - self._last.get(key, float("-inf")) < _REPEAT
+        self._last[key] = self._pressed = at
+        self._key = key
 
     def deliberate(self, painted_at: float) -> bool:
         """Whether the last key came from a person who had time to read what was painted then."""
