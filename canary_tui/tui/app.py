@@ -37,6 +37,7 @@ from canary_tui.tui.terminal import (
     SMALLEST,
     StripControls,
     colourless,
+    few_colours,
     one_line,
     printable,
     speak_utf8,
@@ -111,7 +112,12 @@ class CanaryApp(App[ExitCode]):
     def _register_themes(self) -> None:
         for theme in THEMES:
             self.register_theme(theme)
-        chosen = self.options.theme or self.settings.theme or remembered_theme(self.options.state) or "dark"
+        chosen = (
+            self.options.theme
+            or self.settings.theme
+            or remembered_theme(self.options.state)
+            or self.options.usual_theme
+        )
         self.theme = chosen if self.options.colour else "terminal"
 
     def get_line_filters(self) -> Sequence[LineFilter]:
@@ -307,6 +313,8 @@ def run_app(options: AppOptions) -> ExitCode:
         options = replace(options, colour=False)
     else:
         os.environ.pop("NO_COLOR", None)  # Textual takes an empty one for a wish
+    if few_colours(os.environ):
+        options = replace(options, usual_theme="terminal")  # there the others' roles all become one grey
     speak_utf8(sys.__stderr__)  # what Textual draws on
     app = CanaryApp(options, load_settings())
     code = asyncio.run(_run(app))

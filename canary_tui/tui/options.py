@@ -26,6 +26,8 @@ class AppOptions:
     choices: Choices = Choices("")
     breaks: tuple[str, ...] = ()
     theme: str = ""
+    usual_theme: str = "dark"
+    """The theme where none was chosen, here, in the settings or with the key."""
     mouse: bool = False
     colour: bool = True
     engine: tuple[str, ...] = (sys.executable, "-m", "canary_tui", "_serve")

@@ -68,6 +68,13 @@ def colourless(environ: Mapping[str, str]) -> bool:
     return bool(environ.get("NO_COLOR"))
 
 
+def few_colours(environ: Mapping[str, str]) -> bool:
+    """Whether the terminal is drawn on in 16 colours or fewer, by the rules of the library that draws."""
+    if environ.get("COLORTERM", "").strip().lower() in {"truecolor", "24bit"}:
+        return False
+    return environ.get("TERM", "").strip().lower().rpartition("-")[2] not in {"256color", "kitty"}
+
+
 def speak_utf8(drawn_on: TextIO | None) -> None:
     """Set the encoding of the drawn stream to UTF-8: an ASCII locale would print lines as escapes."""
     if isinstance(drawn_on, TextIOWrapper) and drawn_on.encoding.lower().replace("-", "") != "utf8":

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -10,6 +11,7 @@ from test_gate_panel import readable, waiting
 
 from canary_tui.domain.fleet.tables import Limits
 from canary_tui.domain.fleet.units import Share
+from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.tui.logs.log_view import LogView
 from canary_tui.tui.rollout import panels
@@ -78,7 +80,9 @@ async def test_all_but_retry_need_a_note(tmp_path: Path, key: str, treatment: st
         await panel_of(app)
         height = app.screen.query_one(LogView).size.height
         await press(pilot, key)
-        await shows(app, "2 targets (web-[2-3]). Why?", "enter decides, esc leaves")
+        await shows(
+            app, "2 targets: web-[2-3] =", "on 2 targets:" if key == "K" else " 2 targets:", "enter decides, esc leaves"
+        )
         assert app.screen.query_one(LogView).size.height == height, "nothing above moves"
         await press(pilot, "enter")
         await shows(app, "please give a reason")
@@ -130,7 +134,7 @@ async def test_an_unknown_outcome_is_settled_by_a_typed_word_and_a_note(tmp_path
         await press(pilot, "R")
         assert wire.sent == []
         await press(pilot, "U")
-        await shows(app, "web-2: type done, failed or retry, then why")
+        await shows(app, "Settle web-2 =", "Type done, failed or retry, then why:")
         for wrong in ("", "done", "yes it is"):
             await type_text(pilot, wrong)
             await press(pilot, "enter")
@@ -279,3 +283,49 @@ async def test_a_shell_key_pressed_as_the_panel_opens_says_for_which_target_it_i
             await press(pilot, "T")
             await shows(app, "T is for web-4 now")
         assert opened == []
+
+
+@pytest.mark.parametrize("size", [(60, 18), (80, 24), (120, 40)])
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [
+        pytest.param("K", "Reason to skip the step on 30 targets:", id="skip"),
+        pytest.param("E", "Reason to exclude 30 targets:", id="exclude"),
+        pytest.param("B", "Reason to roll back 30 targets:", id="roll back"),
+    ],
+)
+async def test_the_label_of_the_field_is_whole_and_the_names_are_cut(
+    tmp_path: Path, size: tuple[int, int], key: str, label: str
+) -> None:
+    """M11."""
+    recorded = Recorded(tmp_path / "r", named(make_plan(32, 30), "app-{}.eu-central-1.example.net")).start()
+    for name in recorded.plan.waves[0].targets:
+        recorded.begin(name)
+        recorded.end(name)
+        recorded.fail(name)
+    async with waiting(recorded, size) as (app, pilot, _wire, _):
+        panel = await panel_of(app)
+        await press(pilot, key)
+        await shows(app, label, "30 target", "…  enter decides, esc leaves")
+        assert panel.field.size.width >= 8
+
+
+def named(plan: Plan, pattern: str) -> Plan:
+    """The plan with other names."""
+    new = {name: pattern.format(name.partition("-")[2]) for name in plan.targets}
+    targets = {new[name]: replace(target, name=new[name]) for name, target in plan.targets.items()}
+    waves = tuple(replace(wave, targets=tuple(new[name] for name in wave.targets)) for wave in plan.waves)
+    return replace(plan, targets=targets, waves=waves)
+
+
+async def test_the_label_of_a_long_name_s_outcome_is_whole(tmp_path: Path) -> None:
+    """M11."""
+    recorded = Recorded(tmp_path / "r", named(make_plan(4, 2), "app-{}." + "eu-central-1.example.net" * 2)).start()
+    name = recorded.plan.waves[0].targets[0]
+    recorded.begin(name)
+    recorded.end(name, "unknown", None, "the target rebooted")
+    async with waiting(recorded, (60, 18)) as (app, pilot, _wire, _):
+        panel = await panel_of(app)
+        await press(pilot, "U")
+        await shows(app, "Settle app-1.eu", "Type done, failed or retry, then why:", "enter decides, esc leaves")
+        assert panel.field.size.width >= 8

@@ -15,13 +15,14 @@ from textual.pilot import Pilot
 from canary_tui.domain.fleet.tables import Confirm, Gate
 from canary_tui.domain.fleet.units import Duration
 from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.gate import evidence
 from canary_tui.engine.messages import Decide, Refused
 from canary_tui.tui.logs.log_view import LogView
 from canary_tui.tui.rollout.abort_panel import AbortPanel
 from canary_tui.tui.rollout.gate_panel import GatePanel
 from canary_tui.tui.rollout.screen import RolloutScreen
 from canary_tui.tui.shared.help import usable_on
-from canary_tui.tui.shared.panel import GUARD, Panel, TypedField
+from canary_tui.tui.shared.panel import GUARD, Panel, PanelTitle, TypedField
 
 
 @asynccontextmanager
@@ -275,8 +276,27 @@ async def test_confirm_by_key_takes_two_deliberate_presses(tmp_path: Path) -> No
         await shows(app, "press A once more")
         assert approvals(wire) == []
         pressed = time.monotonic()
-        await until(lambda: time.monotonic() > pressed + 0.2)
+        await until(lambda: time.monotonic() > pressed + 1.0)
         await press(pilot, "A")
+        await until(lambda: approvals(wire))
+
+
+@pytest.mark.parametrize("first_repeat", [0.2, 0.5, 0.9])
+async def test_confirm_by_key_is_not_approved_by_a_key_that_is_held_down(tmp_path: Path, first_repeat: float) -> None:
+    """Fault 3: a terminal repeats a held key after 0.2 to 0.5 s, then 10 to 50 times a second."""
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(confirm="key"))).at_gate()
+    async with waiting(recorded) as (app, pilot, wire, panel):
+        await readable(panel)
+        at = time.monotonic()
+        for after in (0.0, *(first_repeat + repeat / 30 for repeat in range(9))):
+            key = events.Key("A", "A")
+            key.time = at + after
+            app.post_message(key)
+            await pilot.pause(0.03)
+        await shows(app, "A counts again after a second without a key")
+        assert approvals(wire) == []
+        await until(lambda: time.monotonic() > at + first_repeat + 0.5)
+        await press(pilot, "f", "A")
         await until(lambda: approvals(wire))
 
 
@@ -447,3 +467,25 @@ async def test_the_help_of_an_open_field_lists_no_key_that_would_be_typed_into_i
         listed = {one.action.id for one in usable_on(app.screen)}
         assert {"field.leave", "field.done"} <= listed
         assert not {one for one in listed if one.startswith(("log.", "gate."))}
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize(
+    ("left", "urgent"), [pytest.param(30, False, id="some time left"), pytest.param(3.5, True, id="last tenth")]
+)
+async def test_a_long_gate_says_when_it_expires_and_in_red_when_that_is_soon(
+    tmp_path: Path, width: int, left: float, urgent: bool
+) -> None:
+    """M13."""
+    gate = Gate(checklist=tuple(f"Item {number}" for number in range(7)), expires=Duration(40))
+    recorded = Recorded(tmp_path / "r", make_plan(20, 2, gate)).start()
+    recorded.deploy(*recorded.plan.waves[0].targets)
+    recorded.add(e.GateOpened(0, evidence(recorded.plan, recorded.state)), time.time() - 40 + left)
+    async with waiting(recorded, (width, 24)) as (app, _, _wire, panel):
+        await shows(app, "expires in ", "GATE canary")
+        title = panel.query_one(PanelTitle)
+        tones = {segment.text: segment.style for segment in title.render_line(0)}
+        [expiry] = [style for text, style in tones.items() if text.startswith("expires in ")]
+        assert expiry is not None
+        assert (expiry.color == title.tone("failed").color) == urgent
+        assert ("waiting" in screen_text(app)) == (width == 120)

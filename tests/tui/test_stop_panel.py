@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,9 @@ async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_show
     recorded = at_work(tmp_path)
     async with waiting(recorded) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c")
+        pressed = time.monotonic()
         await readable(app.screen.query_one(StopPanel))
+        await until(lambda: time.monotonic() > pressed + 1.0)
         await press(pilot, "ctrl+c")
         await until(lambda: stages(wire) == ["asking", "running"])
         recorded.add(e.StopRequested("running", BY))
@@ -124,7 +127,17 @@ async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_show
 async def test_ctrl_c_twice_in_a_hurry_only_asks(tmp_path: Path) -> None:
     async with waiting(at_work(tmp_path)) as (app, pilot, wire, _):
         await press(pilot, "ctrl+c", "ctrl+c")
-        await shows(app, "STOP?")
+        await shows(app, "STOP?", "press ctrl+c again to stop running steps")
+        assert stages(wire) == ["asking"]
+
+
+async def test_a_ctrl_c_that_is_held_down_only_asks(tmp_path: Path) -> None:
+    """Fault 3."""
+    async with waiting(at_work(tmp_path)) as (app, pilot, wire, _):
+        until_then = time.monotonic() + 2.5
+        while time.monotonic() < until_then:
+            await press(pilot, "ctrl+c")
+        await shows(app, "press ctrl+c again to stop running steps")
         assert stages(wire) == ["asking"]
 
 

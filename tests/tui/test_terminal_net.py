@@ -9,7 +9,7 @@ import pytest
 from rich.segment import Segment
 from textual.color import Color
 
-from canary_tui.tui.terminal import StripControls, colourless, one_line, refusal, speak_utf8, title
+from canary_tui.tui.terminal import StripControls, colourless, few_colours, one_line, refusal, speak_utf8, title
 
 
 class Terminal(io.StringIO):
@@ -67,3 +67,20 @@ def test_an_ascii_locale_is_made_to_speak_utf8() -> None:
 
 def test_a_title_takes_no_command_from_the_words_in_it() -> None:
     assert title("shop \x1b]0;x\x07 1\u202e.4") == "\x1b]2;shop  ]0;x  1 .4\x1b\\"
+
+
+@pytest.mark.parametrize(
+    ("environ", "few"),
+    [
+        *(
+            pytest.param({"TERM": term}, True, id=term)
+            for term in ("linux", "xterm", "screen", "vt100", "xterm-16color")
+        ),
+        pytest.param({"TERM": "xterm", "COLORTERM": "truecolor"}, False, id="COLORTERM"),
+        pytest.param({"TERM": "xterm-256color"}, False, id="256 colours"),
+        pytest.param({"TERM": "xterm-kitty"}, False, id="kitty"),
+    ],
+)
+def test_a_terminal_of_few_colours_is_known_by_its_name(environ: dict[str, str], few: bool) -> None:
+    """M14."""
+    assert few_colours(environ) == few

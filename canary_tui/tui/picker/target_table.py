@@ -117,6 +117,7 @@ class TargetTable(ScrollView, can_focus=True):
         room = self.size.width - _MARKS - 1
         self._placed = lay_out(self._columns, self.picker.rows, max(20, room))
         self.head.show(self._placed, self.ordered_by, reverse=self.reverse)
+        self.refresh()  # the rows were perhaps painted for the old columns already
 
     # -- the cursor
 

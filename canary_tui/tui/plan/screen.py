@@ -78,10 +78,13 @@ class PlanScreen(Screen[None]):
         parts += plan_pieces(self._plan, self._remarks, layout)
         self.query_one("#plan-text", Static).update(Content.assemble(*parts))
 
-    def _say(self, text: str, *, warning: bool = False) -> None:
+    def _say(self, text: str, *, warning: bool = False, whole: bool = False) -> None:
+        """Change the text above the keys; one that must be read `whole` takes more rows instead of being cut."""
         line = self.query_one("#summary", Static)
         line.set_class(warning, "-warning")
-        line.update(Content(one_line(text)), layout=False)
+        before = line.has_class("-whole")
+        line.set_class(whole, "-whole")
+        line.update(Content(one_line(text)), layout=whole or before)
 
     # -- moving
 
@@ -153,7 +156,7 @@ class PlanScreen(Screen[None]):
         """Ask for a confirmation, in a sentence."""
         if not self._refused_by_link() and not self._starting:
             self._asking = True
-            self._say(f"{start_sentence(self._plan)}?   enter Start   esc Back", warning=True)
+            self._say(f"{start_sentence(self._plan)}?   enter Start   esc Back", warning=True, whole=True)
             self.refresh_bindings()
 
     def action_confirm(self) -> None:

@@ -170,6 +170,8 @@ class FailurePanel(Panel):
         self._plan: Plan | None = None
         self._state = RolloutState()
         self._note = ""
+        self._question = ""
+        """The count and the names that the open field is about."""
         self._most_rows = _MOST_ROWS
         self.shell_on = ""
         """The target of the key that opens a shell, which the screen knows."""
@@ -244,8 +246,9 @@ class FailurePanel(Panel):
         if treatment == "retry":
             self._send(treatment, targets, "")
             return
-        what = f"{way.verb}: {count(len(targets), 'target')}"
-        self.ask(f" {what} ({in_short(targets)}). Why?", lambda note: self._noted(treatment, targets, note))
+        what = f"{way.verb}{' on' if treatment == 'skip' else ''} {count(len(targets), 'target')}"
+        self._question = f"{what}: {in_short(targets)}"
+        self.ask(f" Reason to {what[0].lower()}{what[1:]}:", lambda note: self._noted(treatment, targets, note))
 
     def unsettled(self) -> str:
         """The target of `U`: the selected one, or the first with an unknown outcome."""
@@ -258,7 +261,8 @@ class FailurePanel(Panel):
         target = self.unsettled()
         if target and not self._read_only and self.deliberate():
             self._note = "done: continue with the next step. retry: run the step again, perhaps twice"
-            self.ask(f" {target}: type done, failed or retry, then why:", lambda text: self._settled(target, text))
+            self._question = f"Settle {target}"
+            self.ask(" Type done, failed or retry, then why:", lambda text: self._settled(target, text))
 
     def _settled(self, target: str, text: str) -> None:
         word, _, note = text.strip().partition(" ")
@@ -291,7 +295,11 @@ class FailurePanel(Panel):
         told = f"{count(len(names), 'target')} not ok"
         question = f"{told}: what becomes of {them}?"
         # The targets of the keys are never left out.
-        self.title(question if len(question) + len(right) + 9 <= self.screen.size.width else told, right)
+        if self.asking:
+            question = self._question
+        elif len(question) + len(right) + 9 > self.screen.size.width:
+            question = told
+        self.title(question, kept=right)
         reason = blocked(plan, state)
         # The names follow after the colon; here they stand below, with why.
         blocking = [line((f" {reason.partition(': ')[0]}", "failed"))] if reason else []

@@ -71,8 +71,10 @@ class GatePanel(Panel):
         if summary is None or not self.can_approve or not self.deliberate():
             return
         if summary.confirm == "key":
-            if self._armed:
+            if self._armed and self._guard.anew:
                 self._approve(summary)
+            elif self._armed:
+                self._note = "A counts again after a second without a key"
             else:
                 self._armed, self._note = True, ""
             return
@@ -137,19 +139,14 @@ class GatePanel(Panel):
     def _draw(self, summary: GateSummary, now: float) -> None:
         coming = count(len(summary.next_targets), "target")
         waiting = f"waiting {clock(now - summary.opened_at)}"
-        self.title(f"GATE {summary.wave_name} -> {summary.next_name}: {coming} next", self._ends(summary, now, waiting))
+        question = f"GATE {summary.wave_name} -> {summary.next_name}: {coming} next"
+        expiry, urgent = _ends(summary, now)
+        self.title(question, waiting, expiry, urgent=urgent)
         if self._drawn != (id(summary), int(now) // 60):
             self._drawn = (id(summary), int(now) // 60)
             self.details(self._details(summary, now))
         self.says(*self._lock_lines(summary))
         self.keys(*self._key_lines(summary))
-
-    def _ends(self, summary: GateSummary, now: float, waiting: str) -> str:
-        if summary.expires_at is None:
-            return waiting
-        if summary.expired:
-            return f"{waiting}, expired"
-        return f"{waiting}, expires in {short_time(max(0.0, summary.expires_at - now))}"
 
     def _details(self, summary: GateSummary, now: float) -> list[Content]:
         lines = [_members(summary, now)]
@@ -195,9 +192,18 @@ class GatePanel(Panel):
         if not self.can_approve:
             return line((" A Approve", "dim"))
         if summary.confirm == "key":
-            again = "press A once more to approve" if self._armed else "press A, then A again"
+            again = "wait a second, then press A once more to approve" if self._armed else "press A, then A again"
             return keyed("A", f"Approve: {again}")
         return keyed("A", f"Approve: then {summary.question}{_expected_hint(summary)}, and enter")
+
+
+def _ends(summary: GateSummary, now: float) -> tuple[str, bool]:
+    """Tell when the gate expires, and whether that is soon: in the last tenth of its time."""
+    if summary.expires_at is None:
+        return "", False
+    left = max(0.0, summary.expires_at - now)
+    soon = left <= (summary.expires_at - summary.opened_at) / 10
+    return "expired" if summary.expired else f"expires in {short_time(left)}", summary.expired or soon
 
 
 def _expected_hint(summary: GateSummary) -> str:

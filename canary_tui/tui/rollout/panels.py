@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from textual import events
@@ -179,6 +180,7 @@ class RolloutPanels(LogKeys):
 
     async def action_stop(self) -> None:
         """Ask what to stop on Ctrl-C; the second time, stop running steps."""
+        self._guard.note("ctrl+c", time.monotonic())  # the app takes it before the screen sees a key
         self.action_stop_panel()
 
     def action_stop_panel(self) -> None:

@@ -25,7 +25,7 @@ StopChoice = Literal["keep", "starting", "running", "abort"]
 
 _LABELS: dict[StopChoice, str] = {
     "keep": "Continue         start new steps again; nothing is stopped",
-    "starting": "Stop starting    let running steps finish, start nothing new; resume later",
+    "starting": "Stop starting    running steps finish, nothing new starts; resume later",
     "running": "Stop what runs   end the running processes on the targets, and verify it",
     "abort": "Abort ...        no further targets; then roll back or leave",
 }
@@ -104,6 +104,7 @@ class StopPanel(Panel):
         super().__init__(guard, id="stop")
         self._by = by
         self._follower: Follower | None = None
+        self._note = ""
         self._holding = False
         """This panel asked to start nothing new, and that was neither withdrawn nor made a stop since."""
 
@@ -117,9 +118,12 @@ class StopPanel(Panel):
         """Open the panel and start nothing new; the second time, once it can have been read, stop running steps."""
         self._follower = follower
         if self.display:
-            if self.readable():
+            if self.readable() and self._guard.anew:
                 self._stop("running")
+            else:
+                self._note = "wait a second, then press ctrl+c again to stop running steps"
             return
+        self._note = ""
         self._holding = follower.state.stop in ("none", "asking")
         if self._holding:
             self._decide(StopRequested("asking", self._by))  # again, too: one that was withdrawn is perhaps still shown
@@ -135,9 +139,10 @@ class StopPanel(Panel):
         if self._follower is None or not self.display:
             return
         state = self._follower.state
-        self.title(*_title(state, len(self._follower.running())))
+        what, running = _title(state, len(self._follower.running()))
+        self.title(what, kept=running)
         self.details(self._details(self._follower))
-        self.says()
+        self.says(*([line((f" {self._note}", "unknown"))] if self._note and state.stop != "running" else []))
         self.keys(line((_keys(state), "dim")))
         self.query_one(StopChoices).offer(_choices(state))
 

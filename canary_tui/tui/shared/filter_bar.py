@@ -55,7 +55,7 @@ class LineBar(Vertical):
     LineBar { height: auto; }
     LineBar > Horizontal { height: 1; }
     LineBar .label { width: auto; padding: 0 1; }
-    LineBar Field { width: 1fr; }
+    LineBar Field { width: 1fr; min-width: 12; }
     LineBar .side { width: auto; padding: 0 1 0 2; }
     LineBar .wrong { color: $error; padding: 0 1; display: none; height: auto; max-height: 3; }
     LineBar.-wrong .wrong { display: block; }

@@ -25,8 +25,13 @@ GUARD = 0.8
 """Seconds after its first paint in which a panel takes no decision, because nobody has read it yet."""
 _REPEAT = 0.12
 """Seconds within which the same key again is a held key, not a decision; terminals repeat 10 to 50 times a second."""
+_PAUSE = 1.0
+"""Seconds without any key after which the same key again is a second press."""
 _PASTED = 0.02
 """Seconds within which no person presses enter after another key; a paste arrives at once."""
+
+_LEAST_LEFT = 30
+"""Cells of a title that the keys for scrolling leave to what is asked."""
 
 _TONE_COLOURS = {
     "dim": "$foreground 60%",
@@ -56,13 +61,24 @@ class KeyGuard:
     def __init__(self) -> None:
         self._last: dict[str, float] = {}
         self._pressed = 0.0
+        self._key = ""
         self._held = False
+        self.anew = True
+        """The last key was pressed by itself: it is another one than before, or comes after a pause of a second.
+
+        A terminal tells of no key that is released, and a held key repeats first after up to 0.5 s.
+        """
 
     def saw(self, event: events.Key) -> None:
         """Note a key before its action runs."""
-        before = self._last.get(event.key, float("-inf"))
-        self._held = event.time - before < _REPEAT
-        self._last[event.key] = self._pressed = event.time
+        self.note(event.key, event.time)
+
+    def note(self, key: str, at: float) -> None:
+        """Note a key that was pressed at a monotonic time in seconds."""
+        self.anew = key != self._key or at - self._pressed >= _PAUSE
+        self._held = at - self._last.get(key, float("-inf")) < _REPEAT
+        self._last[key] = self._pressed = at
+        self._key = key
 
     def deliberate(self, painted_at: float) -> bool:
         """Whether the last key came from a person who had time to read what was painted then."""
@@ -116,16 +132,20 @@ class TypedField(Input):
 
 
 class PanelTitle(RowWidget):
-    """The rule above a panel with a text at each end: `== GATE canary -> half ====== waiting 02:11 ==`."""
+    """The rule above a panel with a text at each end: `== GATE canary -> half ====== waiting 02:11 ==`.
+
+    In a narrow terminal the text at the right is left out first, then the left one is cut; `kept` always stands.
+    """
 
     def __init__(self) -> None:
         super().__init__(classes="panel-title")
-        self._left = self._right = ""
-        self._cut = False
+        self._left = self._right = self._stands = ""
+        self._cut = self._urgent = False
 
-    def show(self, left: str, right: str = "") -> None:
-        if (left, right) != (self._left, self._right):
-            self._left, self._right = left, right
+    def show(self, left: str, right: str = "", kept: str = "", *, urgent: bool = False) -> None:
+        """Change the texts; `kept` follows `right`, and is red if it is urgent."""
+        if (left, right, kept, urgent) != (self._left, self._right, self._stands, self._urgent):
+            self._left, self._right, self._stands, self._urgent = left, right, kept, urgent
             self.refresh()
 
     def show_cut(self, cut: bool) -> None:
@@ -136,16 +156,25 @@ class PanelTitle(RowWidget):
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
         width = self.size.width
-        scroll = "[ and ] scroll" if self._cut else ""
-        right = "  ".join(part for part in (scroll, self._right) if part)
-        if texts_width([(self._left + right, "")]) + 9 > width:
-            right = scroll  # what is asked comes before since when
-        right = f" {right} ==" if right else "=="
-        room = width - len(right) - 4
+        right = self._at_right(width)
+        right = [(" ", "rule"), *right, (" ==", "rule")] if right else [("==", "rule")]
+        room = width - texts_width(right) - 4
         left = f" {fit(self._left, room).rstrip()} " if room > 8 else " "
         pieces: list[TonedText] = [("==", "rule"), (left, "rule")]
-        pieces.append(("=" * max(0, width - texts_width(pieces) - texts_width([(right, "")])), "rule"))
-        return self.strip([*pieces, (right, "rule")], width)
+        pieces.append(("=" * max(0, width - texts_width([*pieces, *right])), "rule"))
+        return self.strip([*pieces, *right], width)
+
+    def _at_right(self, width: int) -> list[TonedText]:
+        """Choose the texts at the right: what is asked comes before since when, but not before until when."""
+        kept: list[TonedText] = [(self._stands, "failed" if self._urgent else "rule")] if self._stands else []
+        scroll: list[TonedText] = [("[ and ] scroll", "rule")] if self._cut else []
+        gap: list[TonedText] = [("  ", "rule")] if self._cut and (self._right or self._stands) else []
+        all_of_it = [(self._right + (", " if kept and self._right else ""), "rule"), *kept] if self._right else kept
+        least = [*scroll, *(gap if kept else []), *kept]
+        room = width - texts_width([(self._left, "")]) - 9
+        if texts_width([*scroll, *gap, *all_of_it]) <= room:
+            return [*scroll, *gap, *all_of_it]
+        return least if not kept or texts_width(least) + _LEAST_LEFT <= width else kept
 
 
 def line(*pieces: TonedText | str) -> Content:
@@ -280,8 +309,8 @@ class Panel(Vertical):
 
     # texts
 
-    def title(self, left: str, right: str = "") -> None:
-        self.query_one(PanelTitle).show(left, right)
+    def title(self, left: str, right: str = "", kept: str = "", *, urgent: bool = False) -> None:
+        self.query_one(PanelTitle).show(left, right, kept, urgent=urgent)
 
     def details(self, lines: list[Content]) -> None:
         self._put(".panel-text", _indented(lines))
