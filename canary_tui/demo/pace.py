@@ -111,9 +111,9 @@ class PacedRemote:
         async with self._pace.beginning() as begun:
             return await self._remote.attach(request, _Heard(sink, begun), watch)
 
-    async def cancel(self, execution: str, grace: float) -> CancelReport:
+    async def cancel(self, execution: str, grace: float, boot: str) -> CancelReport:
         async with self._pace.beginning():
-            return await self._remote.cancel(execution, grace)
+            return await self._remote.cancel(execution, grace, boot)
 
     async def command(self, request: CommandRequest, sink: Sink) -> ExecuteReport:
         async with self._pace.beginning() as begun:

@@ -59,6 +59,10 @@ class Logs(Protocol):
 
     def begin(self, target: str, step: str, execution: str, *, resume: bool) -> Output: ...
 
+    async def heard(self, target: str, execution: str) -> bool:
+        """Whether output of this execution may have come here before."""
+        ...
+
     async def sync(self) -> None:
         """Return when what ended executions printed is on disk."""
         ...
@@ -164,10 +168,11 @@ class Executor:
     async def _attach(self, target: str) -> Event:
         running = running_on(self._state, target)
         step = self._plan.phase_steps(running.phase)[running.step]
+        heard = await self._logs.heard(target, running.execution)
         output = self._logs.begin(target, step.name, running.execution, resume=True)
         follower = _Follower(self._meanwhile, target, output)
         boot, cap = self._state.targets[target].boot, self._plan.limits.output
-        request = AttachRequest(running.execution, boot, step.timeout, cap)
+        request = AttachRequest(running.execution, boot, step.timeout, cap, heard)
         report = await self._remote(target).attach(request, follower, follower)
         return self._finished(target, running.execution, output, report)
 
@@ -197,7 +202,7 @@ class Executor:
         stopped_by = traits(self._step(running)).stopped_by
         match stopped_by:
             case "target":
-                return await self._remote(target).cancel(running.execution, GRACE)
+                return await self._remote(target).cancel(running.execution, GRACE, self._state.targets[target].boot)
             case "connection":
                 return CancelReport(confirmed=False, detail="a plain command; its connection is closed")
             case "engine":  # it ends when its task is cancelled, right after this

@@ -112,13 +112,14 @@ class ExecuteRequest:
 class AttachRequest:
     """Ask about an execution that may have been started before, and follow it from its first byte.
 
-    `output_cap` as it was when it was started; 0 for none.
+    `output_cap` as it was when it was started; 0 for none. `heard`: output of it has come here before, so it has begun.
     """
 
     execution: str
     boot: str
     timeout: float
     output_cap: int = 0
+    heard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,9 @@ class Remote(Protocol):
         """The same for a start that an earlier engine made: every byte is delivered again from the first."""
         ...
 
-    async def cancel(self, execution: str, grace: float) -> CancelReport: ...
+    async def cancel(self, execution: str, grace: float, boot: str) -> CancelReport:
+        """Stop it, or close the gate to it; `boot` as in `ExecuteRequest`."""
+        ...
 
     async def command(self, request: CommandRequest, sink: Sink) -> ExecuteReport: ...
 

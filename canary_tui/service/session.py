@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -201,6 +202,9 @@ class _Logs:
         log = self._logs.target(target)
         log.begin(step, execution, resume=resume)
         return _Output(log, execution, self._redactor)
+
+    async def heard(self, target: str, execution: str) -> bool:
+        return await asyncio.to_thread(self._logs.target(target).heard, execution)
 
     async def sync(self) -> None:
         await self._logs.sync()

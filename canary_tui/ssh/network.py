@@ -212,9 +212,9 @@ class SshRemote:
         with self._at_work():
             return self._told(await durable.attach(self.link, request, sink, _SafeWatch(watch, self._safe)))
 
-    async def cancel(self, execution: str, grace: float) -> CancelReport:
+    async def cancel(self, execution: str, grace: float, boot: str) -> CancelReport:
         with self._at_work():
-            return self._told(await cancel(self.link, execution, grace))
+            return self._told(await cancel(self.link, execution, grace, boot))
 
     async def command(self, request: CommandRequest, sink: Sink) -> ExecuteReport:
         with self._at_work():

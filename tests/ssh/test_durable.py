@@ -238,6 +238,23 @@ async def test_what_was_never_started_never_will_be_once_that_was_said(line: Dir
     assert line.server.read("once-void") == ""
 
 
+async def test_no_trace_of_a_step_whose_output_came_before_is_no_proof(line: DirectLine) -> None:
+    """Fault 8: the log here knows that it began, whatever the target has forgotten."""
+    boot = (await install.ensure_runner(line)).boot
+    attach = AttachRequest(secrets.token_hex(16), boot, 60, heard=True)
+    report = await durable.attach(line, attach, Bytes(), Seen())
+    assert (report.outcome, "it had begun" in report.detail) == ("unknown", True)
+
+
+async def test_a_start_in_a_folder_that_was_emptied_meets_its_runner_again(line: DirectLine) -> None:
+    """Fault 8: the runner refuses what was meant for another place, and the step is started once in the new one."""
+    folder = pathlib.Path((await install.ensure_runner(line)).folder)
+    for path in folder.glob("starts.*"):
+        path.unlink()
+    report = await durable.execute(line, request(b"echo x >>once-moved"), Bytes(), Seen())
+    assert (report.outcome, line.server.read("once-moved")) == ("ok", "x\n")
+
+
 async def test_no_trace_in_another_boot_is_no_proof(line: DirectLine) -> None:
     attach = AttachRequest(secrets.token_hex(16), "another-boot", 60)
     report = await durable.attach(line, attach, Bytes(), Seen())

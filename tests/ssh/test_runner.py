@@ -338,9 +338,9 @@ async def test_children_that_ignore_the_end_of_their_leader_are_killed_too(host:
 
 async def test_what_was_called_off_before_it_began_never_begins(host: Host, tmp_path: pathlib.Path) -> None:
     run = new_run()
-    assert host.answer("cancel", run, 1) == "STATE void"
+    assert host.answer("cancel", run, 1).startswith("STATE void boot=")
     _, answer = await host.run(f"echo x >>{tmp_path}/once\n", run)
-    assert answer == "STATE void"
+    assert answer.startswith("STATE void boot=")
     assert host.answer("void", run).startswith("STATE void")
     assert not (tmp_path / "once").exists()
 

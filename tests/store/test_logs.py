@@ -389,3 +389,24 @@ def test_a_large_output_that_is_read_again_is_written_once(tmp_path: Path) -> No
     print(f"50 MB read again in {time.process_time() - started:.2f} s")
     strip = re.compile(rb"(?m)^.{24}")
     assert strip.sub(b"", log.path.read_bytes()) == strip.sub(b"", whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        pytest.param("", False, id="nothing came"),
+        pytest.param("\n", True, id="an empty line"),
+        pytest.param("one\ntwo\n", True, id="lines"),
+        pytest.param("a prompt", True, id="an unfinished line"),
+    ],
+)
+def test_a_log_knows_whether_output_of_an_execution_came(tmp_path: Path, text: str, expected: bool) -> None:
+    """Fault 8: a step of which output is here has begun, whatever its target has forgotten."""
+    with LogSet(tmp_path / "logs") as logs:
+        log = logs.target("web-1")
+        assert not log.heard("a" * 32)
+        log.begin("deploy", "a" * 32)
+        log.write(text)
+    with LogSet(tmp_path / "logs") as logs:
+        assert logs.target("web-1").heard("a" * 32) is expected
+        assert not logs.target("web-1").heard("b" * 32)

@@ -7,20 +7,29 @@ import time
 
 from canary_tui.engine.target import CancelReport
 from canary_tui.ssh.connection.connect import LinkError
-from canary_tui.ssh.execution.durable import checked_execution, how_lost, number
+from canary_tui.ssh.execution.durable import checked_execution
+from canary_tui.ssh.execution.evidence import elsewhere, how_lost, number
 from canary_tui.ssh.execution.install import ANSWER, RunnerError, ask
 from canary_tui.ssh.execution.protocol import Answer, LostError, Pauses, RunnerLink
 from canary_tui.text.safe import one_line
 
+_NOT_STOPPED = {
+    "no": "some of its processes are still there",
+    "unrecorded": "it has ended, and the record of its processes is gone",
+}
 
-async def cancel(link: RunnerLink, execution: str, grace: float) -> CancelReport:
-    """Stop a step's process group, or make sure that it never starts, and say what was seen."""
+
+async def cancel(link: RunnerLink, execution: str, grace: float, boot: str = "") -> CancelReport:
+    """Stop a step's process group, or make sure that it never starts, and say what was seen.
+
+    `boot` is what the probe saw: a target that forgot all of it since cannot say that it never started.
+    """
     checked_execution(execution)
     limit = grace + ANSWER
     give_up, pauses = time.monotonic() + limit, Pauses()
     while True:
         try:
-            return _cancelled(await ask(link, f"cancel {{nonce}} {execution} {math.ceil(grace)}", limit))
+            return _cancelled(await ask(link, f"cancel {{nonce}} {execution} {math.ceil(grace)}", limit), boot)
         except LinkError as error:
             detail, final = one_line(error.detail), error.final
         except RunnerError as error:
@@ -32,13 +41,15 @@ async def cancel(link: RunnerLink, execution: str, grace: float) -> CancelReport
         await pauses.next()
 
 
-def _cancelled(answer: Answer) -> CancelReport:
+def _cancelled(answer: Answer, boot: str) -> CancelReport:
     fields = answer.fields
     if answer.word != "STATE":
         return CancelReport(confirmed=False, detail=one_line(answer.text))
-    if fields.get("stopped") == "no":
-        return CancelReport(confirmed=False, detail="some of its processes are still there")
+    if left := _NOT_STOPPED.get(fields.get("stopped", "")):
+        return CancelReport(confirmed=False, detail=left)
     match answer.first:
+        case "void" if why := elsewhere(answer, boot):
+            return CancelReport(confirmed=False, detail=f"{why}, and its record of this step is gone")
         case "void":
             return CancelReport(confirmed=True, detail="it was never started, and now it cannot be")
         case "done" if "stopped" not in fields:

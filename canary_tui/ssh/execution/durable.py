@@ -1,14 +1,14 @@
 """Starts a step at most once, follows it over any number of connections, and believes only the target's own proof.
 
-The states of an execution on the target, as `runner.sh` tells them (STATE ...). Its id is the engine's, and a hard
-link to ID.go is the one gate that a start must pass:
+The states of an execution on the target, as `runner.sh` tells them (STATE ...). Its id is the engine's, and a start
+must pass two gates: it makes ID.go by a hard link, and its line in the register is the first of this id.
 
-      absent ----- link ID.go -----> running ----- exit record -----> done rc= why=
+      absent ----- both gates -----> running ----- exit record -----> done rc= why=
         |                               |                               |
         | void                          | no record, no supervisor      | tidied away after a day, or a week
         v                               v                               v
       void                          lost why=                       forgotten
-      (never will be started)       (reboot, or killed)             (only that it was is known)
+      (never will be started)       (reboot, killed, removed)       (only that it was is known)
 
 The states as this program knows them (`_Followed._started`):
 
@@ -31,8 +31,11 @@ The order, and the reasons:
 2. `may have` is noted as soon as the payload may have left, whatever comes back. From then on only `attach` asks: a
    `run` is sent again solely after the target itself said that it has no trace. And were that wrong, the gate would
    still let one start through (P2).
-3. "No trace" counts only in the boot, and in the runner's folder, in which the start was sent. In another one the trace
-   may be what was lost: unknown, never a second start.
+3. A file that is not there proves nothing, for anything may have removed it. "No trace" counts only where the run's own
+   files and the register agree, in the boot and in the runner's folder in which the start was sent (each has its own
+   name, a part of `boot`), and only while nothing was heard of the step: once it said BEGUN or one byte of its output
+   came, to this engine or into the log of an earlier one, it is unknown, never a second start and never `not-started`.
+   A start names the place that it is meant for, and the target refuses it in any other.
 4. A start that an earlier engine sent may still be on its way when `attach` finds no trace. So `void` closes the gate
    first, and then the answer says who was there first: `not-started` is a proof, not a guess.
 5. Each connection goes on at the byte that came last; size and digest of all bytes are compared with END's. `ok` needs
@@ -47,8 +50,9 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -61,6 +65,7 @@ from canary_tui.engine.target import (
     Watch,
 )
 from canary_tui.ssh.connection.connect import LinkError
+from canary_tui.ssh.execution.evidence import elsewhere, how_lost, number
 from canary_tui.ssh.execution.install import (
     ANSWER,
     RunnerError,
@@ -68,6 +73,7 @@ from canary_tui.ssh.execution.install import (
     ensure_runner,
     export_lines,
     fenced_by,
+    forget_runner,
     rollout_word,
     speak,
 )
@@ -85,6 +91,11 @@ OVERDUE = 60.0
 MARGIN = 64 << 20
 """Bytes beyond its cap that are kept of a step's output: the target looks at the cap once a second."""
 
+_MOVED = "its runner's folder was emptied or replaced as the step was to be started"
+_REFUSED = {
+    "output-cap": "its output exceeded the cap, so it was stopped",
+    "no-room": "the target has no room to note the start, so it was not started",
+}
 _EXECUTION = re.compile(r"[0-9a-f]{32}")
 
 
@@ -119,11 +130,15 @@ class _Start:
         lines = export_lines(request.environment)
         head = b"%d %d\n" % (lines.count(b"\n"), len(request.script))
         words = f"{_hundredths(request.timeout)} {max(0, request.output_cap)}"
-        rollout = f" {rollout_word(request.rollout)}" if request.rollout else ""
+        rollout = rollout_word(request.rollout) if request.rollout else "''"
         return cls(
-            f"{words} {fingerprint(request.script, request.environment)}{rollout}",
+            f"{words} {fingerprint(request.script, request.environment)} {rollout}",
             head + lines + request.script,
         )
+
+
+class _MovedError(Exception):
+    """The runner refused a start, because its folder is not the one that the start was meant for."""
 
 
 class _Followed:
@@ -141,6 +156,9 @@ class _Followed:
         self._started: Literal["nothing was sent", "not seen there", "may have"] = (
             "nothing was sent" if start else "may have"
         )
+        self._begun = isinstance(request, AttachRequest) and request.heard
+        """It began, whatever the target says of it from now on: it said so, or a byte of its output came."""
+        self._moved = False
         self._received = 0
         self._digest = hashlib.sha256()
         self._lost = False
@@ -183,11 +201,22 @@ class _Followed:
         if self._start is None or self._started == "may have":
             words = f"attach {nonce} {self._execution} {self._received}"
             return await self._converse(words, Conversation(nonce, b"", self._receive, silence=SILENCE), nonce)
-        # Nothing was started before, so whatever happens to it happens in the boot that the target is in now.
-        self._boot = runner.boot
+        before = self._started
+        if before == "nothing was sent":
+            # Whatever happens to it happens in the boot and in the folder that the target has now.
+            self._boot = runner.boot
         conversation = Conversation(nonce, self._start.payload, self._receive, silence=SILENCE)
+        words = f"run {nonce} {self._execution} {self._start.words} {shlex.quote(self._boot)}"
         try:
-            return await self._converse(f"run {nonce} {self._execution} {self._start.words}", conversation, nonce)
+            return await self._converse(words, conversation, nonce)
+        except _MovedError:
+            # It refused this start, and it was the only one: meet the runner that is there now.
+            if before != "nothing was sent" or self._moved:
+                return self._report("failed" if before == "nothing was sent" else "unknown", _MOVED)
+            self._moved = True
+            conversation.sent = False
+            await forget_runner(self._link)
+            return None
         finally:
             if conversation.sent:
                 self._started = "may have"
@@ -202,16 +231,19 @@ class _Followed:
                     case Answer("STATE") if answer.first in {"absent", "void", "forgotten"}:
                         return await self._not_there(answer)
                     case Answer("STATE" | "BEGUN"):
+                        self._begun = True
                         self._boot = self._boot or answer.fields.get("boot", "")
                         self._tell_restored()
                     case Answer("END"):
                         return await self._conclude(conversation, answer, nonce)
                     case Answer("OTHER"):
                         return self._report("unknown", "its id was used there for another step")
+                    case Answer("MOVED") if not self._begun:
+                        raise _MovedError
                     case _:
-                        # The runner refuses a start before its gate, never behind it.
-                        outcome: Outcome = "failed" if words.startswith("run ") else "unknown"
-                        return self._report(outcome, one_line(answer.text))
+                        # The only start was refused before its gate; behind it, or of another start, that is no proof.
+                        refused = self._started == "nothing was sent" and not self._begun
+                        return self._report("failed" if refused else "unknown", one_line(answer.text))
 
     async def _next(self, conversation: Conversation) -> Answer | None:
         """The next answer; TimeoutError where the step is overdue and has nothing more to show."""
@@ -226,6 +258,7 @@ class _Followed:
                 deadline = _now() + ANSWER
 
     def _receive(self, data: bytes) -> None:
+        self._begun = True
         room = self._most - self._received
         self._received += len(data)
         self._digest.update(data)
@@ -237,21 +270,26 @@ class _Followed:
         """The target has no trace of a start, or says that there will be none."""
         if answer.first == "forgotten":
             return self._report("unknown", "it ended so long ago that the target has removed its record")
+        if why := self._no_proof(answer):
+            return self._report("unknown", f"{why}, and its record of this step is gone")
         if answer.first == "void":
             return self._report("not-started", "it was cancelled before it started")
-        boot = answer.fields.get("boot", "")
-        if boot != (self._boot or boot):
-            rebooted = boot.partition(".")[0] != self._boot.partition(".")[0]
-            why = "the server rebooted since" if rebooted else "its runner's folder was emptied or is another one"
-            return self._report("unknown", f"{why}, and its record of this step is gone")
         if self._start is not None:
             self._started = "not seen there"
             return None
         # An earlier program's start may still be on its way: close the gate, then look who was first.
         settled = await ask(self._link, f"void {{nonce}} {self._execution}", ANSWER)
-        if settled.word == "STATE" and settled.first == "void":
-            return self._report("not-started", "it was never started, and now it cannot be")
-        return None
+        if settled.word != "STATE" or settled.first != "void":
+            return None
+        if why := self._no_proof(settled):
+            return self._report("unknown", f"{why}, and its record of this step is gone")
+        return self._report("not-started", "it was never started, and now it cannot be")
+
+    def _no_proof(self, answer: Answer) -> str:
+        """The reason why a target that has no trace of the step proves nothing by that; "" if it proves it."""
+        if self._begun:
+            return "it had begun"
+        return elsewhere(answer, self._boot)
 
     async def _conclude(self, conversation: Conversation, end: Answer, nonce: str) -> ExecuteReport:
         size = number(end.fields.get("size", ""))
@@ -291,8 +329,8 @@ class _Followed:
                 return self._report("cancelled", "", code)
             case "fenced":
                 return replace(self._report("failed", fenced_by(fields)), fenced=True)
-            case "output-cap":
-                return self._report("failed", "its output exceeded the cap, so it was stopped", code)
+            case "output-cap" | "no-room" as why:
+                return self._report("failed", _REFUSED[why], code)
             case "exit" if code == 0 and whole:
                 return self._report("ok", "", code)
             case "exit" if code == 0:
@@ -320,18 +358,6 @@ class _Followed:
             self._watch.connection_restored()
 
 
-def how_lost(fields: Mapping[str, str]) -> str:
-    """The traces of a step that left no exit record, in words."""
-    if fields.get("why") == "reboot":
-        return "the server rebooted during the step"
-    match fields.get("child"):
-        case "alive":
-            return f"its supervisor was killed, the command is still running (pid {number(fields.get('pid', ''))})"
-        case "gone":
-            return "its supervisor was killed; the command has ended since, and its exit code is lost"
-    return "its supervisor was killed before the command was seen to run"
-
-
 # --- what travels -----------------------------------------------------------------------------------------------------
 
 
@@ -345,11 +371,6 @@ def checked_execution(execution: str) -> str:
     if not _EXECUTION.fullmatch(execution):
         raise ValueError(f"an execution's id is 32 hex digits, not {execution!r}")
     return execution
-
-
-def number(text: str) -> int:
-    """A number that a target sent; -1 where it is none."""
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else -1
 
 
 def _now() -> float:

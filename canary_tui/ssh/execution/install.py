@@ -96,6 +96,11 @@ async def ensure_runner(link: RunnerLink, claim: Claim | None = None) -> RunnerI
     return _met[connection]
 
 
+async def forget_runner(link: RunnerLink) -> None:
+    """Meet the runner anew the next time: its folder is not what it was."""
+    _met.pop(await link.connection(), None)
+
+
 @asynccontextmanager
 async def speak(link: RunnerLink, words: str, conversation: Conversation) -> AsyncIterator[RunnerInfo]:
     """A conversation with the target's runner; raises as `ensure_runner`, inside and at the beginning.

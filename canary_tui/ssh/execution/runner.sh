@@ -3,7 +3,8 @@
 #   sh RUNNER hello  NONCE [ROLLOUT WHO SINCE [FROM]]       look around, tidy up; take the lock if a rollout is named,
 #                                                           be it from FROM
 #   sh RUNNER unlock NONCE ROLLOUT                          let go of the lock, unless something of it runs here
-#   sh RUNNER run    NONCE ID TIMEOUT CAP DIGEST [ROLLOUT]  start a step (payload on stdin), follow it to its end
+#   sh RUNNER run    NONCE ID TIMEOUT CAP DIGEST [ROLLOUT [PLACE]]
+#                                                           start a step (payload on stdin), follow it to its end
 #   sh RUNNER attach NONCE ID OFFSET                        follow from that byte on, counted from 0
 #   sh RUNNER void   NONCE ID                               make sure that it never starts, unless it has
 #   sh RUNNER cancel NONCE ID GRACE                         the same, and if it has: stop it, and look
@@ -16,13 +17,25 @@
 # to put them in). A payload that was cut off never runs.
 #
 # Files of one run, in runs/ beside this script (ID is the controller's, so that a repeated start finds the first):
-#   ID.go         "pid start boot digest rollout" of the supervisor. It exists exactly if the one start has happened.
+#   ID.go         "pid start boot digest rollout" of the supervisor: a start makes it, by link(), and nothing else does
 #   ID.child      the same three of the command, leader of its own session and process group
 #   ID.out        what it printed, both streams in order
 #   ID.exit       ID.go under another name, once its second line says "rc=N why=WORD"
 #   ID.why  ID.cancelled  ID.acked    small marks
 #   NONCE.now     "pid start boot rollout" of a plain command or upload of a rollout, while it is at work
-# and of all runs: born, the folder's name for itself, which is a part of what is told as "boot".
+# and of all runs: born, the folder's name for itself.
+# Beside runs/, in this folder: starts.BOOT, the register. Its first line is its own name; each start of this boot adds
+# "ID go pid start boot digest rollout ." and then "ID child ..." of its command, before that command runs.
+#
+# A file that is not there proves nothing: a cleaner, or a step, may have removed it. So each start leaves its trace in
+# two places of different kinds and names, the run's own files and the register, and:
+#   - A start happens only where none of them knows the run: it makes ID.go, adds its line, and then reads that its own
+#     line is the run's first. Whoever was before it has the run, even if ID.go was removed in between.
+#   - "absent" and "void" are said only where all of them agree. Where one has a trace and ID.go is gone, the run is lost
+#     (why=removed), unless ID.exit proves how it ended.
+#   - Where the register itself is removed, the next one has another name, as has the next runs/. Both names are parts of
+#     what is told as "boot": "absent" of another place is no proof to the controller, and a start that was meant for
+#     another PLACE is refused. Power that fails may take the last lines with it: that is another boot, and so another place.
 #
 # The lock, beside this script: "rollout who since" of the one rollout that may start anything here ("last": of the one
 # that had it before; "breaking" exists for the moment in which it is taken from somebody). Two never
@@ -51,10 +64,25 @@ boot_id() {
     boot=$(printf '%s' "$boot" | tr -c 'A-Za-z0-9' '_')
 }
 
-know_place() { # the boot, and the name that this folder was given when it was made: an emptied one knows nothing
+know_place() { # in $place: the boot, and the names of runs/ and of the register, which an emptied one does not know
     boot_id
-    born=none
-    read -r born 2>/dev/null <"$runs/born"
+    read_name "$runs/born"; born=$name_
+    register=$folder/starts.$boot
+    read_name "$register"
+    place=$boot.$born.$name_
+}
+
+read_name() { # FILE: its first line, "none" where that is no name
+    name_=
+    read -r name_ 2>/dev/null <"$1"
+    [ -n "$name_" ] && is_word "$name_" || name_=none
+}
+
+give_name() { # FILE: by a link, so that of two that come at once one gives the name
+    printf '%s\n' "$$-$nonce" 2>/dev/null >"$1.$$" && {
+        ln "$1.$$" "$1" 2>/dev/null || { read_name "$1"; [ "$name_" != none ] || mv -f "$1.$$" "$1"; }
+    }
+    rm -f "$1.$$"
 }
 
 read_stat() { # PID: its state letter, group, start time; all empty if it is gone
@@ -101,30 +129,80 @@ size_of() { # FILE: in $size
 
 # --- what is known of a run -------------------------------------------------------------------------------------------
 
+note() { # WHAT: add a line about this very process to the register; a line that was cut off before begins no other
+    printf '\n%s\n' "$id $1 ${own:--} ${start:--} ${boot:--} ${digest:--} ${rollout:--} ." 2>/dev/null >>"$register"
+}
+
+recall() { # what the register and "forgotten" know of this run: in $noted and $noted_child its first start, in $forgotten
+    noted= noted_child= noted_digest= forgotten= old_= id_=${run##*/}
+    [ ! -e "$folder/forgotten" ] || old_=$folder/forgotten
+    known_=$(LC_ALL=C sed -n -e "/^$id_ [gc].* \.\$/p" -e "/^$id_\$/p" "$register" ${old_:+"$old_"} 2>/dev/null) || return
+    set -f
+    set -- $known_
+    set +f
+    while [ $# -gt 0 ]; do
+        case $#:$2 in
+        [1-7]:*) forgotten=yes; shift ;;
+        *:go) [ -n "$noted" ] || noted="$3 $4 $5" noted_digest=$6; shift 8 ;;
+        *:child) [ -n "$noted_child" ] || noted_child="$3 $4 $5"; shift 8 ;;
+        *) forgotten=yes; shift ;;
+        esac
+    done
+}
+
+has_trace() { # any file that only a start makes; an empty ID.out may be of one that was refused
+    [ -e "$run.go" ] || [ -e "$run.child" ] || [ -e "$run.exit" ] || [ -s "$run.out" ]
+}
+
 read_go() {
     go_pid= go_start= go_boot= go_digest= go_rollout=
     read -r go_pid go_start go_boot go_digest go_rollout _ 2>/dev/null <"$run.go"
 }
-read_child() { c_pid= c_start= c_boot=; read -r c_pid c_start c_boot _ 2>/dev/null <"$run.child" && [ -n "$c_boot" ]; }
+read_child() { # of the run's own file, or else of the register
+    c_pid= c_start= c_boot=
+    read -r c_pid c_start c_boot _ 2>/dev/null <"$run.child" && [ -n "$c_boot" ] && return
+    recall
+    set -- $noted_child
+    c_pid=$1 c_start=$2 c_boot=$3
+    [ -n "$c_boot" ]
+}
 child_alive() { read_child && alive "$c_pid" "$c_start" "$c_boot"; }
 read_exit() { record=; { read -r _ && read -r record; } 2>/dev/null <"$run.exit"; }
 
 look() { # in $state
-    if [ ! -e "$run.go" ]; then
-        state=absent
-        [ -e "$folder/forgotten" ] && grep -q -x "$id" "$folder/forgotten" && state=forgotten
-        return 0
-    fi
     read_go
-    if [ "$go_pid" = void ]; then state=void; return; fi
+    if [ -z "$go_boot" ] && [ "$go_pid" != void ] || [ ! -e "$run.go" ]; then look_without_go; return; fi
+    if [ "$go_pid" = void ]; then look_at_void; return; fi
     if read_exit; then state="done $record"; return; fi
     if alive "$go_pid" "$go_start" "$go_boot"; then state=running; return; fi
     # Gone without a record, unless it wrote one while we looked.
     if read_exit; then state="done $record"; return; fi
-    if [ "$go_boot" != "$boot" ]; then state='lost why=reboot'
-    elif ! read_child; then state='lost why=supervisor child=unrecorded'
-    elif child_alive; then state="lost why=supervisor child=alive pid=$c_pid"
-    else state='lost why=supervisor child=gone'
+    if [ "$go_boot" != "$boot" ]; then state='lost why=reboot'; else lose supervisor; fi
+}
+
+lose() { # WHY
+    if ! read_child; then state="lost why=$1 child=unrecorded"
+    elif child_alive; then state="lost why=$1 child=alive pid=$c_pid"
+    else state="lost why=$1 child=gone"
+    fi
+}
+
+look_without_go() { # only where all other places agree is that no start
+    if read_exit; then state="done $record"; return; fi
+    recall || { lose unreadable; return; }
+    if [ -n "$forgotten" ]; then state=forgotten
+    elif [ -n "$noted$noted_child" ] || has_trace; then
+        if read_exit; then state="done $record"; else lose removed; fi
+    else state=absent
+    fi
+}
+
+look_at_void() { # a start leaves none of these where the gate was closed before it
+    recall || { lose unreadable; return; }
+    if [ -n "$forgotten" ]; then state=forgotten
+    elif read_exit; then state="done $record"
+    elif [ -n "$noted$noted_child" ] || [ -e "$run.child" ] || [ -s "$run.out" ]; then lose removed
+    else state=void
     fi
 }
 
@@ -250,6 +328,27 @@ look_for() { # WHOSE ROLLOUT: name in $busy what "others" have running here, or 
         busy=${go_rollout:-another}
         return
     done
+    look_for_lost "$1" "$2"
+}
+
+look_for_lost() { # WHOSE ROLLOUT: the same for starts whose own files are gone: the newest in the register
+    whose_=$1 of_=$2
+    known_=$(tail -n 100 "$register" 2>/dev/null | sed -n '/^[A-Za-z0-9]* [gc].* \.$/p')
+    set -f
+    set -- $known_
+    set +f
+    while [ $# -ge 8 ]; do
+        run=$runs/$1 go_rollout=$7
+        [ "$go_rollout" != - ] || go_rollout=
+        if [ ! -e "$run.go" ] && [ ! -e "$run.exit" ] && alive "$3" "$4" "$5"; then
+            case $whose_ in
+            own) [ "$go_rollout" != "$of_" ] || busy=${go_rollout:-another} ;;
+            *) [ "$go_rollout" = "$of_" ] || busy=${go_rollout:-another} ;;
+            esac
+        fi
+        [ -z "$busy" ] || return 0
+        shift 8
+    done
 }
 
 still_runs() { # its supervisor, its command, or what a stop left of its group
@@ -263,7 +362,7 @@ still_runs() { # its supervisor, its command, or what a stop left of its group
 unlock() { # ROLLOUT
     read_lock
     [ "$lock" = "$1" ] || { say UNLOCKED; return; }
-    boot_id
+    know_place
     look_for own "$1"
     [ -z "$busy" ] || { say 'KEPT why=running'; return; }
     if ! drop_lock "$1"; then
@@ -378,13 +477,16 @@ become_step() { # SCRIPT: with the login's own umask and locale, as if it had be
     leader "$@"
 }
 
-supervise() { # TIMEOUT CAP DIGEST ROLLOUT. stdin: the payload. stdout: the follower's ear, which may be gone at any time.
+supervise() { # TIMEOUT CAP DIGEST ROLLOUT PLACE. stdin: the payload. stdout: the follower's ear, which may be gone at any time.
     trap : PIPE TERM INT HUP QUIT # handled here, but not ignored in what we start
-    if [ -e "$run.go" ]; then meet_other "$3"; return; fi
+    know_place
+    if has_trace; then meet_other "$3"; return; fi
     mask=$(umask) locale=${LC_ALL-}
     umask 077
     LC_ALL=C
     own_folder "$runs" || die "$runs is not a folder of ours"
+    [ -z "$5" ] || [ "$5" = "$place" ] || { say "MOVED boot=$place"; return; }
+    [ "$name_" != none ] || die "no room in $folder"
     script=$run.$$.sh why='the step did not arrive whole'
     read_payload_head && take "$count" "$script" || {
         [ $? -ne 2 ] || why="no room in $runs"
@@ -392,23 +494,39 @@ supervise() { # TIMEOUT CAP DIGEST ROLLOUT. stdin: the payload. stdout: the foll
         die "$why"
     }
     exec 4<&- 0</dev/null
-    boot_id
     who_am_i
-    identity="$own $start $boot $3 $4"
+    digest=$3 rollout=$4 identity="$own $start $boot $3 $4" first_out=
+    [ -e "$run.out" ] || first_out=$run.out
     # Room for the exit record is taken before anything runs, so that a full disk cannot lose it.
     printf '%-319s\n%-255s\n' "$identity" reserved >"$run.$$" && true >>"$run.out" || {
         rm -f "$run.$$" "$script"
         die "no room in $runs"
     }
-    # The only gate: link() either makes the name, with our identity already inside, or fails.
+    # The gate: link() either makes the name, with our identity already inside, or fails.
     if ! ln "$run.$$" "$run.go" 2>/dev/null; then
         rm -f "$run.$$" "$script"
-        [ -e "$run.go" ] || die "$runs knows no hard links"
+        has_trace || die "$runs knows no hard links"
+        meet_other "$3"
+        return
+    fi
+    # The second gate: a name can be removed and made again, the first line of a run in the register is one for ever.
+    noted_=yes
+    note go || noted_=
+    if [ -n "$noted_" ] && ! came_first; then
+        read_go
+        [ "$go_pid $go_start $go_boot" != "$own $start $boot" ] || rm -f "$run.go"
+        rm -f "$run.$$" "$script"
+        [ -z "$first_out" ] || [ -s "$run.out" ] || rm -f "$run.out"
         meet_other "$3"
         return
     fi
     printf 'begun\n'
     exec 2>/dev/null
+    if [ -z "$noted_" ]; then
+        rm -f "$script"
+        conclude 'rc=126 why=no-room'
+        return
+    fi
     if ! holds_lock "$4"; then
         rm -f "$script"
         conclude "rc=126 why=fenced lock=${lock:-none} by=${lock_who:-none}"
@@ -417,7 +535,8 @@ supervise() { # TIMEOUT CAP DIGEST ROLLOUT. stdin: the payload. stdout: the foll
     stand_by "$1" "$2" & watcher=$!
     ( # a foreground job: the shell would have made it deaf to INT and QUIT for good with "&"
         who_am_i
-        printf '%s\n' "$own $start $boot" >"$run.child"
+        printf '%s\n' "$own $start $boot" 2>/dev/null >"$run.child"
+        note child
         [ -e "$run.cancelled" ] && exit 143
         become_step "$script"
     ) >>"$run.out" 2>&1
@@ -442,12 +561,21 @@ conclude() { # RECORD: in place, in space that we have; then one rename publishe
     printf 'done\n'
 }
 
-meet_other() { # DIGEST: the start has happened before; follow that one, if it was this very step
+came_first() { # is the register the one that we found, our line the first of this run, and the gate still ours?
+    registered=$name_
+    read_name "$register"
+    [ "$name_" = "$registered" ] && recall && [ -z "$forgotten" ] && [ "$noted" = "$own $start $boot" ] || return 1
     read_go
-    if [ "$go_digest" = "$1" ]; then printf 'exists\n'; exec 4<&- 2>/dev/null; tick_away
-    elif [ "$go_pid" = void ]; then say STATE void
-    else say OTHER
-    fi
+    [ "$go_pid $go_start $go_boot" = "$own $start $boot" ]
+}
+
+meet_other() { # DIGEST: the start has happened before; follow that one, if it was this very step
+    look
+    case $state in absent | void | forgotten) say "STATE $state boot=$place"; return ;; esac
+    digest_=$go_digest
+    [ -n "$digest_" ] || read -r _ _ _ digest_ _ 2>/dev/null <"$run.exit"
+    [ -n "$digest_" ] || { recall && digest_=$noted_digest; }
+    case $digest_ in "$1" | '') printf 'exists\n'; exec 4<&- 2>/dev/null; tick_away ;; *) say OTHER ;; esac
 }
 
 stand_by() { # TIMEOUT CAP: hold the limits, and beat time for the follower while it listens
@@ -474,7 +602,7 @@ stand_by() { # TIMEOUT CAP: hold the limits, and beat time for the follower whil
 
 remember() { # who is at work, as it was last seen where somebody has emptied the folder since: the limits hold all the same
     [ ! -e "$run.go" ] || read_go
-    [ ! -e "$run.child" ] || read_child
+    [ ! -e "$run.child" ] && [ -n "$c_boot" ] || read_child
 }
 
 overrun() { # WHY
@@ -497,7 +625,7 @@ tick_away() { # where no supervisor of ours beats the time
 }
 
 show() { # what is new: all cats share one open file, each goes on where the last one stopped
-    [ -s "$run.out" ] || return 0
+    [ -s "$run.out" ] || [ ! -e "$run.out" ] || return 0 # one that was removed is still open here
     cat <&3 || exit 1
 }
 
@@ -522,8 +650,13 @@ sha256() { # of stdin
 }
 
 measure() { # $size and $sum of exactly what was shown: a daemon may go on writing to the same file
-    if [ ! -s "$run.out" ]; then size=0 sum=none; return; fi
     size=
+    if [ ! -e "$run.out" ]; then # nobody can say that nothing was missed
+        { read -r _ size; } 2>/dev/null </proc/self/fdinfo/3
+        size=${size:-0} sum=removed
+        return
+    fi
+    if [ ! -s "$run.out" ]; then size=0 sum=none; return; fi
     { read -r _ size; } 2>/dev/null </proc/self/fdinfo/3
     [ -n "$size" ] || size_of "$run.out"
     exec 5<"$run.out"
@@ -564,7 +697,7 @@ begin() { # follow what "supervise" tells on stdin
     read -r event || exit 1 # it has said why on stderr
     know_place
     if [ "$event" = begun ]; then watched=own; else watched=other; fi
-    say "BEGUN boot=$boot.$born $event"
+    say "BEGUN boot=$place $event"
     follow 0
 }
 
@@ -585,8 +718,13 @@ tidy() { # finished runs: a day after their output arrived, a week after they en
 $day
 END
     size_of "$folder/forgotten"
+    [ "$size" -le 4000000 ] ||
+        { tail -n 50000 "$folder/forgotten" >"$folder/forgotten.$$" && mv -f "$folder/forgotten.$$" "$folder/forgotten"; }
+    # Registers of other boots are no proof any more. One that is cut short has another name from then on.
+    find "$folder" -name 'starts.*' -mtime +30 -exec rm -f {} + 2>/dev/null
+    size_of "$register"
     [ "$size" -gt 4000000 ] || return
-    tail -n 50000 "$folder/forgotten" >"$folder/forgotten.$$" && mv -f "$folder/forgotten.$$" "$folder/forgotten"
+    { printf '%s\n' "$$-$nonce" && tail -n 5000 "$register"; } >"$register.$$" && mv -f "$register.$$" "$register"
 }
 
 hello() { # ROLLOUT WHO SINCE FROM
@@ -601,31 +739,33 @@ END
     session=none
     for name in setsid perl python3; do command -v "$name" >/dev/null 2>&1 && session=$name && break; done
     seconds=$(date +%s.%N)
-    if [ ! -s "$runs/born" ]; then # by a link, so that of two that come at once one gives the name
-        printf '%s\n' "$$-$seconds" >"$runs/born.$$" && ln "$runs/born.$$" "$runs/born" 2>/dev/null
-        rm -f "$runs/born.$$"
-    fi
     know_place
+    if [ "$born" = none ] || [ "$name_" = none ]; then
+        [ "$born" != none ] || give_name "$runs/born"
+        [ "$name_" != none ] || give_name "$register"
+        know_place
+    fi
     claim=none busy=
     if [ -n "$1" ]; then take_lock "$@"; else read_lock; fi
     held="lock=${lock:-none} by=${lock_who:-none} at=${lock_since:-0} busy=${busy:-none}"
-    say "HELLO boot=$boot.$born now=$seconds free=$free session=$session claim=$claim $held folder=$folder"
+    say "HELLO boot=$place now=$seconds free=$free session=$session claim=$claim $held folder=$folder"
 }
 
 cancel() { # GRACE
     look
-    if [ "$state" = absent ]; then
-        void && { say STATE void; return; }
-        look
-    fi
+    if [ "$state" = absent ]; then void; look; fi
     case $state in
     running | *child=alive*) ;;
     done*) # its leader has ended; nobody else of the group is hit, for by now its number may be a stranger's
-        if read_child && [ "$c_boot" = "$boot" ] && group_alive; then say "STATE $state stopped=no"; else say "STATE $state"; fi
+        case $state in *why=fenced* | *why=no-room*) say "STATE $state"; return ;; esac # it never had a command
+        if ! read_child; then say "STATE $state stopped=unrecorded"
+        elif [ "$c_boot" = "$boot" ] && group_alive; then say "STATE $state stopped=no"
+        else say "STATE $state"
+        fi
         return
         ;;
     *child=gone*) if read_child && group_alive; then gone=no; else gone=yes; fi; say "STATE $state stopped=$gone"; return ;;
-    *) say "STATE $state"; return ;;
+    *) say "STATE $state boot=$place"; return ;;
     esac
     true >"$run.cancelled" || die "no room in $runs"
     clock; until_=$((now + 300))
@@ -756,13 +896,13 @@ hello) hello "$3" "$4" "$5" "$6"; tidy ;;
 unlock) unlock "$3" ;;
 run)
     exec 4<&0
-    { leader "$shell" "$0" supervise "$nonce" "$id" "$4" "$5" "$6" "$7"; } | { trap leave PIPE; begin || leave; }
+    { leader "$shell" "$0" supervise "$nonce" "$id" "$4" "$5" "$6" "$7" "$8"; } | { trap leave PIPE; begin || leave; }
     ;;
-supervise) supervise "$4" "$5" "$6" "$7" ;;
+supervise) supervise "$4" "$5" "$6" "$7" "$8" ;;
 attach)
     know_place
     look
-    say "STATE $state boot=$boot.$born"
+    say "STATE $state boot=$place"
     case $state in absent | forgotten | void) exit 0 ;; esac
     exec 4<&0
     watched=other
@@ -773,9 +913,9 @@ void)
     umask 077
     look
     [ "$state" = absent ] && { void; look; }
-    say "STATE $state boot=$boot.$born"
+    say "STATE $state boot=$place"
     ;;
-cancel) boot_id; umask 077; cancel "$4" ;;
+cancel) know_place; umask 077; cancel "$4" ;;
 plain)
     exec 4<&0 6>&1
     { start_plain "$4"; } | { exec 6>&-; plain "$3" "$4"; }

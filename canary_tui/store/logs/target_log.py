@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol
 
-from canary_tui.store.files import open_file, sync_folder, write_all
+from canary_tui.store.files import open_file, read_only, sync_folder, write_all
 from canary_tui.store.logs.format import OURS, PREFIX, Formatter, log_path, step_word
 from canary_tui.store.logs.order import whole_lines
 from canary_tui.store.logs.resume import held
@@ -75,6 +75,25 @@ class TargetLog:
         self._volatile = False
         """Whether text was written to the file that no fdatasync has covered."""
         self._folder_unsynced = False
+
+    def heard(self, execution: str) -> bool:
+        """Whether the file holds output of an execution, be it an unfinished line; also where it cannot be read."""
+        try:
+            fd = read_only(self.path)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        try:
+            size = whole_lines(self.path)
+            found = held(fd, size, execution)
+            unfinished = PREFIX.match(os.pread(fd, 256, size))
+            theirs = unfinished is not None and unfinished[3] != OURS.encode()
+            return found is not None and (theirs or bool(found.skip))
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
 
     def begin(self, step: str, execution: str, *, resume: bool = False) -> None:
         """Begin an execution's output. With `resume` it comes again from its first byte, and the held part is kept."""
