@@ -83,7 +83,7 @@ class Remote:
     async def attach(self, request: AttachRequest, sink: Sink, watch: Watch) -> ExecuteReport:
         raise NotImplementedError
 
-    async def cancel(self, execution: str, grace: float) -> CancelReport:
+    async def cancel(self, execution: str, grace: float, boot: str) -> CancelReport:
         raise NotImplementedError
 
     async def command(self, request: CommandRequest, sink: Sink) -> ExecuteReport:
