@@ -139,8 +139,7 @@ class StopPanel(Panel):
         if self._follower is None or not self.display:
             return
         state = self._follower.state
-        what, running = _title(state, len(self._follower.running()))
-        self.title(what, kept=running)
+        self.title(*_title(state, len(self._follower.running())))
         self.details(self._details(self._follower))
         self.says(*([line((f" {self._note}", "unknown"))] if self._note and state.stop != "running" else []))
         self.keys(line((_keys(state), "dim")))
