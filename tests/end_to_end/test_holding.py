@@ -33,7 +33,7 @@ def test_from_the_first_ctrl_c_to_continue_nothing_new_reaches_any_server(
         screen.shows("X Stop", f"{half} > running")
         screen.until(lambda: len(with_mark(any_farm, "pid")) == half)
         screen.press(key)
-        screen.shows("STOP? nothing new starts until you choose", f"{half} > running", "STOP? ·", "> Continue")
+        screen.shows("STOP? nothing new starts until you choose", f"{half} > running", "STOPPING?", "> Continue")
         at_work = with_mark(any_farm, "pid")
         let_go(any_farm)
         screen.until(lambda: len(told(state, e.StepFinished)) == half)

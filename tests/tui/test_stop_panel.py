@@ -38,13 +38,13 @@ async def test_asking_holds_the_rollout_until_it_is_to_keep_going(tmp_path: Path
         await shows(app, "STOP? telling the engine", "> Continue", "3 steps running", "web-1: unpack")
         assert stages(wire) == ["asking"]
         recorded.add(e.StopRequested("asking", BY))
-        await shows(app, "STOP? nothing new starts until you choose", "STOP? · shop 1.4.2")
+        await shows(app, "STOP? nothing new starts until you choose", "STOPPING? · shop 1.4.2")
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, way_out)
         await until(lambda: "STOP?" not in screen_text(app))
         assert stages(wire) == ["asking", "go on"]
         recorded.add(e.StopWithdrawn(BY))
-        await until(lambda: "STOP? ·" not in screen_text(app))
+        await until(lambda: "STOPPING?" not in screen_text(app))
 
 
 async def test_only_what_is_chosen_has_the_sign_of_the_choice(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ async def test_a_hold_lasts_while_an_abort_is_thought_about_and_ends_when_it_is_
         recorded.add(e.StopRequested("asking", BY))
         await readable(app.screen.query_one(StopPanel))
         await press(pilot, "up", "down", "down", "down", "enter")
-        await shows(app, "ABORT shop", "STOP? ·")
+        await shows(app, "ABORT shop", "STOPPING?")
         assert stages(wire) == ["asking"]
         await press(pilot, *keys)
         await until(lambda: "ABORT" not in screen_text(app))

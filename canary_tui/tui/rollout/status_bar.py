@@ -101,7 +101,7 @@ def headline(plan: Plan, state: RolloutState) -> str:
     else:
         parts.append(_STAGES[state.stage])
     if state.stop != "none" and state.verdict is None and state.paused is None:
-        parts.insert(0, "STOP?" if state.stop == "asking" else "STOPPING")
+        parts.insert(0, "STOPPING?" if state.stop == "asking" else "STOPPING")
     return " · ".join(part for part in parts if part)
 
 
