@@ -46,7 +46,9 @@ class RolloutSummary:
 def history(state_dir: Path, fleet: str | None = None) -> list[RolloutSummary]:
     """The rollouts of a fleet (or of all), the newest first. One whose journal cannot be read is left out."""
     found = (summarize(directory) for directory in rollouts(state_dir, fleet))
-    return [one for one in found if one is not None and fleet in (None, one.fleet)]
+    known = (one for one in found if one is not None and fleet in (None, one.fleet))
+    # By the record, not by the folder's name: those of one second would stand in the order of their fleets.
+    return sorted(known, key=lambda one: one.started_at, reverse=True)
 
 
 def summarize(directory: RolloutDirectory) -> RolloutSummary | None:

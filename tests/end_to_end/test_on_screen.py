@@ -127,7 +127,7 @@ def test_failing_targets_are_retried_excluded_and_rolled_back_by_keys(any_farm: 
     with run(state, fleet_file(any_farm, FAILS + ROLLBACK + waves("web-1", parallel=3))) as screen:
         three_fail(any_farm, screen)
         (any_farm.targets[1].home / "bad").unlink()
-        screen.press("\t", "\t", " ")
+        screen.press("\t", "\t", "k", "k", " ")  # the cursor is at the one that failed first
         screen.shows("the keys are for web-2")
         screen.press("R")
         screen.shows("2 targets not ok")
