@@ -11,8 +11,8 @@ from typing import Literal, assert_never
 from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
 
 StoppedBy = Literal["target", "connection", "engine"]
-"""Who can end a running step: the target, which is asked and answers; the connection, whose end nobody confirms;
-the engine, in whose own process it runs."""
+"""The one that can end a running step: the target, which is asked and answers; the connection, whose end nobody
+confirms; the engine, in whose own process it runs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -359,15 +359,15 @@ Event = (
 
 
 Decision = GateApproved | ItemTicked | Aborted | FailureTreated | UnknownSettled | StopRequested | StopWithdrawn
-"""What a person decides while a rollout is under way."""
+"""The decisions of a person while a rollout is under way."""
 TargetEvent = (
     ProbeStarted | TargetProbed | TargetSkipped | StepStarted | StepAttached | ConnectionLost
     | ConnectionRestored | StepFinished | UnknownSettled | CancelStarted | CancelFinished | ReleaseRead
     | TargetUnlocked
 )  # fmt: skip
-"""What happens to one target: `rollout/target.py` says how it changes."""
+"""The events of one target: `rollout/target.py` says how it changes."""
 GateEvent = GateOpened | ItemTicked | GateApproved | GatePassed | GateExpired
-"""What happens to one gate: `rollout/gate.py` says how it changes."""
+"""The events of one gate: `rollout/gate.py` says how it changes."""
 
 
 @wire("record")
