@@ -113,8 +113,7 @@ class _Sending:
             chunk = await asyncio.to_thread(file.read, min(CHUNK, total - sent))
             if not chunk:
                 break  # shorter than it was: the target finds that out, too
-            conversation.write(chunk)
-            await conversation.drain()
+            await conversation.send(chunk)
             sent += len(chunk)
             self._sent = max(self._sent, sent)
             self._tell(sent, total)
