@@ -120,6 +120,32 @@ async def test_an_upload_over_a_slow_line_takes_less_than_twice_what_the_line_ne
     assert took < 2 * needed(kbits, SIZE)
 
 
+class CutsAt(Seen):
+    """Cuts the line's connections once, when so many bytes are on their way."""
+
+    def __init__(self, line: SlowLine, size: int) -> None:
+        super().__init__()
+        self._line, self._size = line, size
+
+    def upload_progress(self, sent: int, total: int) -> None:
+        super().upload_progress(sent, total)
+        if sent >= self._size and not self.lost:
+            self._line.cut()
+
+
+@pytest.mark.found("fault 1")
+async def test_an_upload_over_a_slow_line_that_is_cut_sends_only_the_rest(
+    farm: Farm, network: SshNetwork, tmp_path: pathlib.Path
+) -> None:
+    async with slow_line(farm, RATES[-1]) as (line, target):
+        remote, _ = await met(network, target)
+        before, seen = line.up.carried, CutsAt(line, SIZE // 2)
+        report = await remote.upload(written(tmp_path / "file", SIZE, "cut.bin"), seen)
+        carried = line.up.carried - before
+    assert (report.outcome, len(seen.lost), line.connections) == ("ok", 1, 2)
+    assert carried < 1.3 * SIZE
+
+
 @pytest.mark.found("fault 1")
 @pytest.mark.parametrize("kbits", RATES)
 async def test_output_over_a_slow_line_takes_less_than_twice_what_the_line_needs(
