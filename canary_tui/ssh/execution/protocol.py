@@ -16,6 +16,7 @@ import asyncssh
 
 from canary_tui.ssh.connection import private_parts
 from canary_tui.ssh.execution import pace
+from canary_tui.ssh.execution.channels import let_go, open_channel
 from canary_tui.text.safe import one_line
 
 LONGEST_LINE = 4096
@@ -43,18 +44,26 @@ class RunnerLink(Protocol):
         """Forget a connection that proved dead."""
         ...
 
+    def apart(self) -> contextlib.AbstractAsyncContextManager[RunnerLink]:
+        """Another way to the same target, with a connection of its own, which is closed at the end."""
+        ...
+
     def wrap(self, words: str) -> tuple[str, bytes]:
         """The line to execute for these shell words (it may be under sudo), and bytes that must come first on stdin."""
         ...
 
 
 class LostError(Exception):
-    """A conversation ended before its last word. `silent`: nothing was heard, so the whole connection is in doubt."""
+    """A conversation ended before its last word. `silent`: nothing was heard, so the whole connection is in doubt.
 
-    def __init__(self, detail: str, *, silent: bool = False) -> None:
+    `full`: the server opens no further channel on this connection (MaxSessions).
+    """
+
+    def __init__(self, detail: str, *, silent: bool = False, full: bool = False) -> None:
         super().__init__(detail)
         self.detail = detail
         self.silent = silent
+        self.full = full
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +179,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self._prelude: Splitter | None = Splitter(nonce)
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._connection: asyncssh.SSHClientConnection | None = None
+        self._in_use = False
         self._outgoing: pace.Outgoing | None = None
         self._incoming: pace.Incoming | None = None
 
@@ -201,6 +211,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        self._let_go()
         self.connection_died = exc is not None
         if exc is None and self._complain != self._note and self.failure is None:
             self._complain(self._control.rest())
@@ -222,14 +233,17 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self._connection, self._outgoing = connection, pace.Outgoing(connection, self._hear)
         try:
             async with asyncio.timeout(OPENING):
-                await connection.create_session(lambda: self, command, encoding=None, window=pace.FIRST)
+                await open_channel(connection, self, command)
+            self._in_use = True
+            if self.closed:
+                self._let_go()
             self._hear()
             await self.send(self._payload[pace.FIRST :])
         except TimeoutError:
             self.close()
             raise LostError("no channel was opened", silent=True) from None
         except asyncssh.ChannelOpenError as error:
-            raise LostError(f"no channel: {one_line(error.reason)}") from None
+            raise LostError(f"no channel: {one_line(error.reason)}", full=not connection.is_closed()) from None
         except (asyncssh.Error, OSError) as error:
             raise LostError(one_line(str(error))) from None
         except BaseException:
@@ -299,6 +313,16 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         """Close the channel once what was written has been sent."""
         if self._channel is not None:
             self._channel.close()
+        self._let_go()
+
+    async def end(self) -> None:
+        """Close the channel, and return when the server has, so that it opens another. LostError where it does not."""
+        self.close()
+        try:
+            while not self.closed:
+                await self.changed(self._loop.time() + OPENING)
+        except TimeoutError:
+            raise LostError("a channel was not closed", silent=True) from None
 
     @property
     def has_answer(self) -> bool:
@@ -315,6 +339,11 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
     def _send_payload(self) -> None:
         self.sent = True
         self.write(self._payload[: pace.FIRST])
+
+    def _let_go(self) -> None:
+        if self._in_use and self._connection is not None:
+            self._in_use = False
+            let_go(self._connection)
 
     def _hear(self) -> None:
         """Note a sign of life."""
