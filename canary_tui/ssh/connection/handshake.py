@@ -40,8 +40,9 @@ The order, and the reasons:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,8 @@ from canary_tui.text.safe import one_line
 KEEPALIVE_INTERVAL = 4.8
 """Seconds. Three unanswered and one more interval: a peer that is silent is given up after 19.2 s, so within 20."""
 KEEPALIVE_COUNT = 3
+PATIENCE = 4
+"""So many times the limit of a silence may a login take in all, where the server goes on sending."""
 
 _KEX = (
     "mlkem768x25519-sha256 curve25519-sha256 curve25519-sha256@libssh.org ecdh-sha2-nistp256 ecdh-sha2-nistp384"
@@ -102,6 +105,10 @@ class Attempt:
     """Ways to log in, beside keys, that the server offered."""
     words: str = ""
     """The server's own words: its banner, or its question."""
+    heard: Callable[[], None] = lambda: None
+    """Called for each piece that arrives from the server."""
+    slow: bool = False
+    """The server went on sending, and yet the login had not ended when the time for it was over."""
 
 
 class _Client(asyncssh.SSHClient):
@@ -117,7 +124,10 @@ class _Client(asyncssh.SSHClient):
         peer = conn.get_extra_info("peername")
         private_parts.judge_host_key_by(conn, lambda shown: self._judge(shown, peer))
         private_parts.log_no_packets(conn)
-        private_parts.live_while_heard(conn)
+        private_parts.live_while_heard(conn, self._heard)
+
+    def _heard(self) -> None:
+        self._attempt.heard()
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -206,12 +216,12 @@ def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] 
 async def log_in(
     attempt: Attempt, tunnel: asyncssh.SSHClientConnection | None, *, all_algorithms: bool = False
 ) -> asyncssh.SSHClientConnection:
-    """Connect and log in within the endpoint's time. Raises what asyncssh and the network raise."""
+    """Connect and log in; the endpoint's time is for each silence of the server. Raises as asyncssh and the network."""
     endpoint = attempt.endpoint
     chosen = endpoint.algorithms.host_keys
     offered = [one for one in chosen if one in HOST_KEY_ALGORITHMS] or attempt.keys.order(HOST_KEY_ALGORITHMS)
     options = _OPTIONS | _algorithms(endpoint.algorithms, all_algorithms=all_algorithms)
-    async with asyncio.timeout(endpoint.connect_timeout):
+    async with _within(attempt):
         return await asyncssh.connect(
             endpoint.host,
             endpoint.port,
@@ -221,11 +231,30 @@ async def log_in(
             tunnel=tunnel,
             proxy_command=list(endpoint.proxy_command) or None,
             client_factory=lambda: _Client(attempt),
-            login_timeout=endpoint.connect_timeout,
+            login_timeout=endpoint.connect_timeout * PATIENCE,
             preferred_auth=list(endpoint.methods) if attempt.attended else ["publickey"],
             server_host_key_algs=list(offered),
             **options,
         )
+
+
+@contextlib.asynccontextmanager
+async def _within(attempt: Attempt) -> AsyncIterator[None]:
+    """The time of an attempt: over a slow line a login that goes on is no server that is gone."""
+    time, silence = asyncio.get_running_loop().time, attempt.endpoint.connect_timeout
+    last = time() + silence * PATIENCE
+
+    def heard() -> None:
+        if not limit.expired():
+            limit.reschedule(min(last, time() + silence))
+
+    async with asyncio.timeout(silence) as limit:
+        attempt.heard = heard
+        try:
+            yield
+        finally:
+            attempt.heard = lambda: None
+            attempt.slow = time() >= last
 
 
 _OPTIONS: dict[str, Any] = {

@@ -13,7 +13,7 @@ from asyncssh import SSHClientConnection
 
 from canary_tui.engine.target import Asker, Question
 from canary_tui.errors import CanaryError
-from canary_tui.ssh.connection.handshake import Attempt, log_in
+from canary_tui.ssh.connection.handshake import PATIENCE, Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, HostNames, fingerprint, key_type, shown_key
 from canary_tui.ssh.connection.keyring import Identity, Keyring, Passwords, Questions, pairs_for
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
@@ -128,8 +128,7 @@ class Login:
                     raise LinkError(f"no algorithm in common: {one_line(str(error))}", final=True) from None
                 self._all_algorithms = True
             except TimeoutError:
-                limit = f"{self._endpoint.connect_timeout:.0f} s"
-                raise LinkError(f"no answer within {limit} from {self._endpoint.address}", final=False) from None
+                raise LinkError(self._overdue(attempt), final=False) from None
             except (asyncssh.Error, OSError, ValueError) as error:
                 if not _is_drop(error, attempt) or drops >= _DROPS_ENDURED:
                     raise self._failure(error, attempt, drops) from None
@@ -183,6 +182,12 @@ class Login:
             )
         remember(endpoint.rules.user_files[0], endpoint.names, key, hashed=endpoint.rules.hash_names)
         self._pinned = HostKeys.pinned(endpoint.names.look_up()[0], key)
+
+    def _overdue(self, attempt: Attempt) -> str:
+        limit, address = self._endpoint.connect_timeout, self._endpoint.address
+        if attempt.slow:
+            return f"{address} answers, but the login did not end within {limit * PATIENCE:.0f} s"
+        return f"no answer within {limit:.0f} s from {address}"
 
     def _denied(self, attempt: Attempt, identities: list[Identity]) -> str:
         problems = [f"{one.path}: {one.problem}" for one in identities if one.problem]
