@@ -11,6 +11,8 @@ import hashlib
 import os
 import pathlib
 import secrets
+import shutil
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -119,6 +121,18 @@ async def test_a_login_may_take_longer_than_the_limit_while_the_server_is_heard(
         report = await remote.probe(ProbeRequest())
         assert (report.outcome, line.connections) == ("ok", 1)
         assert time.monotonic() - began > 2 / HASTE
+
+
+@pytest.mark.found("fault 1")
+async def test_sending_the_runner_does_not_count_as_waiting_for_an_answer(farm: Farm, network: SshNetwork) -> None:
+    shutil.rmtree(farm.targets[0].home / ".local/state/canary-tui", ignore_errors=True)
+    async with slow_line(farm, 64 * 2 // HASTE) as (line, target):
+        before, began = line.up.carried, time.monotonic()
+        report = await network.remote(target).probe(ProbeRequest(timeout=2.0))
+        took = time.monotonic() - began
+        assert (report.outcome, report.detail) == ("ok", "")
+        assert line.up.carried - before > 30_000
+        assert took > 2.0
 
 
 @pytest.mark.found("fault 1")
@@ -255,3 +269,32 @@ async def test_targets_that_share_a_slow_line_share_it_and_one_of_them_can_be_st
     assert (outcomes, [one.lost for one in watches], report.confirmed) == (["ok"] * count, [[]] * count, True)
     assert stopped < 15 / HASTE + CUSHION
     assert took < 2 * needed(RATES[-1], count * size) + CUSHION
+
+
+@pytest.mark.found("fault 1")
+async def test_a_server_that_freezes_in_the_middle_is_noticed_within_20_s(
+    farm: Farm, network: SshNetwork, tmp_path: pathlib.Path
+) -> None:
+    """However much was under way: what stands in queues of the systems is no sign of life of the server."""
+    target = planned(farm.targets[0], farm.ssh_config)
+    (one, _), (other, boot) = await asyncio.gather(met(network, target), met(network, target))
+    up, down, sink = Seen(), Seen(), Bytes()
+    uploading = asyncio.create_task(one.upload(written(tmp_path / "file", 60_000_000, "frozen.bin"), up))
+    endless = step(b"while :; do head -c 100000 /dev/zero; sleep 0.05; done", boot)
+    running = asyncio.create_task(other.execute(endless, sink, down))
+    async with asyncio.timeout(60):
+        while not (up.progress and len(sink.out) > 1_000_000):
+            await asyncio.sleep(0.02)
+        assert farm.targets[0].kill_sessions(signal.SIGSTOP) == 2
+        began = time.monotonic()
+        try:
+            while not (up.lost and down.lost):
+                await asyncio.sleep(0.02)
+            took = time.monotonic() - began
+        finally:
+            farm.targets[0].kill_sessions(signal.SIGKILL)
+        uploading.cancel()
+        running.cancel()
+        await asyncio.wait([uploading, running])
+        assert (await other.cancel(endless.execution, 1.0, boot)).confirmed
+    assert took < 20 / HASTE + CUSHION
