@@ -74,7 +74,7 @@ async def network() -> AsyncIterator[SshNetwork]:
 
 @contextlib.asynccontextmanager
 async def slow_line(farm: Farm, kbits: int) -> AsyncIterator[tuple[SlowLine, PlannedTarget]]:
-    """A line to the farm's server, and the target at its near end."""
+    """A line to the farm's first server, and the target at its near end."""
     server = farm.targets[0]
     line = SlowLine(kbits * 125 * HASTE, ROUND_TRIP / 2 / HASTE)
     async with line.to(server.address, farm.port, "127.0.47.1"):
@@ -126,13 +126,13 @@ async def test_a_login_may_take_longer_than_the_limit_while_the_server_is_heard(
 @pytest.mark.found("fault 1")
 async def test_sending_the_runner_does_not_count_as_waiting_for_an_answer(farm: Farm, network: SshNetwork) -> None:
     shutil.rmtree(farm.targets[0].home / ".local/state/canary-tui", ignore_errors=True)
-    async with slow_line(farm, 64 * 2 // HASTE) as (line, target):
+    async with slow_line(farm, 64 * 3 // HASTE) as (line, target):
         before, began = line.up.carried, time.monotonic()
-        report = await network.remote(target).probe(ProbeRequest(timeout=2.0))
+        report = await network.remote(target).probe(ProbeRequest(timeout=1.5))
         took = time.monotonic() - began
         assert (report.outcome, report.detail) == ("ok", "")
         assert line.up.carried - before > 30_000
-        assert took > 2.0
+        assert took > 1.5
 
 
 @pytest.mark.found("fault 1")
@@ -298,3 +298,22 @@ async def test_a_server_that_freezes_in_the_middle_is_noticed_within_20_s(
         await asyncio.wait([uploading, running])
         assert (await other.cancel(endless.execution, 1.0, boot)).confirmed
     assert took < 20 / HASTE + CUSHION
+
+
+@pytest.mark.skipif(not THOROUGH, reason="it takes a minute; CANARY_TUI_SLOW_LINES=1 runs it")
+@pytest.mark.found("fault 1")
+async def test_new_keys_and_a_jump_host_on_a_slow_line_are_no_silence(
+    network: SshNetwork, tmp_path: pathlib.Path
+) -> None:
+    """While keys are exchanged nothing else is sent, and a jump host has a queue of its own for each way."""
+    with Farm(tmp_path / "rekeying", 2, net=49, extra=("RekeyLimit 64K",)) as farm:
+        async with slow_line(farm, RATES[-1]) as (line, jump):
+            known = tmp_path / "known_hosts"
+            known.write_text(farm.known_hosts.read_text() + pathlib.Path(jump.ssh.known_hosts or "").read_text())
+            config = tmp_path / "config"
+            config.write_text(farm.ssh_config.read_text().replace(str(farm.known_hosts), str(known)))
+            target = planned(farm.targets[1], config, jump=f"{line.address}:{line.port}")
+            (remote, boot), seen, sink = await met(network, target), Seen(), Bytes()
+            assert (await remote.upload(written(tmp_path / "file", SIZE // 2, "rekeyed.bin"), seen)).outcome == "ok"
+            assert (await remote.execute(step(b"head -c 100000 /dev/urandom", boot), sink, seen)).outcome == "ok"
+            assert (len(sink.out), seen.lost, line.connections) == (100_000, [], 1)
