@@ -303,7 +303,9 @@ async def test_a_cancelled_task_leaves_the_step_running(line: DirectLine) -> Non
     step = asyncio.create_task(durable.execute(line, step_request, sink, Seen()))
     await sink.holds(b"here\n")
     await stop(step)
-    assert await cancel(line, step_request.execution, 5) == CancelReport(confirmed=True)
+    assert await cancel(line, step_request.execution, 5) == CancelReport(
+        confirmed=True, detail="its processes are gone, the target says"
+    )
     assert "rc=143 why=cancelled" in (runs(line) / f"{step_request.execution}.exit").read_text()
 
 

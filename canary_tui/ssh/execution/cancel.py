@@ -55,7 +55,7 @@ def _cancelled(answer: Answer, boot: str) -> CancelReport:
         case "done" if "stopped" not in fields:
             return CancelReport(confirmed=True, detail=f"it had ended before, with {number(fields.get('rc', ''))}")
         case "done":
-            return CancelReport(confirmed=True)
+            return CancelReport(confirmed=True, detail="its processes are gone, the target says")
         case "forgotten":
             return CancelReport(confirmed=True, detail="it had ended long ago")
         case "lost" if fields.get("why") == "reboot" or fields.get("stopped") == "yes":
