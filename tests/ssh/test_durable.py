@@ -238,6 +238,7 @@ async def test_what_was_never_started_never_will_be_once_that_was_said(line: Dir
     assert line.server.read("once-void") == ""
 
 
+@pytest.mark.found("fault 8")
 async def test_no_trace_of_a_step_whose_output_came_before_is_no_proof(line: DirectLine) -> None:
     """Fault 8: the log here knows that it began, whatever the target has forgotten."""
     boot = (await install.ensure_runner(line)).boot
