@@ -117,6 +117,7 @@ class _Client(asyncssh.SSHClient):
         peer = conn.get_extra_info("peername")
         private_parts.judge_host_key_by(conn, lambda shown: self._judge(shown, peer))
         private_parts.log_no_packets(conn)
+        private_parts.live_while_heard(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc

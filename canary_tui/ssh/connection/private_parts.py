@@ -9,6 +9,9 @@
 | `get_default_kex_algs`, `get_default_mac_algs` | names of what asyncssh supports, to choose from in our order | the import fails, so no engine starts | a list of our own |
 | pairs are copied | the library notes in a pair which signature algorithm a server took | a server may be offered the algorithm of another | keys that are loaded for each login |
 | "Passphrase must be specified" | an encrypted key of the old format raises a plain KeyImportError | the key is called broken, not locked | KeyEncryptionError upstream |
+| `data_received` of the connection, a method of its own; `_keepalive_count` | bytes that arrive are no answer to a keepalive's question, so a line that is full of a step's output would look dead; what came is counted | slow lines are cut again after 20 s | a count upstream that starts anew with each packet |
+| `_make_global_request` | a question that every server answers as soon as it has read what came before: the only sign that it did | the first upload, or step of more than 16 KiB, fails with AttributeError | a ping upstream |
+| `_init_recv_window` of a channel | how much a target may have under way is to follow the speed of the line | it stays at 16 KiB: slow, but right | a method upstream |
 | `connection_made` of a session comes in the step of the loop that sends the request | a payload can follow at once, which saves a round trip | the payload comes before the request: the server drops it, and the runner starts nothing | wait for `session_started` |
 
 `tests/ssh/test_asyncssh_contract.py` holds one test for each line; trying a new asyncssh is raising the number and
@@ -20,6 +23,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import asyncssh
 from asyncssh.kex import get_default_kex_algs
@@ -50,6 +54,37 @@ def log_no_packets(connection: asyncssh.SSHClientConnection) -> None:
         """Nobody would see it."""
 
     connection.log_sent_packet = connection.log_received_packet = nothing  # type: ignore[method-assign]
+
+
+_came: WeakKeyDictionary[asyncssh.SSHClientConnection, int] = WeakKeyDictionary()
+
+
+def live_while_heard(connection: asyncssh.SSHClientConnection) -> None:
+    """Take each byte that arrives as a sign of life, and count them, for a connection that has sent nothing yet."""
+    receive = connection.data_received
+    _came[connection] = 0
+
+    def data_received(data: bytes, datatype: asyncssh.DataType = None) -> None:
+        connection._keepalive_count = 0  # noqa: SLF001 see the table
+        _came[connection] += len(data)
+        receive(data, datatype)
+
+    connection.data_received = data_received  # type: ignore[method-assign]  # of this one alone
+
+
+def bytes_came(connection: asyncssh.SSHClientConnection) -> int:
+    """The bytes that a connection has brought, packets that are not whole yet included."""
+    return _came.get(connection, 0)
+
+
+async def round_trip(connection: asyncssh.SSHClientConnection) -> None:
+    """Return when the server has read everything that was sent to it before, or the connection has ended."""
+    await connection._make_global_request(b"keepalive@openssh.com")  # noqa: SLF001 see the table
+
+
+def allow_under_way(channel: asyncssh.SSHClientChannel[bytes], size: int) -> None:
+    """Let the server send so many bytes on a channel before we have read them."""
+    channel._init_recv_window = size  # noqa: SLF001 see the table
 
 
 @dataclass(frozen=True, slots=True)

@@ -229,6 +229,7 @@ class _Followed:
                     case None:
                         raise LostError("the channel was closed")
                     case Answer("STATE") if answer.first in {"absent", "void", "forgotten"}:
+                        await conversation.end()  # the next question needs a channel, and this may be the only one
                         return await self._not_there(answer)
                     case Answer("STATE" | "BEGUN"):
                         self._begun = True
