@@ -129,7 +129,8 @@ class Pauses:
 class Conversation(asyncssh.SSHClientSession[bytes]):
     """One channel: `payload` goes out, data goes to `receive`, answers wait to be read with `next`.
 
-    `silence` is how many seconds without a byte prove that the other end is dead.
+    `silence` is how many seconds without a byte prove that the other end is dead, from its first answer on. Until
+    that one `opening` seconds are waited in all: the login's own shell comes first, and may be slow or noisy.
     `complain` gets what a command wrote to stderr; without it that is noise. Both are called in the loop; what they
     raise ends the conversation and is raised again by `next`.
     """
@@ -142,6 +143,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         complain: Callable[[bytes], None] | None = None,
         *,
         silence: float = math.inf,
+        opening: float = math.inf,
     ) -> None:
         self.sent = False
         """The payload may have left: from now on the runner may have acted on it."""
@@ -156,8 +158,10 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self.failure: Exception | None = None
         """The error that `receive` or `complain` raised, or the other end's breach of the protocol."""
         self._silence = silence
+        self._opening = opening
+        self._answered = False
         self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
+        self._heard = self._opened = self._loop.time()
         self._changed = asyncio.Event()
         self._writable = asyncio.Event()
         self._writable.set()
@@ -212,7 +216,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         try:
             async with asyncio.timeout(OPENING):
                 await connection.create_session(lambda: self, command, encoding=None)
-            self._heard = self._loop.time()
+            self._heard = self._opened = self._loop.time()
         except TimeoutError:
             self.close()
             raise LostError("no channel was opened", silent=True) from None
@@ -247,15 +251,18 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
     async def changed(self, deadline: float = math.inf) -> None:
         """Wait until anything arrives or the channel closes. Raises like `next`."""
         self._changed.clear()
-        silent_at = self._heard + self._silence
+        silent_at = self._heard + self._silence if self._answered else self._opened + self._opening
         at = min(deadline, silent_at)
         try:
             async with asyncio.timeout_at(at if at < math.inf else None):
                 await self._changed.wait()
         except TimeoutError:
-            if silent_at < deadline:
-                raise LostError(f"nothing was heard for {self._silence:.0f} s", silent=True) from None
-            raise
+            if silent_at >= deadline:
+                raise
+            said = f"nothing was heard for {self._silence:.0f} s"
+            raise LostError(
+                said if self._answered else f"no answer within {self._opening:.0f} s", silent=True
+            ) from None
 
     def write(self, data: bytes) -> None:
         """Send bytes; silently nothing once the channel is closed, `next` tells."""
@@ -306,6 +313,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
             other, line = self._control.feed(b"")
 
     def _take_answer(self, line: bytes) -> None:
+        self._answered = True
         word, _, text = line.decode(errors="replace").partition(" ")
         if word == "TICK":
             return
