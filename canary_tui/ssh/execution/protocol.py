@@ -131,8 +131,9 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     `silence` is how many seconds without a byte prove that the other end is dead, from its first answer on. Until
     that one `opening` seconds are waited in all: the login's own shell comes first, and may be slow or noisy.
-    `complain` gets what a command wrote to stderr; without it that is noise. Both are called in the loop; what they
-    raise ends the conversation and is raised again by `next`.
+    `complain` gets what a plain command wrote to stderr: between the answer DATA and the next one; all else there is
+    noise. Of stdout `receive` gets what comes after the line DATA, of a plain command up to the line DONE. Both are
+    called in the loop; what they raise ends the conversation and is raised again by `next`.
     """
 
     def __init__(
@@ -150,9 +151,13 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self.exit_status: int | None = None
         self.closed = False
         self.connection_died = False
+        self.all_came = False
+        """The last of a plain command's stdout is here."""
         self._payload = payload
         self._receive = receive
-        self._complain = complain or self._note
+        self._complain = complain
+        self._take_other: Callable[[bytes], None] = self._note
+        """Takes what stands on stderr beside our lines."""
         self._noise = bytearray()
         self._answers: deque[Answer] = deque()
         self.failure: Exception | None = None
@@ -166,7 +171,9 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self._writable = asyncio.Event()
         self._writable.set()
         self._control = Splitter(nonce)
-        self._prelude: Splitter | None = Splitter(nonce)
+        self._data: Splitter | None = Splitter(nonce)
+        """Finds our marks in stdout; None where no more of them come."""
+        self._take_data: Callable[[bytes], None] = self._note
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
 
     # --- what asyncssh tells ------------------------------------------------------------------------------------------
@@ -181,10 +188,10 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         try:
             if datatype is not None:
                 self._take_control(data)
-            elif self._prelude is None:
-                self._receive(data)
+            elif self._data is None:
+                self._take_data(data)
             else:
-                self._take_prelude(self._prelude, data)
+                self._take_marked(self._data, data)
         except Exception as error:  # noqa: BLE001 asyncssh would end the whole connection; `next` raises it again
             self.failure = self.failure or error
             self.close()
@@ -196,8 +203,8 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self.connection_died = exc is not None
-        if exc is None and self._complain != self._note and self.failure is None:
-            self._complain(self._control.rest())
+        if exc is None:
+            self._take_held_back()
         self._changed.set()
         self._writable.set()
 
@@ -306,7 +313,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         other, line = self._control.feed(data)
         while True:
             if other:
-                self._complain(other)
+                self._take_other(other)
             if line is None:
                 return
             self._take_answer(line)
@@ -319,15 +326,36 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
             return
         if len(self._answers) >= MOST_ANSWERS:
             raise LostError("it answers more than it was asked")
+        self._take_other = self._complain if self._complain is not None and word == "DATA" else self._note
         self._answers.append(Answer(word, text))
 
-    def _take_prelude(self, prelude: Splitter, data: bytes) -> None:
-        noise, line = prelude.feed(data)
-        self._note(noise)
-        if line is not None:
-            self._prelude = None
-            if rest := prelude.rest():
-                self._receive(rest)
+    def _take_marked(self, splitter: Splitter, data: bytes) -> None:
+        """Take stdout: noise, our mark, the data, and behind that of a plain command another mark and noise."""
+        other, line = splitter.feed(data)
+        while True:
+            if other:
+                self._take_data(other)
+            if line is None:
+                return
+            word = line.partition(b" ")[0]
+            self.all_came = self.all_came or word == b"DONE"
+            self._take_data = self._note if self.all_came else self._receive
+            if self._complain is None:
+                self._data = None
+                if rest := splitter.rest():
+                    self._take_data(rest)
+                return
+            other, line = splitter.feed(b"")
+
+    def _take_held_back(self) -> None:
+        """Take what may have been the beginning of a mark, now that nothing follows."""
+        try:
+            if rest := self._control.rest():
+                self._take_other(rest)
+            if self._data is not None and (rest := self._data.rest()):
+                self._take_data(rest)
+        except Exception as error:  # noqa: BLE001 as in data_received
+            self.failure = self.failure or error
 
     def _note(self, noise: bytes) -> None:
         self._noise += noise[: MOST_NOISE - len(self._noise)]
