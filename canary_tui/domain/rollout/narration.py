@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import assert_never
 
+from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.planning.plan import Phase, Plan, applicable
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import Decision, Event
@@ -178,7 +179,7 @@ def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR
         case e.StepAttached():
             return "asking how its step ended"
         case e.ConnectionLost(_, detail):
-            return f"connection lost ({detail}), the step goes on there; reconnecting"
+            return f"connection lost ({detail}); reconnecting{_meanwhile(event, state)}"
         case e.ConnectionRestored():
             return "reconnected"
         case e.StepFinished():
@@ -193,6 +194,15 @@ def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR
             return ""
         case _:
             assert_never(event)
+
+
+def _meanwhile(event: e.ConnectionLost, state: RolloutState) -> str:
+    """The fate of the step while its target is lost: it may not have begun, and an upload is cut."""
+    running = state.targets[event.target].running
+    if running is None:
+        return ""
+    step = _plan(state).phase_steps(running.phase)[running.step]
+    return ", a step that has begun goes on there" if traits(step).durable else " to send the rest"
 
 
 def _step_ended(event: e.StepFinished, state: RolloutState) -> str:
