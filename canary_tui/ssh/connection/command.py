@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ from dataclasses import dataclass, replace
 from canary_tui.domain.fleet.rules import HOST, USER, Matches
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.errors import CanaryError
+from canary_tui.ssh.connection.home import expanded
 from canary_tui.text.safe import one_line
 
 MOST_JUMPS = 8
@@ -105,7 +105,7 @@ def _settings(ssh: Ssh) -> list[str]:
     user, port = checked(ssh)
     words = []
     if ssh.config is not None:
-        words += ["-F", ssh.config if ssh.config == "none" else os.path.expanduser(ssh.config)]  # noqa: PTH111 - as it is written
+        words += ["-F", ssh.config if ssh.config == "none" else expanded(ssh.config)]
     words += [] if user is None else ["-l", user]
     return [*words, *([] if port is None else ["-p", str(port)])]
 

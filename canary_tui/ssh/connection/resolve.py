@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import os
 import re
 import shutil
@@ -34,6 +33,7 @@ from canary_tui.ssh.connection.command import (
     query,
 )
 from canary_tui.ssh.connection.config_files import ConfigFiles
+from canary_tui.ssh.connection.home import expanded, home, login_name
 from canary_tui.ssh.connection.hostkeys import HostKeyRules, HostNames
 from canary_tui.text.safe import one_line
 
@@ -198,14 +198,14 @@ async def _run(command: list[str]) -> Settings:
 def _without_ssh(host: str, ssh: Ssh) -> Settings:
     """The answer of ssh without any configuration. ResolveError where there is one that only ssh could read."""
     config = ssh.config or "~/.ssh/config"
-    if config != "none" and Path(config).expanduser().exists():
+    if config != "none" and Path(expanded(config)).exists():
         raise ResolveError(f'{config} needs the ssh program to be read; install it, or write ssh.config = "none"')
     user, port = checked(ssh)
     identities = [f"~/.ssh/id_{kind}" for kind in ("rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk")]
     return {
         "hostname": (host.lower(),),
         "port": (str(port or 22),),
-        "user": (user or getpass.getuser(),),
+        "user": (user or login_name(),),
         "identityfile": tuple(identities),
         "userknownhostsfile": ("~/.ssh/known_hosts ~/.ssh/known_hosts2",),
         "globalknownhostsfile": ("/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2",),
@@ -276,8 +276,8 @@ def _rules(answer: Settings, tokens: Mapping[str, str], ssh: Ssh) -> HostKeyRule
 def _tokens(name: str, host: str, port: int, user: str, answer: Settings) -> dict[str, str]:
     local = socket.gethostname()
     return {
-        "%%": "%", "%h": host, "%n": name, "%p": str(port), "%r": user, "%u": getpass.getuser(), "%i": str(os.getuid()),
-        "%d": str(Path.home()), "%l": local, "%L": local.partition(".")[0], "%k": one(answer, "hostkeyalias") or name,
+        "%%": "%", "%h": host, "%n": name, "%p": str(port), "%r": user, "%u": login_name(), "%i": str(os.getuid()),
+        "%d": str(home()), "%l": local, "%L": local.partition(".")[0], "%k": one(answer, "hostkeyalias") or name,
     }  # fmt: skip
 
 
@@ -302,7 +302,7 @@ def _path(text: str, tokens: Mapping[str, str] | None) -> str:
         return os.environ[match[1]]
 
     filled = text if tokens is None else _fill_in(re.sub(r"\$\{(\w+)\}", variable, text), tokens)
-    return str(Path(filled).expanduser().absolute())
+    return str(Path(expanded(filled)).absolute())
 
 
 def _agent(answer: Settings, tokens: Mapping[str, str]) -> str:
