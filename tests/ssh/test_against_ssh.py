@@ -126,6 +126,8 @@ CONFIGS = {
     "no certificate": Case("CertificateFile none\nUser deploy\n"),
     "no alias": Case("HostKeyAlias none\nUser deploy\n", files={}),
     "an alias": Case("HostKeyAlias shop\nUser deploy\nUserKnownHostsFile {F}/shops\n", files={"shops": "@shops"}),
+    "hostbased authentication": Case("HostbasedAuthentication yes\nEnableSSHKeysign yes\nUser deploy\n"),
+    "host keys by DNS": Case("VerifyHostKeyDNS ask\nUser deploy\n"),
     "no agent": Case("IdentityAgent none\nUser deploy\n"),
     "no proxy": Case("ProxyCommand none\nUser deploy\n"),
     "no jump host": Case("ProxyJump none\nUser deploy\n"),
