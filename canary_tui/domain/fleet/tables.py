@@ -42,9 +42,11 @@ class Ssh:
 
     user: Annotated[str | None, "Login name.", USER] = None
     port: Annotated[int | None, "TCP port.", Between(1, 65535)] = None
-    identity: Annotated[str | None, "Path of the private key.", PATH] = None
-    known_hosts: Annotated[str | None, "Path of the known_hosts file to use instead of the usual ones.", PATH] = None
-    config: Annotated[str | None, 'Path of the ssh_config to read, or "none".', PATH] = None
+    identity: Annotated[str | None, "Path of the private key, relative to the fleet file.", PATH] = None
+    known_hosts: Annotated[
+        str | None, "Path, relative to the fleet file, of the known_hosts file to use instead of the usual ones.", PATH
+    ] = None
+    config: Annotated[str | None, 'Path of the ssh_config to read, relative to the fleet file, or "none".', PATH] = None
     jump: Annotated[str | None, "Jump host, as ProxyJump writes it.", JUMP] = None
     connect_timeout: Annotated[Duration | None, "Time limit of connecting and logging in.", Positive()] = None
     sudo: Annotated[bool | str | None, "Run the steps as root (true) or as this user, by sudo.", USER] = None

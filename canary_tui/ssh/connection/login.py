@@ -243,11 +243,13 @@ def _alarm(endpoint: Endpoint, key: bytes, answer: HostKeyAnswer) -> str:
 
 def _unknown(endpoint: Endpoint, key: bytes, notes: tuple[str, ...]) -> str:
     port = f" -p {endpoint.port}" if endpoint.port != 22 else ""
-    file = next(iter(endpoint.rules.user_files), "known_hosts")
+    scan = f"`ssh-keyscan{port} {endpoint.host}`"
+    way_out = f"add the line of {scan} to a file, and name that in the fleet file: ssh.known-hosts"
+    if file := next((file for file in endpoint.rules.user_files if file != os.devnull), None):
+        way_out = f"connect once with `ssh{port} {endpoint.name}`, or add the line of {scan} to {file}"
     passed_over = f" Ignored lines: {'; '.join(notes[:3])}." if notes else ""
     return (
-        f"the host key of {endpoint.address} is not known: {_described(key)}. Check the fingerprint, then connect once "
-        f"with `ssh{port} {endpoint.name}`, or add the line of `ssh-keyscan{port} {endpoint.host}` to {file}."
+        f"the host key of {endpoint.address} is not known: {_described(key)}. Check the fingerprint, then {way_out}."
         f"{passed_over}"
     )
 
