@@ -15,9 +15,14 @@ _AFTER_DROPS = 12
 _AFTER_A_TOUCH = 3
 """Further tries where the server hung up while the agent was waited for: it was not to blame, and neither were we."""
 
+_NO_SUCH_COMMAND = (126, 127)
+"""Exit codes of a shell."""
+
 
 def tries_more(error: Exception, attempt: Attempt) -> int:
     """The number of further tries after the first failure, where all are of this kind."""
+    if attempt.proxy_end is not None and attempt.proxy_end.failed:
+        return 0
     if _is_drop(error, attempt):
         return _AFTER_DROPS
     hung_up = isinstance(error, asyncssh.ConnectionLost | ConnectionResetError | BrokenPipeError)
@@ -26,10 +31,18 @@ def tries_more(error: Exception, attempt: Attempt) -> int:
 
 def explained(error: Exception, attempt: Attempt, tries: int) -> tuple[str, bool]:
     """The failure of the last of some tries in words, and whether it is final."""
+    address, proxy = attempt.endpoint.address, attempt.proxy_end
+    if isinstance(error, AgentError):
+        return str(error), False
+    if proxy is not None and proxy.failed and not isinstance(error, TimeoutError):
+        return f"{address}: {proxy}", proxy.code in _NO_SUCH_COMMAND
+    detail, final = _explained(error, attempt, tries)
+    return (f"{detail}; its ProxyCommand says: {proxy.words}" if proxy and proxy.words else detail), final
+
+
+def _explained(error: Exception, attempt: Attempt, tries: int) -> tuple[str, bool]:
     address = attempt.endpoint.address
     match error:
-        case AgentError():
-            return str(error), False
         case TimeoutError() if attempt.logging_in:
             return f"{address} did not answer the login within {login_limit(attempt.endpoint):.0f} s", False
         case TimeoutError():

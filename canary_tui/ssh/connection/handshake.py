@@ -55,6 +55,7 @@ import asyncssh
 from canary_tui.ssh.connection import private_parts
 from canary_tui.ssh.connection.agent import Agent
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, fingerprint, shown_key
+from canary_tui.ssh.connection.proxy import Proxy, ProxyEnd
 from canary_tui.ssh.connection.resolve import Algorithms, Endpoint
 from canary_tui.text.safe import one_line
 
@@ -151,6 +152,7 @@ class Attempt:
     """Ways to log in, beside keys, that the server offered, after it accepted what we gave."""
     words: str = ""
     """The server's own words: its banner, or its question."""
+    proxy_end: ProxyEnd | None = None
     clock: Clock = field(default_factory=Clock)
 
 
@@ -290,7 +292,7 @@ def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] 
 
 
 async def log_in(
-    attempt: Attempt, tunnel: asyncssh.SSHClientConnection | None, *, all_algorithms: bool = False
+    attempt: Attempt, tunnel: asyncssh.SSHClientConnection | Proxy | None, *, all_algorithms: bool = False
 ) -> asyncssh.SSHClientConnection:
     """Connect within the endpoint's time, and log in. Raises what asyncssh, the agent and the network raise."""
     endpoint = attempt.endpoint
@@ -305,7 +307,7 @@ async def log_in(
             family=endpoint.family,
             local_addr=(endpoint.bind_address, 0) if endpoint.bind_address else None,
             tunnel=tunnel,
-            proxy_command=list(endpoint.proxy_command) or None,
+            proxy_command=None,
             client_factory=lambda: _Client(attempt),
             login_timeout=0,  # the clock knows what the server is not to blame for
             preferred_auth=list(endpoint.methods) or ["none"],

@@ -21,13 +21,14 @@ from canary_tui.ssh.connection.keyring import Keyring, Passwords, Questions
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
 from canary_tui.ssh.connection.offers import in_order
 from canary_tui.ssh.connection.private_parts import offered, public_data
+from canary_tui.ssh.connection.proxy import Proxy
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
 
 HANDSHAKES_AT_ONCE = 32
 HANDSHAKES_AT_ONE_ADDRESS = 8
-"""Below sshd's default MaxStartups 10."""
+"""Below sshd's default MaxStartups 10. All ways through a ProxyCommand count as one: they may begin at one server."""
 
 
 class LinkError(CanaryError):
@@ -49,6 +50,7 @@ class Shared:
         self.passwords = Passwords(self.questions)
         self.sudo_passwords = Passwords(self.questions)
         self._agents: dict[str, Agent] = {}
+        self._proxies: set[Proxy] = set()
         self._all = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self._by_address: dict[tuple[str, int], asyncio.Semaphore] = {}
 
@@ -56,12 +58,21 @@ class Shared:
         """The agent at a socket; "" for none."""
         return self._agents.setdefault(path, Agent(path))
 
+    def proxy(self, endpoint: Endpoint) -> Proxy | None:
+        """A ProxyCommand that is still to be started, where the endpoint has one."""
+        return Proxy(endpoint.proxy_command, self._proxies) if endpoint.proxy_command else None
+
+    async def close(self) -> None:
+        """End every ProxyCommand."""
+        for proxy in list(self._proxies):
+            proxy.close()
+            await proxy.wait_closed()
+
     @contextlib.asynccontextmanager
     async def handshake(self, endpoint: Endpoint) -> AsyncIterator[None]:
         """A slot for one handshake."""
-        at_address = self._by_address.setdefault(
-            (endpoint.host, endpoint.port), asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS)
-        )
+        first_server = ("", 0) if endpoint.proxy_command else (endpoint.host, endpoint.port)
+        at_address = self._by_address.setdefault(first_server, asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS))
         async with at_address, self._all:
             yield
 
@@ -142,9 +153,16 @@ class Login:
         raise AssertionError("backoff has no end")
 
     async def _log_in(self, attempt: Attempt) -> SSHClientConnection:
+        proxy = self._shared.proxy(self._endpoint)
         try:
             async with self._turn(attempt), self._shared.handshake(self._endpoint):
-                return await log_in(attempt, self._tunnel, all_algorithms=self._all_algorithms)
+                return await log_in(attempt, proxy or self._tunnel, all_algorithms=self._all_algorithms)
+        except (asyncssh.Error, OSError, ValueError):
+            if proxy is not None:
+                proxy.close()
+                await proxy.wait_closed()
+                attempt.proxy_end = proxy.end
+            raise
         finally:
             self._agent.close()
 

@@ -10,6 +10,7 @@
 | pairs are copied | the library notes in a pair which signature algorithm a server took | a server may be offered the algorithm of another | keys that are loaded for each login |
 | `sign_async` and `sign` of pairs, and `use_executor` | to know when a signature is asked for, so which key a server took, and that an agent or a person is waited for | the test of a login with an agent fails; keys that want a touch run into the limit of their server | a hook upstream that is asked to sign |
 | `set_certificate` of pairs, `key` of certificates | a certificate on disk is signed for by a key in the agent | AttributeError at the first certificate | 40 lines that talk to the agent |
+| `tunnel` may be whatever has `create_connection`; `data_received` and `connection_lost` of a connection | the library's own ProxyCommand mixes standard error into the stream | no login through a ProxyCommand | two processes of our own that copy between a socket and pipes |
 | "Passphrase must be specified" | an encrypted key of the old format raises a plain KeyImportError | the key is called broken, not locked | KeyEncryptionError upstream |
 | `connection_made` of a session comes in the step of the loop that sends the request | a payload can follow at once, which saves a round trip | the payload comes before the request: the server drops it, and the runner starts nothing | wait for `session_started` |
 
