@@ -22,7 +22,6 @@ import canary_tui
 from canary_tui.ssh.connection import handshake, private_parts
 from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeyRules, HostKeys, HostNames, NameKeys
-from canary_tui.ssh.connection.keyring import pairs_for
 from canary_tui.ssh.connection.private_parts import HostCertificate, public_data
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.ssh.execution.protocol import Conversation
@@ -118,6 +117,14 @@ class Judge(HostKeys):
 
     def order(self, algorithms: Iterable[str]) -> tuple[str, ...]:
         return tuple(algorithms)
+
+
+signed: list[asyncssh.SSHKeyPair] = []
+
+
+async def signing(pair: asyncssh.SSHKeyPair, signer: private_parts.Signer) -> bytes:
+    signed.append(pair)
+    return await signer()
 
 
 TRUSTED, NEW = HostKeyAnswer("trusted"), HostKeyAnswer("new")
@@ -247,14 +254,32 @@ def test_no_key_of_the_operator_s_is_loaded_that_we_did_not_give() -> None:
 
 
 def test_a_pair_remembers_nothing_of_a_server_that_it_was_copied_for(tmp_path: pathlib.Path) -> None:
-    from canary_tui.ssh.connection.keyring import Identity
-
     [pair] = asyncssh.load_keypairs(asyncssh.generate_private_key("ssh-rsa", key_size=2048))
     before = pair.sig_algorithm
-    [copied] = pairs_for([Identity("id", (pair,))])
+
+    copied = private_parts.signed_by(pair, signing)
     copied.set_sig_algorithm(b"rsa-sha2-256")
     assert copied.sig_algorithm == b"rsa-sha2-256"
     assert pair.sig_algorithm == before != b"rsa-sha2-256"
+
+
+async def test_a_signature_is_asked_for_where_the_server_has_taken_the_key(served: Serve) -> None:
+    port, _ = await served(generated())
+    signed.clear()
+    [pair] = asyncssh.load_keypairs(generated())
+    options = dict(known_hosts=None, config=None, username="ann", agent_path=None)
+    connection = await asyncssh.connect(ADDRESS, port, client_keys=[private_parts.signed_by(pair, signing)], **options)
+    connection.abort()
+    await connection.wait_closed()
+    assert [private_parts.offered(one) for one in signed] == [public_data(pair)]
+
+
+def test_a_certificate_is_offered_in_the_place_of_its_key_and_the_key_stays_as_it_is() -> None:
+    key, authority = generated(), generated()
+    certificate = authority.generate_user_certificate(key, "id", principals=["ann"])
+    [pair] = asyncssh.load_keypairs(key)
+    assert private_parts.offered(private_parts.certified(pair, certificate)) == public_data(certificate)
+    assert private_parts.offered(pair) == public_data(certificate.key) == public_data(key)
 
 
 @pytest.mark.parametrize("words", [["-t", "ed25519"], ["-t", "rsa", "-b", "2048", "-m", "PEM"]], ids=["new", "old"])

@@ -55,9 +55,10 @@ class Access:
             raise LinkError(f"jump host {endpoint.name}: {error.detail}", final=error.final) from None
 
     async def close(self) -> None:
-        """Close the connections to jump hosts, farthest first."""
+        """Close the connections to jump hosts, farthest first, and the proxies."""
         for endpoint in sorted(self._jumps, key=lambda endpoint: -len(endpoint.jumps)):
             await self._jumps[endpoint].close()
+        await self.shared.close()
 
 
 class _Kept:

@@ -11,7 +11,8 @@ from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.durable import checked_execution
 from canary_tui.ssh.execution.evidence import elsewhere, how_lost, number
 from canary_tui.ssh.execution.install import ANSWER, RunnerError, ask
-from canary_tui.ssh.execution.protocol import Answer, LostError, Pauses, RunnerLink
+from canary_tui.ssh.execution.lines import Answer, LostError
+from canary_tui.ssh.execution.protocol import Pauses, RunnerLink
 from canary_tui.text.safe import one_line
 
 _NOT_STOPPED = {
@@ -62,7 +63,7 @@ def _cancelled(answer: Answer, boot: str) -> CancelReport:
         case "done" if "stopped" not in fields:
             return CancelReport(confirmed=True, detail=f"it had ended before, with {number(fields.get('rc', ''))}")
         case "done":
-            return CancelReport(confirmed=True)
+            return CancelReport(confirmed=True, detail="its processes are gone, the target says")
         case "forgotten":
             return CancelReport(confirmed=True, detail="it had ended long ago")
         case "lost" if fields.get("why") == "reboot" or fields.get("stopped") == "yes":

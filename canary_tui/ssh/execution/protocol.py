@@ -1,4 +1,4 @@
-"""Speaks with the runner over one channel: its marked lines are told from other output, and data follows a mark."""
+"""Speaks with the runner over one channel: its answers wait to be read, other output goes to whoever wants it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import math
 import random
-import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import asyncssh
@@ -17,10 +15,9 @@ import asyncssh
 from canary_tui.ssh.connection import private_parts
 from canary_tui.ssh.execution import pace
 from canary_tui.ssh.execution.channels import let_go, open_channel
+from canary_tui.ssh.execution.lines import Answer, LostError, Splitter
 from canary_tui.text.safe import one_line
 
-LONGEST_LINE = 4096
-"""Bytes of one line of ours. A longer one was never written by the runner."""
 MOST_NOISE = 4096
 """Bytes that are kept of the words of a login shell or of sudo: evidence for an error, no more."""
 MOST_ANSWERS = 64
@@ -53,80 +50,6 @@ class RunnerLink(Protocol):
         ...
 
 
-class LostError(Exception):
-    """A conversation ended before its last word. `silent`: nothing was heard, so the whole connection is in doubt.
-
-    `full`: the server opens no further channel on this connection (MaxSessions).
-    """
-
-    def __init__(self, detail: str, *, silent: bool = False, full: bool = False) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.silent = silent
-        self.full = full
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One line of the runner: a word and the text behind it. Both are a stranger's until they were looked at."""
-
-    word: str
-    text: str
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """The `key=value` words of the text."""
-        return {key: value for key, equals, value in (word.partition("=") for word in self.text.split(" ")) if equals}
-
-    @property
-    def first(self) -> str:
-        """The text's first word."""
-        return self.text.partition(" ")[0]
-
-
-def new_nonce() -> str:
-    """A word that marks our lines in one conversation."""
-    return secrets.token_hex(12)
-
-
-class Splitter:
-    """Takes our lines out of a stream. Holds back at most one line, or what may be the beginning of one."""
-
-    def __init__(self, nonce: str) -> None:
-        self._mark = f"CTUI1 {nonce} ".encode()
-        self._held = b""
-
-    def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """The bytes before our next line, and that line without its mark; None while it is not there.
-
-        Call again with nothing until there is none. LostError for a line that the runner cannot have written.
-        """
-        data = self._held + data
-        at = data.find(self._mark)
-        if at < 0:
-            keep = self._beginning(data)
-            self._held = data[len(data) - keep :]
-            return data[: len(data) - keep], None
-        end = data.find(b"\n", at)
-        if (end if end >= 0 else len(data)) - at > LONGEST_LINE:
-            raise LostError("it sends lines that are none of ours")
-        if end < 0:
-            self._held = data[at:]
-            return data[:at], None
-        self._held = data[end + 1 :]
-        return data[:at], data[at + len(self._mark) : end]
-
-    def rest(self) -> bytes:
-        """The bytes that were held back."""
-        held, self._held = self._held, b""
-        return held
-
-    def _beginning(self, data: bytes) -> int:
-        """The number of last bytes that may begin the mark."""
-        longest = min(len(data), len(self._mark) - 1)
-        return next((size for size in range(longest, 0, -1) if self._mark.startswith(data[-size:])), 0)
-
-
 class Pauses:
     """The waits between retries: half a second, then twice as long each time, up to 15 s, with jitter."""
 
@@ -142,9 +65,12 @@ class Pauses:
 class Conversation(asyncssh.SSHClientSession[bytes]):
     """One channel: `payload` goes out, data goes to `receive`, answers wait to be read with `next`.
 
-    `silence` is how many seconds without a byte prove that the other end is dead.
-    `complain` gets what a command wrote to stderr; without it that is noise. Both are called in the loop; what they
-    raise ends the conversation and is raised again by `next`.
+    `silence` is how many seconds without a byte prove that the other end is dead, from its first answer on. Until
+    that one `opening` seconds are waited, from when it had read what was sent: the login's own shell comes first, and
+    may be slow or noisy.
+    `complain` gets what a plain command wrote to stderr: between the answer DATA and the next one; all else there is
+    noise. Of stdout `receive` gets what comes after the line DATA, of a plain command up to the line DONE. Both are
+    called in the loop; what they raise ends the conversation and is raised again by `next`.
     """
 
     def __init__(
@@ -155,28 +81,37 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         complain: Callable[[bytes], None] | None = None,
         *,
         silence: float = math.inf,
+        opening: float = math.inf,
     ) -> None:
         self.sent = False
         """The payload may have left: from now on the runner may have acted on it."""
         self.exit_status: int | None = None
         self.closed = False
         self.connection_died = False
+        self.all_came = False
+        """The last of a plain command's stdout is here."""
         self._payload = payload
         self._receive = receive
-        self._complain = complain or self._note
+        self._complain = complain
+        self._take_other: Callable[[bytes], None] = self._note
+        """Takes what stands on stderr beside our lines."""
         self._noise = bytearray()
         self._answers: deque[Answer] = deque()
         self.failure: Exception | None = None
         """The error that `receive` or `complain` raised, or the other end's breach of the protocol."""
         self._silence = silence
+        self._opening = opening
+        self._answered = False
         self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
+        self._heard = self._opened = self._loop.time()
         self._came = 0
         """The bytes of the connection when something was last heard."""
         self._changed = asyncio.Event()
         self._writable = True
         self._control = Splitter(nonce)
-        self._prelude: Splitter | None = Splitter(nonce)
+        self._data: Splitter | None = Splitter(nonce)
+        """Finds our marks in stdout; None where no more of them come."""
+        self._take_data: Callable[[bytes], None] = self._note
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._connection: asyncssh.SSHClientConnection | None = None
         self._in_use = False
@@ -197,10 +132,10 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         try:
             if datatype is not None:
                 self._take_control(data)
-            elif self._prelude is None:
-                self._receive(data)
+            elif self._data is None:
+                self._take_data(data)
             else:
-                self._take_prelude(self._prelude, data)
+                self._take_marked(self._data, data)
         except Exception as error:  # noqa: BLE001 asyncssh would end the whole connection; `next` raises it again
             self.failure = self.failure or error
             self.close()
@@ -213,8 +148,8 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self.closed = True
         self._let_go()
         self.connection_died = exc is not None
-        if exc is None and self._complain != self._note and self.failure is None:
-            self._complain(self._control.rest())
+        if exc is None:
+            self._take_held_back()
         self._changed.set()
 
     def pause_writing(self) -> None:
@@ -230,14 +165,14 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         """Open the channel for these shell words. LostError where that fails; `sent` says how far it came."""
         command, first = link.wrap(words)
         self._payload = first + self._payload
-        self._connection, self._outgoing = connection, pace.Outgoing(connection, self._hear)
+        self._connection, self._outgoing = connection, pace.Outgoing(connection, self._hear_acknowledged)
         try:
             async with asyncio.timeout(OPENING):
                 await open_channel(connection, self, command)
             self._in_use = True
             if self.closed:
                 self._let_go()
-            self._hear()
+            self._hear_acknowledged()
             await self.send(self._payload[pace.FIRST :])
         except TimeoutError:
             self.close()
@@ -273,7 +208,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
     async def changed(self, deadline: float = math.inf) -> None:
         """Wait until anything arrives or the channel closes. Raises like `next`."""
         self._changed.clear()
-        silent_at = self._heard + self._silence
+        silent_at = self._heard + self._silence if self._answered else self._opened + self._opening
         at = min(deadline, silent_at)
         try:
             async with asyncio.timeout_at(at if at < math.inf else None):
@@ -281,6 +216,8 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         except TimeoutError:
             if silent_at >= deadline:
                 raise
+            if not self._answered:
+                raise LostError(f"no answer within {self._opening:.0f} s", silent=True) from None
             if not self._is_moving():
                 raise LostError(f"nothing was heard for {self._silence:.0f} s", silent=True) from None
             self._hear()
@@ -352,6 +289,11 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
             self._came = private_parts.bytes_came(self._connection)
         self._changed.set()
 
+    def _hear_acknowledged(self) -> None:
+        """Note that the other end has read what was sent: its time for the first answer begins here."""
+        self._hear()
+        self._opened = self._heard
+
     def _is_moving(self) -> bool:
         """Tell whether a packet is on its way, however slowly."""
         return self._connection is not None and private_parts.bytes_came(self._connection) - self._came >= MOVING
@@ -360,27 +302,49 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         other, line = self._control.feed(data)
         while True:
             if other:
-                self._complain(other)
+                self._take_other(other)
             if line is None:
                 return
             self._take_answer(line)
             other, line = self._control.feed(b"")
 
     def _take_answer(self, line: bytes) -> None:
+        self._answered = True
         word, _, text = line.decode(errors="replace").partition(" ")
         if word == "TICK":
             return
         if len(self._answers) >= MOST_ANSWERS:
             raise LostError("it answers more than it was asked")
+        self._take_other = self._complain if self._complain is not None and word == "DATA" else self._note
         self._answers.append(Answer(word, text))
 
-    def _take_prelude(self, prelude: Splitter, data: bytes) -> None:
-        noise, line = prelude.feed(data)
-        self._note(noise)
-        if line is not None:
-            self._prelude = None
-            if rest := prelude.rest():
-                self._receive(rest)
+    def _take_marked(self, splitter: Splitter, data: bytes) -> None:
+        """Take stdout: noise, our mark, the data, and behind that of a plain command another mark and noise."""
+        other, line = splitter.feed(data)
+        while True:
+            if other:
+                self._take_data(other)
+            if line is None:
+                return
+            word = line.partition(b" ")[0]
+            self.all_came = self.all_came or word == b"DONE"
+            self._take_data = self._note if self.all_came else self._receive
+            if self._complain is None:
+                self._data = None
+                if rest := splitter.rest():
+                    self._take_data(rest)
+                return
+            other, line = splitter.feed(b"")
+
+    def _take_held_back(self) -> None:
+        """Take what may have been the beginning of a mark, now that nothing follows."""
+        try:
+            if rest := self._control.rest():
+                self._take_other(rest)
+            if self._data is not None and (rest := self._data.rest()):
+                self._take_data(rest)
+        except Exception as error:  # noqa: BLE001 as in data_received
+            self.failure = self.failure or error
 
     def _note(self, noise: bytes) -> None:
         self._noise += noise[: MOST_NOISE - len(self._noise)]

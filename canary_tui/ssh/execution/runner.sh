@@ -14,7 +14,8 @@
 #   sh RUNNER discard NONCE TOKEN [ROLLOUT]                 nobody goes on with that: away with what has come of it
 #
 # Answers are lines on stderr: "CTUI1 NONCE WORD key=value ...". A step's output is on stdout, raw, after the line
-# "CTUI1 NONCE DATA": whatever a login shell says before that is not ours. A payload is a line "LINES BYTES", then as
+# "CTUI1 NONCE DATA": whatever a login shell says before that is not ours. A plain command's stderr is its own after the
+# same line there, until the answer; its stdout ends with "CTUI1 NONCE DONE". A payload is a line "LINES BYTES", then as
 # many lines that export the environment, then as many bytes of script ("plain": lines of script, for it has no file
 # to put them in). A payload that was cut off never runs.
 #
@@ -55,7 +56,7 @@ runs=$folder/runs
 shell=${CANARY_TUI_SHELL:-/bin/sh}
 acting= # the file that shows it
 
-say() { printf '%s\n' "$protocol $nonce $*" >&2; }
+say() { printf '%s\n' "$protocol $nonce $*" >&"${told:-2}"; }
 die() { rest; say "ERR $*"; exit 97; }
 
 # --- who is who: pid, start time and boot together name a process for ever --------------------------------------------
@@ -805,10 +806,12 @@ hold_limit() { # SECONDS
 
 plain() { # TIMEOUT ROLLOUT. stdin: "child PID START", then "rc N" or "refused WHY"
     read -r _ c_pid c_start || exit 97 # it has said why
+    exec 9>&2 2>/dev/null # from here on the shell's own words would stand among the command's
+    told=9
     [ -z "$2" ] || acting=$runs/$nonce.now
     boot_id; c_boot=$boot
-    listen_for_end >/dev/null 2>&1 & listener=$!
-    hold_limit "$1" >/dev/null 2>&1 4<&- & limit=$!
+    listen_for_end >/dev/null 9>&- & listener=$!
+    hold_limit "$1" >/dev/null 4<&- 9>&- & limit=$!
     why=exit
     read -r word rc
     rest
@@ -830,6 +833,7 @@ start_plain() { # ROLLOUT. stdin: the payload. fd 6: where its stdout goes.
     read_lines "$count" || die 'the command did not arrive whole'
     script=$text
     printf '%s\n' "$protocol $nonce DATA" >&6
+    say DATA
     exec 7>&2 2>/dev/null # the shell's own word about how it ended is not the command's
     (
         who_am_i
@@ -841,7 +845,9 @@ start_plain() { # ROLLOUT. stdin: the payload. fd 6: where its stdout goes.
         eval "$environment"
         leader "$@" >&6 6>&- 2>&7 7>&- 4<&-
     ) </dev/null
-    printf 'rc %s\n' $?
+    rc=$?
+    printf '%s\n' "$protocol $nonce DONE" >&6
+    printf 'rc %s\n' "$rc"
 }
 
 # --- files ------------------------------------------------------------------------------------------------------------
