@@ -170,6 +170,7 @@ async def test_an_upload_over_a_slow_line_takes_less_than_twice_what_the_line_ne
         took = time.monotonic() - began
     told(f"upload at {kbits} kbit/s", took, needed(kbits, SIZE))
     assert (report.outcome, seen.lost, line.connections) == ("ok", [], 1)
+    assert len(seen.progress) > 8, "how far it came is told every second or two"
     assert took < 2 * needed(kbits, SIZE) + CUSHION
 
 

@@ -222,14 +222,19 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
                 raise LostError(f"nothing was heard for {self._silence:.0f} s", silent=True) from None
             self._hear()
 
-    async def send(self, data: bytes) -> None:
-        """Send bytes as fast as the line carries them, until the channel is closed or an answer says enough."""
-        rest = memoryview(data)
-        while rest and self._outgoing is not None and not (self.closed or self.failure or self._answers):
-            if part := rest[: self._outgoing.room if self._writable else 0]:
-                self.write(bytes(part))
-                await self._outgoing.sent(len(part))
-                rest = rest[len(part) :]
+    async def send(self, data: bytes, went: Callable[[int], None] = lambda _: None) -> None:
+        """Send bytes as fast as the line carries them, until the channel is closed or an answer says enough.
+
+        `went` is called with the size of each part.
+        """
+        at, outgoing = 0, self._outgoing
+        while at < len(data) and outgoing is not None and not (self.closed or self.failure or self._answers):
+            if room := outgoing.room if self._writable else 0:
+                part = data[at : at + room]  # all of it is no copy
+                self.write(part)
+                at += len(part)
+                went(len(part))
+                await outgoing.sent(len(part))
             else:
                 await self.changed()
         if self.failure is not None:
