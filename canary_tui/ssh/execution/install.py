@@ -9,8 +9,8 @@ import importlib.resources
 import re
 import shlex
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -25,8 +25,6 @@ from canary_tui.text.safe import one_line
 
 ANSWER = 60.0
 """Seconds for a question that the runner answers at once."""
-SENDING = 180.0
-"""Seconds that sending the runner may take beside any limit: many targets may share one slow line."""
 UNLOCKING = 20.0
 """Seconds for releasing a lock, the login apart; a target that cannot be reached keeps it, and is named."""
 
@@ -147,8 +145,8 @@ async def _introduce(
     async with _opened(link, connection, f"/bin/sh -c '{script}'", conversation):
         answer = await conversation.answered(ANSWER)
         if answer is not None and answer.word == "SEND":
-            async with _standing_still(limit):
-                await conversation.send(text)
+            with _standing_still(limit):
+                await conversation.deliver(text)
             conversation.end_input()
             asked = time.time()
             answer = await conversation.answered(ANSWER)
@@ -163,16 +161,16 @@ async def _introduce(
         raise RunnerError(f"the login did not run /bin/sh (status {conversation.exit_status}){said}")
 
 
-@asynccontextmanager
-async def _standing_still(limit: asyncio.Timeout | None) -> AsyncIterator[None]:
-    """For what a line carries as fast as it can, a limit counts anew afterwards; SENDING bounds it meanwhile."""
+@contextmanager
+def _standing_still(limit: asyncio.Timeout | None) -> Iterator[None]:
+    """A limit for answers does not count what the line carries as fast as it can."""
     time_of = asyncio.get_running_loop().time
     at = None if limit is None else limit.when()
     if limit is None or at is None:
         yield
         return
     left = at - time_of()
-    limit.reschedule(time_of() + SENDING)
+    limit.reschedule(None)
     yield
     limit.reschedule(time_of() + left)
 

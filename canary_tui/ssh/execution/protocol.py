@@ -173,7 +173,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
             if self.closed:
                 self._let_go()
             self._hear_acknowledged()
-            await self.send(self._payload[pace.FIRST :])
+            await self.deliver(self._payload[pace.FIRST :])
         except TimeoutError:
             self.close()
             raise LostError("no channel was opened", silent=True) from None
@@ -239,6 +239,14 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
                 await self.changed()
         if self.failure is not None:
             raise self.failure
+
+    async def deliver(self, data: bytes) -> None:
+        """Send bytes that must have been read before there can be an answer; LostError where they are not."""
+        try:
+            async with asyncio.timeout(OPENING + len(data) / pace.SLOWEST):
+                await self.send(data)
+        except TimeoutError:
+            raise LostError("it does not read what is sent to it", silent=True) from None
 
     def write(self, data: bytes) -> None:
         """Send bytes; silently nothing once the channel is closed, `next` tells."""
