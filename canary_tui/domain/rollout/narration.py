@@ -143,16 +143,16 @@ def _of_rollout(event: _OfRollout, plan: Plan) -> str:
 def _of_person(event: Decision) -> str:
     match event:
         case e.GateApproved(_, _, _, by, note):
-            return f"{by.user} approved{_noted(note)}"
+            return f"{by.user} approved{noted(note)}"
         case e.ItemTicked(_, item, ticked, by):
             return f"{by.user}: item {item + 1} of the checklist {'ticked' if ticked else 'open'}"
         case e.Aborted(by, note, rollback):
             what = "rolled back" if rollback else "kept as they are"
-            return f"{by.user} aborted{_noted(note)}: changed targets are {what}"
+            return f"{by.user} aborted{noted(note)}: changed targets are {what}"
         case e.FailureTreated(targets, treatment, by, note):
-            return f"{by.user}: {treatment} {', '.join(targets)}{_noted(note)}"
+            return f"{by.user}: {treatment} {', '.join(targets)}{noted(note)}"
         case e.UnknownSettled(target, settlement, by, note):
-            return f"{by.user} marked {target} {_SETTLED[settlement]}{_noted(note)}"
+            return f"{by.user} marked {target} {_SETTLED[settlement]}{noted(note)}"
         case e.StopRequested(stage):
             return _STOPPING[stage]
         case e.StopWithdrawn(by):
@@ -169,7 +169,7 @@ def _of_target(event: _OfTarget, state: RolloutState) -> str:
 def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR0911, PLR0912 - one case for each event
     match event:
         case e.TargetProbed(_, "ok", _, release, _, _, detail):
-            return f"reached{f', runs {release}' if release else ''}{_noted(detail)}"
+            return f"reached{f', runs {release}' if release else ''}{noted(detail)}"
         case e.TargetProbed(_, outcome):
             return f"{outcome}, {event.detail}"
         case e.TargetSkipped(_, reason):
@@ -185,7 +185,7 @@ def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR
         case e.StepFinished():
             return _step_ended(event, state)
         case e.CancelFinished(_, _, confirmed, detail):
-            return f"{'stopped' if confirmed else 'stop unconfirmed'}{_noted(detail)}"
+            return f"{'stopped' if confirmed else 'stop unconfirmed'}{noted(detail)}"
         case e.ReleaseRead(_, release, detail):
             return f"reports {release or f'nothing ({detail})'}"
         case e.TargetUnlocked(_, released, detail):
@@ -236,5 +236,6 @@ def _taking_over(breaks: tuple[str, ...]) -> str:
     return f", breaking the locks of {' and '.join(breaks)}" if breaks else ""
 
 
-def _noted(note: str) -> str:
+def noted(note: str) -> str:
+    """Put a note after a sentence, in brackets; nothing where there is none."""
     return f" ({note})" if note else ""
