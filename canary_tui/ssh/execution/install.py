@@ -19,6 +19,7 @@ import asyncssh
 from canary_tui.domain.fleet.rules import ROLLOUT
 from canary_tui.engine.target import Claim, Holder, UnlockReport
 from canary_tui.ssh.connection.connect import LinkError
+from canary_tui.ssh.execution.cksum import cksum
 from canary_tui.ssh.execution.lines import Answer, LostError, new_nonce
 from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
 from canary_tui.text.safe import one_line
@@ -63,13 +64,18 @@ _met: WeakKeyDictionary[asyncssh.SSHClientConnection, RunnerInfo] = WeakKeyDicti
 
 
 @functools.cache
-def _runner() -> tuple[bytes, str]:
-    """The runner's text and the name that its content gives it: a running shell reads its script as it goes."""
+def _runner() -> tuple[bytes, str, Mapping[str, object]]:
+    """The runner's text, the name that its content gives it, for a running shell reads its script as it goes, and how
+    it is known.
+    """
     text = importlib.resources.files("canary_tui.ssh.execution").joinpath("runner.sh").read_bytes()
-    return text, f"runner-{hashlib.sha256(text).hexdigest()[:16]}.sh"
+    digest = hashlib.sha256(text).hexdigest()
+    name = f"runner-{digest[:16]}.sh"
+    return text, name, {"name": name, "size": len(text), "sha": digest, "sum": cksum(text)}
 
 
-# One line, no "!" and no quote inside: any login shell hands it to sh as it is, csh and fish too.
+# One line, no "!" and no quote inside: any login shell hands it to sh as it is, csh and fish too. A runner that
+# is not byte for byte ours is sent again. Where neither sha256sum nor cksum is, it is sent each time.
 _MEET = (
     'umask 077; m="no folder to write to, neither in the home folder nor in /var/tmp"; '
     'for i in 1 2; do d="${{XDG_STATE_HOME:-${{HOME:-/dev/null}}/.local/state}}/canary-tui"; '
@@ -77,9 +83,11 @@ _MEET = (
     '[ -d "$d" ] || mkdir -p "$d" 2>/dev/null; '
     '[ -h "$d" ] && continue; [ -d "$d" ] && [ -O "$d" ] && [ -w "$d" ] || '
     '{{ [ -s "$d/lock" ] || continue; m="$d cannot be written to, and has a lock in it"; break; }}; '
-    'r=$d/{name}; if [ -f "$r" ] && [ "$(wc -c <"$r")" -eq {size} ]; then :; else '
+    'r=$d/{name}; t=; k() {{ f=$1; set -- $(sha256sum <"$f" 2>/dev/null || cksum <"$f" 2>/dev/null); case $1 in '
+    '{sha}|{sum}) ;; "") [ "$t" ] && [ "$(wc -c <"$f")" -eq {size} ] ;; *) false ;; esac; }}; '
+    'if [ -f "$r" ] && k "$r"; then :; else t=sent; '
     'echo "CTUI1 {nonce} SEND" >&2; '
-    'cat >"$r.$$" && [ "$(wc -c <"$r.$$")" -eq {size} ] && mv -f "$r.$$" "$r" || '
+    'cat >"$r.$$" && k "$r.$$" && mv -f "$r.$$" "$r" || '
     '{{ rm -f "$r.$$"; echo "CTUI1 {nonce} ERR no room in $d" >&2; exit 97; }}; fi; '
     'exec /bin/sh "$r" hello {nonce}{claim}; done; '
     'echo "CTUI1 {nonce} ERR $m" >&2; exit 97'
@@ -137,9 +145,9 @@ async def _opened(
 async def _introduce(
     link: RunnerLink, connection: asyncssh.SSHClientConnection, claim: Claim | None, limit: asyncio.Timeout | None
 ) -> RunnerInfo:
-    text, name = _runner()
+    text, name, known = _runner()
     nonce = new_nonce()
-    script = _MEET.format(name=name, size=len(text), nonce=nonce, claim=_words(claim))
+    script = _MEET.format(nonce=nonce, claim=_words(claim), **known)
     conversation = Conversation(nonce, b"", lambda _: None)
     asked = time.time()
     async with _opened(link, connection, f"/bin/sh -c '{script}'", conversation):
