@@ -31,6 +31,7 @@ from canary_tui.engine.target import (
     Remote,
     Sink,
 )
+from canary_tui.engine.twins import Servers
 from canary_tui.text.sink import Stream
 
 GRACE = 10.0
@@ -93,6 +94,8 @@ class Executor:
         self.jobs: dict[str, asyncio.Task[None]] = {}
         """The task that follows each target's step."""
         self._remotes: dict[str, Remote] = {}
+        probed = (target for target in state.targets.values() if target.probe == "ok")
+        self._servers = Servers({target.name: target.boot for target in probed})
         self._claimed: set[str] = set()
         """Targets whose lock this engine has asked for."""
 
@@ -122,6 +125,9 @@ class Executor:
         environment = variables(self._plan, self._state, target, "steps")
         tools = tools_of(self._plan, target)
         report = await self._claim(target, ProbeRequest(self._plan.current, environment, tools=tools))
+        if objection := self._servers.objection(target, report.server):
+            # The lock there stays: it is that of the target which was met first.
+            report = ProbeReport("failed", detail=objection)
         return e.TargetProbed(
             target,
             report.outcome,
