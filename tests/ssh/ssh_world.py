@@ -23,9 +23,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "locked": ("-t", "ed25519", "-N", "secret"),
     "stranger": ("-t", "ed25519", "-N", ""),
     "authority": ("-t", "ed25519", "-N", ""),
+    "rsa": ("-t", "rsa", "-b", "2048", "-N", ""),
+    "old-locked": ("-t", "rsa", "-b", "2048", "-N", "secret", "-m", "PEM"),
 }
 """Key pairs in `{K}`, with what ssh-keygen makes them by. `{K}/work-cert.pub` and so on are certificates of theirs."""
-CERTIFIED = ("work", "locked", "stranger")
+CERTIFIED = ("work", "locked", "stranger", "rsa")
 """Keys that also have a certificate by `authority`, for every login."""
 AUTHORIZED = {
     "root": ("work", "spare", "locked"),
@@ -41,6 +43,7 @@ SERVERS: dict[str, tuple[str, ...]] = {
     "main": ("TrustedUserCAKeys {K}/authority.pub", "AuthorizedPrincipalsFile {W}/principals"),
     "hop": ("AllowUsers hop",),
     "tries": ("MaxAuthTries 3",),
+    "two": ("AuthenticationMethods publickey,publickey",),
 }
 """The servers, each at its own port (`{main}` ...), with further lines of their sshd_config."""
 ADDRESSES = ("127.0.0.1", "127.0.94.1", "127.0.94.2", "127.0.94.3", "::1")

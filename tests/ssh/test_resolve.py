@@ -68,9 +68,12 @@ async def test_tokens_and_variables_are_filled_in(resolve: Resolve, monkeypatch:
     assert endpoint.rules.user_files == ("/kh/web-%",)
 
 
-async def test_a_proxy_command_is_the_users_own_line(resolve: Resolve) -> None:
+async def test_a_proxy_command_is_the_users_own_line_for_the_users_shell(
+    resolve: Resolve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHELL", "/bin/zsh")
     endpoint = await resolve("Host *\n Port 7\n ProxyCommand nc %h %p\n")
-    assert endpoint.proxy_command == ("/bin/sh", "-c", "exec nc web 7")
+    assert endpoint.proxy_command == ("/bin/zsh", "-c", "exec nc web 7")
 
 
 async def test_jump_hosts_are_found_the_same_way(resolve: Resolve) -> None:

@@ -339,12 +339,12 @@ def _agent(answer: Settings, tokens: Mapping[str, str]) -> str:
 
 
 def _proxy_command(answer: Settings, tokens: Mapping[str, str]) -> tuple[str, ...]:
-    """As ssh does: the user's own line, given to sh; the names filled in were checked to be plain words."""
+    """As ssh does: the user's own line, for the user's shell; the names filled in were checked to be plain words."""
     command = one(answer, "proxycommand", "none")
     if command.lower() == "none":
         return ()
     allowed = {token: tokens[token] for token in ("%%", "%h", "%n", "%p", "%r")}
-    return ("/bin/sh", "-c", f"exec {_fill_in(command, allowed)}")
+    return (os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {_fill_in(command, allowed)}")
 
 
 def _algorithms(answer: Settings, standard: Settings) -> Algorithms:
