@@ -9,12 +9,14 @@ import fcntl
 import hmac
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from canary_tui.regular import NotRegularError, read_regular
 from canary_tui.ssh.connection.hostkeys import (
     HostKeyError,
     HostKeyRules,
@@ -28,6 +30,8 @@ from canary_tui.text.safe import one_line
 
 Marker = Literal["", "@cert-authority", "@revoked"]
 
+_LARGEST = 64 * 2**20
+"""Bytes of one file; 200,000 hosts take 25 MiB."""
 _KRL = b"SSHKRL\n\0"
 
 
@@ -102,6 +106,13 @@ class KnownHosts:
         self._files: dict[str, tuple[tuple[int, ...], _File]] = {}
         self._revoked: dict[str, tuple[tuple[int, ...], tuple[KnownKey, ...]]] = {}
 
+    def load(self, rules: HostKeyRules) -> None:
+        """Read the files that are not known yet, or not as they are; raises as `look_up`. May be called in a thread."""
+        for path in (*rules.user_files, *rules.global_files):
+            self._file(path)
+        if rules.revoked_file:
+            self._revoked_keys(rules.revoked_file)
+
     def look_up(self, names: HostNames, rules: HostKeyRules) -> HostKeys:
         """Everything that the files say about a host. HostKeyError where the file of revoked keys cannot be used."""
         loaded = [self._file(path) for path in (*rules.user_files, *rules.global_files)]
@@ -152,8 +163,10 @@ def remember(path: str, names: HostNames, blob: bytes, *, hashed: bool) -> None:
 
 
 def _append(path: str, line: bytes) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            raise NotRegularError(path, "is a pipe")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
@@ -208,7 +221,7 @@ def _state(path: str) -> tuple[int, ...]:
 def _read(path: str) -> _File:
     file = _File()
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path, _LARGEST)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
             file.notes.append(f"{path}: {error.strerror}")
@@ -221,7 +234,7 @@ def _read(path: str) -> _File:
 
 def _read_revoked(path: str) -> tuple[KnownKey, ...]:
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path, _LARGEST)
     except OSError as error:
         raise HostKeyError(f"RevokedHostKeys {path}: {error.strerror}; no host key is trusted without it") from None
     if data.startswith(_KRL):
