@@ -43,7 +43,7 @@ class ConfigFiles:
         self._read: dict[str | None, tuple[tuple[str, ...], ...] | None] = {}
 
     def read(self, config: str | None) -> None:
-        """Read the files, unless they were. NotRegularError where one is none: ssh would wait for it."""
+        """Read the files, unless they were. NotRegularError where one is a pipe: ssh would wait for it."""
         if config not in self._read:
             self._read[config] = _host_lines(config)
 
@@ -109,8 +109,10 @@ def _lines(path: Path) -> list[str]:
         text = read_regular(path, _LARGEST).decode()  # only a line feed ends a line
     except FileNotFoundError:
         return []
-    except NotRegularError:
-        raise
+    except NotRegularError as error:
+        if error.kind == "is a pipe":
+            raise
+        raise _NotPlainError from None  # ssh passes over a folder
     except (OSError, UnicodeDecodeError):
         raise _NotPlainError from None
     if _STRANGE.search(text):
