@@ -7,6 +7,7 @@ import os
 import asyncssh
 
 from canary_tui.ssh.connection.agent import AgentError
+from canary_tui.ssh.connection.clock import PATIENCE
 from canary_tui.ssh.connection.handshake import Attempt, login_limit
 from canary_tui.text.safe import one_line
 
@@ -42,11 +43,14 @@ def explained(error: Exception, attempt: Attempt, tries: int) -> tuple[str, bool
 
 def _explained(error: Exception, attempt: Attempt, tries: int) -> tuple[str, bool]:
     address = attempt.endpoint.address
+    limit = login_limit(attempt.endpoint) if attempt.logging_in else attempt.endpoint.connect_timeout
     match error:
+        case TimeoutError() if attempt.clock.slow:
+            return f"{address} answers, but the login did not end within {limit * PATIENCE:.0f} s", False
         case TimeoutError() if attempt.logging_in:
-            return f"{address} did not answer the login within {login_limit(attempt.endpoint):.0f} s", False
+            return f"{address} did not answer the login within {limit:.0f} s", False
         case TimeoutError():
-            return f"no answer within {attempt.endpoint.connect_timeout:.0f} s from {address}", False
+            return f"no answer within {limit:.0f} s from {address}", False
     if tries > 1 and attempt.signing:
         return f"{address} hung up {tries} times while the ssh agent was waited for", False
     if tries > 1 and _is_drop(error, attempt):

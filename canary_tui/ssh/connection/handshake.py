@@ -43,10 +43,8 @@ The order, and the reasons:
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import ipaddress
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +52,7 @@ import asyncssh
 
 from canary_tui.ssh.connection import private_parts
 from canary_tui.ssh.connection.agent import Agent
+from canary_tui.ssh.connection.clock import Clock
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, fingerprint, shown_key
 from canary_tui.ssh.connection.proxy import Proxy, ProxyEnd
 from canary_tui.ssh.connection.resolve import Algorithms, Endpoint
@@ -88,37 +87,6 @@ HOST_KEY_ALGORITHMS = (
     *_KEY_KINDS,
 )
 """In OpenSSH's order; SHA-1 is not among them."""
-
-
-class Clock:
-    """The time that a server has. It stands still while an agent or a person is waited for."""
-
-    def __init__(self) -> None:
-        self._limit = asyncio.timeout(None)
-
-    def start(self, seconds: float) -> asyncio.Timeout:
-        """A context that ends in TimeoutError after this time."""
-        self._limit = asyncio.timeout(seconds)
-        return self._limit
-
-    def allow(self, seconds: float) -> None:
-        """Begin to count anew, up to this time."""
-        with contextlib.suppress(RuntimeError):  # the attempt has ended
-            self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
-
-    @contextlib.contextmanager
-    def stopped(self) -> Iterator[None]:
-        """A context whose time does not count."""
-        now, until = asyncio.get_running_loop().time, self._limit.when()
-        if until is None:
-            yield
-            return
-        left = until - now()
-        self._limit.reschedule(None)
-        try:
-            yield
-        finally:
-            self.allow(left)
 
 
 @dataclass
@@ -173,7 +141,7 @@ class _Client(asyncssh.SSHClient):
         self._connection = conn
         private_parts.judge_host_key_by(conn, lambda shown: self._judge(shown, peer))
         private_parts.log_no_packets(conn)
-        private_parts.live_while_heard(conn)
+        private_parts.live_while_heard(conn, self._attempt.clock.heard)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if isinstance(exc, asyncssh.PermissionDenied):  # after what was given last, no method was left that we know
@@ -295,7 +263,7 @@ def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] 
 async def log_in(
     attempt: Attempt, tunnel: asyncssh.SSHClientConnection | Proxy | None, *, all_algorithms: bool = False
 ) -> asyncssh.SSHClientConnection:
-    """Connect within the endpoint's time, and log in. Raises what asyncssh, the agent and the network raise."""
+    """Connect, and log in, within the attempt's time. Raises what asyncssh, the agent and the network raise."""
     endpoint = attempt.endpoint
     chosen = endpoint.algorithms.host_keys
     offered = [one for one in chosen if one in HOST_KEY_ALGORITHMS] or attempt.keys.order(HOST_KEY_ALGORITHMS)

@@ -63,14 +63,18 @@ def log_no_packets(connection: asyncssh.SSHClientConnection) -> None:
 _came: WeakKeyDictionary[asyncssh.SSHClientConnection, int] = WeakKeyDictionary()
 
 
-def live_while_heard(connection: asyncssh.SSHClientConnection) -> None:
-    """Take each byte that arrives as a sign of life, and count them, for a connection that has sent nothing yet."""
+def live_while_heard(connection: asyncssh.SSHClientConnection, heard: Callable[[], None]) -> None:
+    """Take each byte that arrives as a sign of life, and count them, for a connection that has sent nothing yet.
+
+    `heard` is called for each piece.
+    """
     receive = connection.data_received
     _came[connection] = 0
 
     def data_received(data: bytes, datatype: asyncssh.DataType = None) -> None:
         connection._keepalive_count = 0  # noqa: SLF001 see the table
         _came[connection] += len(data)
+        heard()
         receive(data, datatype)
 
     connection.data_received = data_received  # type: ignore[method-assign]  # of this one alone

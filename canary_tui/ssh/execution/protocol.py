@@ -1,4 +1,4 @@
-"""Speaks with the runner over one channel: its marked lines are told from other output, and data follows a mark."""
+"""Speaks with the runner over one channel: its answers wait to be read, other output goes to whoever wants it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import math
 import random
-import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import asyncssh
@@ -17,10 +15,9 @@ import asyncssh
 from canary_tui.ssh.connection import private_parts
 from canary_tui.ssh.execution import pace
 from canary_tui.ssh.execution.channels import let_go, open_channel
+from canary_tui.ssh.execution.lines import Answer, LostError, Splitter
 from canary_tui.text.safe import one_line
 
-LONGEST_LINE = 4096
-"""Bytes of one line of ours. A longer one was never written by the runner."""
 MOST_NOISE = 4096
 """Bytes that are kept of the words of a login shell or of sudo: evidence for an error, no more."""
 MOST_ANSWERS = 64
@@ -51,80 +48,6 @@ class RunnerLink(Protocol):
     def wrap(self, words: str) -> tuple[str, bytes]:
         """The line to execute for these shell words (it may be under sudo), and bytes that must come first on stdin."""
         ...
-
-
-class LostError(Exception):
-    """A conversation ended before its last word. `silent`: nothing was heard, so the whole connection is in doubt.
-
-    `full`: the server opens no further channel on this connection (MaxSessions).
-    """
-
-    def __init__(self, detail: str, *, silent: bool = False, full: bool = False) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.silent = silent
-        self.full = full
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One line of the runner: a word and the text behind it. Both are a stranger's until they were looked at."""
-
-    word: str
-    text: str
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """The `key=value` words of the text."""
-        return {key: value for key, equals, value in (word.partition("=") for word in self.text.split(" ")) if equals}
-
-    @property
-    def first(self) -> str:
-        """The text's first word."""
-        return self.text.partition(" ")[0]
-
-
-def new_nonce() -> str:
-    """A word that marks our lines in one conversation."""
-    return secrets.token_hex(12)
-
-
-class Splitter:
-    """Takes our lines out of a stream. Holds back at most one line, or what may be the beginning of one."""
-
-    def __init__(self, nonce: str) -> None:
-        self._mark = f"CTUI1 {nonce} ".encode()
-        self._held = b""
-
-    def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """The bytes before our next line, and that line without its mark; None while it is not there.
-
-        Call again with nothing until there is none. LostError for a line that the runner cannot have written.
-        """
-        data = self._held + data
-        at = data.find(self._mark)
-        if at < 0:
-            keep = self._beginning(data)
-            self._held = data[len(data) - keep :]
-            return data[: len(data) - keep], None
-        end = data.find(b"\n", at)
-        if (end if end >= 0 else len(data)) - at > LONGEST_LINE:
-            raise LostError("it sends lines that are none of ours")
-        if end < 0:
-            self._held = data[at:]
-            return data[:at], None
-        self._held = data[end + 1 :]
-        return data[:at], data[at + len(self._mark) : end]
-
-    def rest(self) -> bytes:
-        """The bytes that were held back."""
-        held, self._held = self._held, b""
-        return held
-
-    def _beginning(self, data: bytes) -> int:
-        """The number of last bytes that may begin the mark."""
-        longest = min(len(data), len(self._mark) - 1)
-        return next((size for size in range(longest, 0, -1) if self._mark.startswith(data[-size:])), 0)
 
 
 class Pauses:
@@ -305,7 +228,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         while rest and self._outgoing is not None and not (self.closed or self.failure or self._answers):
             if part := rest[: self._outgoing.room if self._writable else 0]:
                 self.write(bytes(part))
-                self._outgoing.sent(len(part))
+                await self._outgoing.sent(len(part))
                 rest = rest[len(part) :]
             else:
                 await self.changed()
