@@ -20,7 +20,7 @@ _LINE = re.compile(r"[ \t]*([A-Za-z][A-Za-z0-9]*)(?:[ \t]*=[ \t]*|[ \t]+)([^\s=]
 """A keyword and its value, as every OpenSSH tells the one from the other."""
 _NOTHING = re.compile(r"[ \t]*(?:#.*)?")
 _STRANGE = re.compile(r"[^\n\r\f\t\x20-\x7e\x80-\U0010ffff]")
-_PATTERN = re.compile(r"!?[A-Za-z0-9_.:*?-]+")
+_PATTERN = re.compile(r"!?[A-Za-z0-9_.:*?/-]+")
 """Of a `Host` line: no quote, comma, backslash or comment."""
 _PATH = re.compile(r"[A-Za-z0-9_./~*?@+:-]+")
 _OWN_WORD_FOR_EACH = {"match", "hostname", "canonicalizehostname", "canonicaldomains"}
