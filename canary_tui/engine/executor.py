@@ -32,6 +32,7 @@ from canary_tui.engine.target import (
     Remote,
     Sink,
 )
+from canary_tui.engine.twins import Servers
 from canary_tui.text.sink import Stream
 
 GRACE = 10.0
@@ -96,6 +97,8 @@ class Executor:
         self._waits: dict[str, asyncio.Future[str]] = {}
         """By target: done once a person waits no longer for its step, with the reason."""
         self._remotes: dict[str, Remote] = {}
+        probed = (target for target in state.targets.values() if target.probe == "ok")
+        self._servers = Servers({target.name: target.boot for target in probed})
         self._groups: dict[str, int] = {}
         """The process group of each target's latest local step."""
         self._claimed: set[str] = set()
@@ -127,6 +130,9 @@ class Executor:
         environment = variables(self._plan, self._state, target, "steps")
         tools = tools_of(self._plan, target)
         report = await self._claim(target, ProbeRequest(self._plan.current, environment, tools=tools))
+        if objection := self._servers.objection(target, report.server):
+            # The lock there stays: it is that of the target which was met first.
+            report = ProbeReport("failed", detail=objection)
         return e.TargetProbed(
             target,
             report.outcome,

@@ -73,7 +73,10 @@ class ProbeRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """`locked`: the claim has, or may have, the lock, however the probe ended. `holder`: who else has it."""
+    """`locked`: the claim has, or may have, the lock, however the probe ended. `holder`: who else has it.
+
+    `server` names the server that was reached, the same by whichever way; "" where that is not known.
+    """
 
     outcome: Outcome
     boot: str = ""
@@ -83,6 +86,7 @@ class ProbeReport:
     detail: str = ""
     locked: bool = False
     holder: Holder | None = None
+    server: str = ""
 
     @property
     def note(self) -> str:

@@ -51,6 +51,7 @@ from typing import Any
 import asyncssh
 
 from canary_tui.ssh.connection import private_parts
+from canary_tui.ssh.connection.addresses import first_that_answers
 from canary_tui.ssh.connection.agent import Agent
 from canary_tui.ssh.connection.clock import Clock
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, fingerprint, shown_key
@@ -269,12 +270,14 @@ async def log_in(
     offered = [one for one in chosen if one in HOST_KEY_ALGORITHMS] or attempt.keys.order(HOST_KEY_ALGORITHMS)
     options = _OPTIONS | _algorithms(endpoint.algorithms, all_algorithms=all_algorithms)
     async with attempt.clock.start(endpoint.connect_timeout):
+        sock = await first_that_answers(endpoint) if tunnel is None else None
         return await asyncssh.connect(
             endpoint.host,
             endpoint.port,
             username=endpoint.user,
             family=endpoint.family,
-            local_addr=(endpoint.bind_address, 0) if endpoint.bind_address else None,
+            local_addr=(endpoint.bind_address, 0) if endpoint.bind_address and sock is None else None,
+            sock=sock,
             tunnel=tunnel,
             proxy_command=None,
             client_factory=lambda: _Client(attempt),

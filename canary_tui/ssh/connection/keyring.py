@@ -12,6 +12,7 @@ import asyncssh
 from asyncssh import SSHCertificate, SSHKey, SSHKeyPair
 
 from canary_tui.engine.target import Asker, Question
+from canary_tui.regular import read_regular
 from canary_tui.ssh.connection.hostkeys import shown_key
 from canary_tui.ssh.connection.private_parts import public_data, wants_passphrase
 from canary_tui.ssh.connection.resolve import Endpoint
@@ -216,8 +217,4 @@ def _certificate(path: str) -> SSHCertificate | str:
 
 def _read(path: str) -> bytes:
     """A file's bytes. OSError also where it is no regular file: reading a pipe would never end."""
-    file = Path(path)
-    if file.exists() and not file.is_file():
-        raise OSError("it is not a regular file")
-    with file.open("rb") as opened:
-        return opened.read(_LARGEST)
+    return read_regular(path, _LARGEST)

@@ -19,6 +19,7 @@ from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, HostNames, fingerprint, key_type, shown_key
 from canary_tui.ssh.connection.keyring import Keyring, Passwords, Questions
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
+from canary_tui.ssh.connection.off_loop import off_loop
 from canary_tui.ssh.connection.offers import in_order
 from canary_tui.ssh.connection.private_parts import offered, public_data
 from canary_tui.ssh.connection.proxy import Proxy
@@ -45,6 +46,7 @@ class Shared:
 
     def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
         self.known_hosts = KnownHosts()
+        self._reading = asyncio.Lock()
         self.questions = Questions(asker, redactor)
         self.keyring = Keyring(self.questions)
         self.passwords = Passwords(self.questions)
@@ -67,6 +69,22 @@ class Shared:
         for proxy in list(self._proxies):
             proxy.close()
             await proxy.wait_closed()
+
+    async def read_files(self, endpoint: Endpoint) -> None:
+        """Read the files that a login needs, unless they were; LinkError where it takes longer than connecting may."""
+
+        def read() -> None:
+            self.keyring.identities(endpoint)
+            self.keyring.certificates(endpoint)
+            self.known_hosts.load(endpoint.rules)
+
+        limit = endpoint.connect_timeout
+        try:
+            async with asyncio.timeout(limit), self._reading:
+                await off_loop(read, limit)
+        except TimeoutError:
+            detail = f"keys and known hosts cannot be read within {limit:.0f} s: {', '.join(endpoint.files[:4])}"
+            raise LinkError(detail, final=False) from None
 
     @contextlib.asynccontextmanager
     async def handshake(self, endpoint: Endpoint) -> AsyncIterator[None]:
@@ -91,6 +109,7 @@ class Login:
         self._all_algorithms = False
 
     async def connect(self) -> SSHClientConnection:
+        await self._shared.read_files(self._endpoint)
         if not await self._offers():
             await self._unlock()
         connection, attempt = await self._try()
@@ -225,15 +244,19 @@ class Login:
             )
             if answer.trust != "new" or await self._shared.questions.ask(question) != "yes":
                 raise LinkError(f"host key of {endpoint.address} not accepted: {_described(key)}", final=True)
-            self._keep(key)
+            await self._keep(key)
 
-    def _keep(self, key: bytes) -> None:
+    async def _keep(self, key: bytes) -> None:
         endpoint = self._endpoint
         if not endpoint.rules.user_files:
             raise LinkError(
                 "the host key cannot be stored: there is no known_hosts file (UserKnownHostsFile none)", final=True
             )
-        remember(endpoint.rules.user_files[0], endpoint.names, key, hashed=endpoint.rules.hash_names)
+        file, hashed = endpoint.rules.user_files[0], endpoint.rules.hash_names
+        try:
+            await off_loop(lambda: remember(file, endpoint.names, key, hashed=hashed), endpoint.connect_timeout)
+        except TimeoutError:
+            raise LinkError(f"{file}: the key cannot be kept: no answer from its disk", final=True) from None
         self._pinned = HostKeys.pinned(endpoint.names.look_up()[0], key)
 
     def _denied(self, attempt: Attempt) -> str:

@@ -59,6 +59,12 @@ class RunnerInfo:
     holder: Holder | None = None
     busy: str = ""
 
+    @property
+    def server(self) -> str:
+        """The name of this folder in this boot, which no other has; "" where the target could not give it one."""
+        parts = self.boot.split(".")
+        return self.boot if len(parts) >= 3 and all(part not in ("", "none") for part in parts) else ""
+
 
 _met: WeakKeyDictionary[asyncssh.SSHClientConnection, RunnerInfo] = WeakKeyDictionary()
 
