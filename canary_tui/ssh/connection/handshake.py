@@ -6,7 +6,7 @@ makes another. So nobody who reads a question holds a slot for handshakes, and n
         connect()
             |
       [ transport ]      a socket, a channel through the jump host, or a ProxyCommand
-            |            dropped here or in the next two: the server had too many at once, and login tries again
+            |            hung up here or in the next two: `failures` knows from its words how often to try again
       [ versions  ]
             |
       [ algorithms ] --> KeyExchangeFailed: none in common. login makes one more attempt with all that are safe
@@ -62,6 +62,7 @@ from canary_tui.text.safe import one_line
 KEEPALIVE_INTERVAL = 4.8
 """Seconds. Three unanswered and one more interval: a peer that is silent is given up after 19.2 s, so within 20."""
 KEEPALIVE_COUNT = 3
+_LONGEST_GREETING = 2000
 LOGIN_WITHIN = 30.0
 """Seconds for a login after the key exchange, as long as ConnectTimeout lasts; the time of agents does not count."""
 
@@ -153,6 +154,20 @@ class Attempt:
     words: str = ""
     """The server's own words: its banner, or its question."""
     proxy_end: ProxyEnd | None = None
+    greeting: bytes = b""
+    """The beginning of all that the server sent, up to its version and a bit beyond."""
+
+    @property
+    def has_version(self) -> bool:
+        """True once the server showed that it speaks SSH."""
+        return self.greeting.startswith(b"SSH-") or b"\nSSH-" in self.greeting
+
+    @property
+    def first_words(self) -> str:
+        """The server's words before its version, made safe."""
+        before = f"\n{self.greeting.decode(errors='replace')}".partition("\nSSH-")[0]
+        return one_line(before.strip(), 200)
+
     clock: Clock = field(default_factory=Clock)
 
 
@@ -173,6 +188,10 @@ class _Client(asyncssh.SSHClient):
         self._connection = conn
         private_parts.judge_host_key_by(conn, lambda shown: self._judge(shown, peer))
         private_parts.log_no_packets(conn)
+        private_parts.hear_greeting(conn, self._hear_greeting)
+
+    def _hear_greeting(self, data: bytes) -> None:
+        self._attempt.greeting = (self._attempt.greeting + data)[:_LONGEST_GREETING]
 
     def connection_lost(self, exc: Exception | None) -> None:
         if isinstance(exc, asyncssh.PermissionDenied):  # after what was given last, no method was left that we know

@@ -11,6 +11,7 @@
 | `sign_async` and `sign` of pairs, and `use_executor` | to know when a signature is asked for, so which key a server took, and that an agent or a person is waited for | the test of a login with an agent fails; keys that want a touch run into the limit of their server | a hook upstream that is asked to sign |
 | `set_certificate` of pairs, `key` of certificates | a certificate on disk is signed for by a key in the agent | AttributeError at the first certificate | 40 lines that talk to the agent |
 | `tunnel` may be whatever has `create_connection`; `data_received` and `connection_lost` of a connection | the library's own ProxyCommand mixes standard error into the stream | no login through a ProxyCommand | two processes of our own that copy between a socket and pipes |
+| `data_received` of a connection is looked up for each piece | the library drops what a server says before its version | those words are not shown | a hook upstream |
 | "Passphrase must be specified" | an encrypted key of the old format raises a plain KeyImportError | the key is called broken, not locked | KeyEncryptionError upstream |
 | `connection_made` of a session comes in the step of the loop that sends the request | a payload can follow at once, which saves a round trip | the payload comes before the request: the server drops it, and the runner starts nothing | wait for `session_started` |
 
@@ -45,6 +46,19 @@ def judge_host_key_by(connection: asyncssh.SSHClientConnection, judge: Callable[
         return decode_ssh_public_key(judge(key_data))
 
     connection.validate_server_host_key = validate_server_host_key  # type: ignore[method-assign]  # of this one alone
+
+
+def hear_greeting(connection: asyncssh.SSHClientConnection, hear: Callable[[bytes], None]) -> None:
+    """Have all that a server sends given to `hear`, up to the piece with its version."""
+    receive = connection.data_received
+
+    def data_received(data: bytes, datatype: asyncssh.DataType = None) -> None:
+        hear(data)
+        receive(data, datatype)
+        if connection.get_extra_info("server_version"):
+            connection.data_received = receive  # type: ignore[method-assign]  # as if nothing had been
+
+    connection.data_received = data_received  # type: ignore[method-assign]  # of this one alone
 
 
 def log_no_packets(connection: asyncssh.SSHClientConnection) -> None:
