@@ -139,7 +139,9 @@ class ExecuteReport:
 
 @dataclass(frozen=True, slots=True)
 class CancelReport:
-    """`confirmed`: the process group is gone, seen by the target."""
+    """`confirmed`: the end was seen by the one that could see it; `detail` names it: the target, or this engine
+    for what it runs itself.
+    """
 
     confirmed: bool
     detail: str = ""

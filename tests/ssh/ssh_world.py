@@ -34,6 +34,7 @@ AUTHORIZED = {
     "deploy": ("work", "spare", "locked"),
     "admin": ("work", "spare", "locked"),
     "app": ("spare",),
+    "CORP\\deploy": ("work",),
     "certified": (),
     "hop": ("work",),
 }

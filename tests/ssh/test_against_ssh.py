@@ -160,6 +160,8 @@ CONFIGS = {
     ),
     # The fleet file
     "the fleet file's login": Case("User deploy\n", SHOPS, ssh={"user": "admin", "port": "{tries}"}),
+    "a login of a domain": Case("User CORP\\deploy\n"),
+    "a login of a domain in the fleet file": Case("User deploy\n", ssh={"user": "CORP\\deploy"}),
     "the fleet file's key": Case("IdentityFile {K}/stranger\nUser app\n", SHOPS, ssh={"identity": "{K}/spare"}),
 }
 """Host and Match lines, and what else ssh_config may say of where a name leads."""

@@ -337,6 +337,56 @@ async def test_a_payload_follows_right_behind_the_request(served: Serve) -> None
     assert conversation.exit_status == 0
 
 
+async def test_any_byte_is_a_sign_of_life_and_is_counted(served: Serve) -> None:
+    """The library itself waits for the answer to its own question, behind whatever else is on its way."""
+    port, _ = await served(generated())
+    connection = await log_in(attempt(port, Judge(answer=TRUSTED)), None)
+    came, connection._keepalive_count = private_parts.bytes_came(connection), 3
+    await private_parts.round_trip(connection)
+    assert private_parts.bytes_came(connection) > came > 0
+    assert connection._keepalive_count == 0
+    connection.abort()
+    await connection.wait_closed()
+
+
+async def test_a_round_trip_ends_when_the_server_has_read_what_came_before(served: Serve) -> None:
+    port, begun = await served(generated())
+    connection = await log_in(attempt(port, Judge(answer=TRUSTED)), None)
+    conversation = Conversation("nonce", b"payload", lambda _data: None)
+    await connection.create_session(lambda: conversation, "words", encoding=None)
+    await private_parts.round_trip(connection)
+    assert begun[-1] == "data payload"
+    connection.abort()
+    async with asyncio.timeout(10):
+        await private_parts.round_trip(connection)
+    await connection.wait_closed()
+
+
+async def test_a_server_may_have_as_much_under_way_as_it_was_allowed_last() -> None:
+    windows: list[int] = []
+
+    async def print_much(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        for _ in range(64):
+            process.stdout.write(bytes(4096))
+            await process.stdout.drain()
+            windows.append(process.channel._send_window)
+        process.exit(0)
+
+    async with asyncssh.listen(
+        ADDRESS, 0, server_factory=Door, server_host_keys=[generated()], encoding=None, process_factory=print_much
+    ) as server:
+        Door.begun = []
+        connection = await log_in(attempt(server.get_port(), Judge(answer=TRUSTED)), None)
+        conversation = Conversation("nonce", b"", lambda _data: None)
+        channel, _ = await connection.create_session(lambda: conversation, "words", encoding=None, window=8192)
+        private_parts.allow_under_way(channel, 100_000)
+        await channel.wait_closed()
+        connection.abort()
+        await connection.wait_closed()
+    assert windows[0] < 8192
+    assert max(windows) > 80_000
+
+
 def test_no_other_module_reaches_into_asyncssh() -> None:
     """Its submodules and its undocumented names are for `private_parts` alone."""
     package = pathlib.Path(canary_tui.__file__).parent

@@ -17,6 +17,7 @@ from canary_tui.domain.fleet.rules import (
     HOST_PATTERN,
     JUMP,
     LABEL,
+    LOGIN,
     NAME_PATTERN,
     PATH,
     TAG_VALUE,
@@ -40,7 +41,7 @@ OnUnavailable = Literal["fail", "skip"]
 class Ssh:
     """Connection settings. Everything else comes from ~/.ssh/config, as for `ssh NAME`."""
 
-    user: Annotated[str | None, "Login name.", USER] = None
+    user: Annotated[str | None, "Login name.", LOGIN] = None
     port: Annotated[int | None, "TCP port.", Between(1, 65535)] = None
     identity: Annotated[str | None, "Path of the private key, relative to the fleet file.", PATH] = None
     known_hosts: Annotated[

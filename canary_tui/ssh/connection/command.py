@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from canary_tui.domain.fleet.rules import HOST, USER, Matches
+from canary_tui.domain.fleet.rules import HOST, LOGIN, USER, Matches
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.errors import CanaryError
 from canary_tui.ssh.connection.home import expanded
@@ -167,7 +167,7 @@ def _is(rule: Matches, text: str) -> bool:
 
 def checked(ssh: Ssh) -> tuple[str | None, int | None]:
     """User and port, as they can be put on a command line."""
-    if ssh.user is not None and not is_user(ssh.user):
+    if ssh.user is not None and not _is(LOGIN, ssh.user):
         raise ResolveError(f"user {one_line(ssh.user, 80)!r} is not a login name")
     if ssh.port is not None and not 1 <= ssh.port <= 65535:
         raise ResolveError(f"port {ssh.port} is not between 1 and 65535")

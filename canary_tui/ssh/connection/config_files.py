@@ -47,18 +47,17 @@ class ConfigFiles:
         if config not in self._read:
             self._read[config] = _host_lines(config)
         host_lines = self._read[config]
-        if host_lines is None or not _is_spelled_as_ssh_would(host):
+        if host_lines is None or as_ssh_writes(host) != host.lower():
             return None
         return tuple(matches(host, ",".join(patterns)) for patterns in host_lines)
 
 
-def _is_spelled_as_ssh_would(host: str) -> bool:
-    """Tell whether the name stands for itself: ssh rewrites addresses such as 127.1 and 0:0:0:0:0:0:0:1."""
+def as_ssh_writes(host: str) -> str:
+    """The name in lower case, or the address in its usual form: 127.1 is 127.0.0.1, and 0:0:0:0:0:0:0:1 is ::1."""
     try:
-        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+        return str(socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)[0][4][0])
     except (OSError, UnicodeError):
-        return True
-    return found[0][4][0] == host
+        return host.lower()
 
 
 def _host_lines(config: str | None) -> tuple[tuple[str, ...], ...] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import asyncssh
@@ -146,6 +147,15 @@ class TargetLink:
     def drop(self, connection: SSHClientConnection) -> None:
         """Forget a connection that proved dead."""
         self._kept.drop(connection)
+
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncIterator[TargetLink]:
+        """Another link to the same target, with a connection of its own, which is closed at the end."""
+        link = TargetLink(self.target, self._access)
+        try:
+            yield link
+        finally:
+            await link.close()
 
     def wrap(self, words: str) -> tuple[str, bytes]:
         """The command line for plain words under the target's sudo, and what its standard input begins with.

@@ -188,10 +188,11 @@ class _Client(asyncssh.SSHClient):
         self._connection = conn
         private_parts.judge_host_key_by(conn, lambda shown: self._judge(shown, peer))
         private_parts.log_no_packets(conn)
-        private_parts.hear_greeting(conn, self._hear_greeting)
+        private_parts.live_while_heard(conn, self._hear_greeting)
 
     def _hear_greeting(self, data: bytes) -> None:
-        self._attempt.greeting = (self._attempt.greeting + data)[:_LONGEST_GREETING]
+        if len(self._attempt.greeting) < _LONGEST_GREETING:
+            self._attempt.greeting += data[:_LONGEST_GREETING]
 
     def connection_lost(self, exc: Exception | None) -> None:
         if isinstance(exc, asyncssh.PermissionDenied):  # after what was given last, no method was left that we know

@@ -11,8 +11,10 @@
 | `sign_async` and `sign` of pairs, and `use_executor` | to know when a signature is asked for, so which key a server took, and that an agent or a person is waited for | the test of a login with an agent fails; keys that want a touch run into the limit of their server | a hook upstream that is asked to sign |
 | `set_certificate` of pairs, `key` of certificates | a certificate on disk is signed for by a key in the agent | AttributeError at the first certificate | 40 lines that talk to the agent |
 | `tunnel` may be whatever has `create_connection`; `data_received` and `connection_lost` of a connection | the library's own ProxyCommand mixes standard error into the stream | no login through a ProxyCommand | two processes of our own that copy between a socket and pipes |
-| `data_received` of a connection is looked up for each piece | the library drops what a server says before its version | those words are not shown | a hook upstream |
 | "Passphrase must be specified" | an encrypted key of the old format raises a plain KeyImportError | the key is called broken, not locked | KeyEncryptionError upstream |
+| `data_received` of the connection, a method of its own; `_keepalive_count` | bytes that arrive are no answer to a keepalive's question, so a line that is full of a step's output would look dead; what came is counted; and the library drops what a server says before its version | slow lines are cut again after 20 s, and those words are not shown | a count upstream that starts anew with each packet |
+| `_make_global_request` | a question that every server answers as soon as it has read what came before: the only sign that it did | the first upload, or step of more than 16 KiB, fails with AttributeError | a ping upstream |
+| `_init_recv_window` of a channel | how much a target may have under way is to follow the speed of the line | it stays at 16 KiB: slow, but right | a method upstream |
 | `connection_made` of a session comes in the step of the loop that sends the request | a payload can follow at once, which saves a round trip | the payload comes before the request: the server drops it, and the runner starts nothing | wait for `session_started` |
 
 `tests/ssh/test_asyncssh_contract.py` holds one test for each line; trying a new asyncssh is raising the number and
@@ -25,6 +27,7 @@ import asyncio
 import copy
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import asyncssh
 from asyncssh.kex import get_default_kex_algs
@@ -48,19 +51,6 @@ def judge_host_key_by(connection: asyncssh.SSHClientConnection, judge: Callable[
     connection.validate_server_host_key = validate_server_host_key  # type: ignore[method-assign]  # of this one alone
 
 
-def hear_greeting(connection: asyncssh.SSHClientConnection, hear: Callable[[bytes], None]) -> None:
-    """Have all that a server sends given to `hear`, up to the piece with its version."""
-    receive = connection.data_received
-
-    def data_received(data: bytes, datatype: asyncssh.DataType = None) -> None:
-        hear(data)
-        receive(data, datatype)
-        if connection.get_extra_info("server_version"):
-            connection.data_received = receive  # type: ignore[method-assign]  # as if nothing had been
-
-    connection.data_received = data_received  # type: ignore[method-assign]  # of this one alone
-
-
 def log_no_packets(connection: asyncssh.SSHClientConnection) -> None:
     """Have no message composed for each packet."""
 
@@ -68,6 +58,41 @@ def log_no_packets(connection: asyncssh.SSHClientConnection) -> None:
         """Nobody would see it."""
 
     connection.log_sent_packet = connection.log_received_packet = nothing  # type: ignore[method-assign]
+
+
+_came: WeakKeyDictionary[asyncssh.SSHClientConnection, int] = WeakKeyDictionary()
+
+
+def live_while_heard(connection: asyncssh.SSHClientConnection, heard: Callable[[bytes], None]) -> None:
+    """Take each byte that arrives as a sign of life, and count them, for a connection that has sent nothing yet.
+
+    `heard` is given each piece before the library is.
+    """
+    receive = connection.data_received
+    _came[connection] = 0
+
+    def data_received(data: bytes, datatype: asyncssh.DataType = None) -> None:
+        connection._keepalive_count = 0  # noqa: SLF001 see the table
+        _came[connection] += len(data)
+        heard(data)
+        receive(data, datatype)
+
+    connection.data_received = data_received  # type: ignore[method-assign]  # of this one alone
+
+
+def bytes_came(connection: asyncssh.SSHClientConnection) -> int:
+    """The bytes that a connection has brought, packets that are not whole yet included."""
+    return _came.get(connection, 0)
+
+
+async def round_trip(connection: asyncssh.SSHClientConnection) -> None:
+    """Return when the server has read everything that was sent to it before, or the connection has ended."""
+    await connection._make_global_request(b"keepalive@openssh.com")  # noqa: SLF001 see the table
+
+
+def allow_under_way(channel: asyncssh.SSHClientChannel[bytes], size: int) -> None:
+    """Let the server send so many bytes on a channel before we have read them."""
+    channel._init_recv_window = size  # noqa: SLF001 see the table
 
 
 @dataclass(frozen=True, slots=True)

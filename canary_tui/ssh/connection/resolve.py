@@ -32,7 +32,7 @@ from canary_tui.ssh.connection.command import (
     parse,
     query,
 )
-from canary_tui.ssh.connection.config_files import ConfigFiles
+from canary_tui.ssh.connection.config_files import ConfigFiles, as_ssh_writes
 from canary_tui.ssh.connection.home import expanded, home, login_name
 from canary_tui.ssh.connection.hostkeys import HostKeyRules, HostNames
 from canary_tui.text.safe import one_line
@@ -203,7 +203,7 @@ def _without_ssh(host: str, ssh: Ssh) -> Settings:
     user, port = checked(ssh)
     identities = [f"~/.ssh/id_{kind}" for kind in ("rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk")]
     return {
-        "hostname": (host.lower(),),
+        "hostname": (as_ssh_writes(host),),
         "port": (str(port or 22),),
         "user": (user or login_name(),),
         "identityfile": tuple(identities),
@@ -252,7 +252,7 @@ def _connect_timeout(answer: Settings) -> float:
 
 
 def _refuse_what_cannot_be_honoured(answer: Settings) -> None:
-    """Options that only trust more hosts or offer another way to log in are not among them: we do without, as ssh can."""
+    """Not what would only trust more hosts or offer another way to log in: we do without that, as ssh can."""
     for keyword, harmless, shown, way_out in (
         ("knownhostscommand", ("", "none"), "KnownHostsCommand", "write its keys to a file and name that: known-hosts"),
         ("proxyusefdpass", ("", "no", "false"), "ProxyUseFdpass", "let the command pass the bytes on itself"),

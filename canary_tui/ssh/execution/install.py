@@ -139,7 +139,7 @@ async def _introduce(link: RunnerLink, connection: asyncssh.SSHClientConnection,
     async with _opened(link, connection, f"/bin/sh -c '{script}'", conversation):
         answer = await conversation.answered(ANSWER)
         if answer is not None and answer.word == "SEND":
-            conversation.write(text)
+            await conversation.send(text)
             conversation.end_input()
             asked = time.time()
             answer = await conversation.answered(ANSWER)

@@ -1,0 +1,184 @@
+"""Lines of 64 kbit/s: slow is not dead, and nothing stands long behind what was sent before it.
+
+Every time and rate is a `HASTE`th of the real one, in the program too. CANARY_TUI_SLOW_LINES=1 runs the real ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import pathlib
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from direct_line import Bytes, Seen
+from farm import Farm, available
+from links import planned
+from slow_line import SlowLine
+
+from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.engine.target import ExecuteRequest, ProbeRequest, Remote, UploadRequest
+from canary_tui.ssh.connection import connect, handshake
+from canary_tui.ssh.execution import cancel, durable, install, pace, protocol
+from canary_tui.ssh.network import SshNetwork
+
+pytestmark = pytest.mark.skipif(bool(available()), reason=available())
+
+THOROUGH = "CANARY_TUI_SLOW_LINES" in os.environ
+HASTE = 1 if THOROUGH else 8
+SIZE = 1_000_000 if THOROUGH else 200_000
+RATES = [64, 128] if THOROUGH else [64]
+"""In kbit/s."""
+ROUND_TRIP = 0.3
+
+
+@pytest.fixture(scope="module")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Farm]:
+    with Farm(tmp_path_factory.mktemp("slow"), 1, net=46) as farm:
+        yield farm
+
+
+@pytest.fixture(autouse=True)
+def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make every limit of the program as much shorter as the line is faster."""
+    for module, name in [
+        (connect, "KEEPALIVE_INTERVAL"),
+        (connect, "IDLE_INTERVAL"),
+        (pace, "HORIZON"),
+        (protocol, "OPENING"),
+        (durable, "SILENCE"),
+        (durable, "ANSWER"),
+        (install, "ANSWER"),
+        (cancel, "ANSWER"),
+    ]:
+        monkeypatch.setattr(module, name, getattr(module, name) / HASTE)
+    monkeypatch.setitem(handshake._OPTIONS, "keepalive_interval", handshake.KEEPALIVE_INTERVAL / HASTE)
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[SshNetwork]:
+    one = SshNetwork()
+    yield one
+    await one.close()
+
+
+@contextlib.asynccontextmanager
+async def slow_line(farm: Farm, kbits: int) -> AsyncIterator[tuple[SlowLine, PlannedTarget]]:
+    """A line to the farm's server, and the target at its near end."""
+    server = farm.targets[0]
+    line = SlowLine(kbits * 125 * HASTE, ROUND_TRIP / 2 / HASTE)
+    async with line.to(server.address, farm.port, "127.0.47.1"):
+        known = farm.folder / f"known_hosts_{line.port}"
+        known.write_text(f"[{line.address}]:{line.port} {farm.host_key(server)}\n")
+        target = planned(server, farm.ssh_config, port=line.port, known_hosts=str(known))
+        yield line, PlannedTarget("web-1", line.address, target.ssh)
+
+
+async def met(network: SshNetwork, target: PlannedTarget) -> tuple[Remote, str]:
+    """A remote that is connected and has its runner, and the target's boot."""
+    remote = network.remote(target)
+    report = await remote.probe(ProbeRequest())
+    assert (report.outcome, report.detail) == ("ok", "")
+    return remote, report.boot
+
+
+def step(script: bytes, boot: str) -> ExecuteRequest:
+    return ExecuteRequest(secrets.token_hex(16), script, {}, 600.0, 1 << 31, boot)
+
+
+def written(path: pathlib.Path, size: int, to: str) -> UploadRequest:
+    data = os.urandom(size)
+    path.write_bytes(data)
+    return UploadRequest(str(path), size, hashlib.sha256(data).hexdigest(), to, 0o640, 3600.0)
+
+
+def needed(kbits: int, size: int) -> float:
+    """Seconds that the line needs for so many bytes and their answer."""
+    return size / (kbits * 125 * HASTE) + 2 * ROUND_TRIP / HASTE
+
+
+def told(words: str, took: float, limit: float) -> None:
+    print(f"\n{words}: took {took:.1f} s, the line needs {limit:.1f} s: {took / limit:.2f}")
+
+
+@pytest.mark.found("fault 1")
+@pytest.mark.parametrize("kbits", RATES)
+async def test_an_upload_over_a_slow_line_takes_less_than_twice_what_the_line_needs(
+    farm: Farm, network: SshNetwork, tmp_path: pathlib.Path, kbits: int
+) -> None:
+    async with slow_line(farm, kbits) as (line, target):
+        (remote, _), seen = await met(network, target), Seen()
+        began = time.monotonic()
+        report = await remote.upload(written(tmp_path / "file", SIZE, f"up-{kbits}.bin"), seen)
+        took = time.monotonic() - began
+    told(f"upload at {kbits} kbit/s", took, needed(kbits, SIZE))
+    assert (report.outcome, seen.lost, line.connections) == ("ok", [], 1)
+    assert took < 2 * needed(kbits, SIZE)
+
+
+class CutsAt(Seen):
+    """Cuts the line's connections once, when so many bytes are on their way."""
+
+    def __init__(self, line: SlowLine, size: int) -> None:
+        super().__init__()
+        self._line, self._size = line, size
+
+    def upload_progress(self, sent: int, total: int) -> None:
+        super().upload_progress(sent, total)
+        if sent >= self._size and not self.lost:
+            self._line.cut()
+
+
+@pytest.mark.found("fault 1")
+async def test_an_upload_over_a_slow_line_that_is_cut_sends_only_the_rest(
+    farm: Farm, network: SshNetwork, tmp_path: pathlib.Path
+) -> None:
+    async with slow_line(farm, RATES[-1]) as (line, target):
+        remote, _ = await met(network, target)
+        before, seen = line.up.carried, CutsAt(line, SIZE // 2)
+        report = await remote.upload(written(tmp_path / "file", SIZE, "cut.bin"), seen)
+        carried = line.up.carried - before
+    assert (report.outcome, len(seen.lost), line.connections) == ("ok", 1, 2)
+    assert carried < 1.3 * SIZE
+
+
+@pytest.mark.found("fault 1")
+@pytest.mark.parametrize("kbits", RATES)
+async def test_output_over_a_slow_line_takes_less_than_twice_what_the_line_needs(
+    farm: Farm, network: SshNetwork, kbits: int
+) -> None:
+    async with slow_line(farm, kbits) as (line, target):
+        (remote, boot), seen, sink = await met(network, target), Seen(), Bytes()
+        began = time.monotonic()
+        report = await remote.execute(step(b"head -c %d /dev/urandom" % SIZE, boot), sink, seen)
+        took = time.monotonic() - began
+    told(f"output at {kbits} kbit/s", took, needed(kbits, SIZE))
+    assert (report.outcome, len(sink.out), seen.lost, line.connections) == ("ok", SIZE, [], 1)
+    assert took < 2 * needed(kbits, SIZE)
+
+
+@pytest.mark.found("fault 1")
+@pytest.mark.parametrize("kbits", RATES)
+async def test_a_stop_on_a_line_full_of_output_is_confirmed_within_seconds(
+    farm: Farm, network: SshNetwork, kbits: int
+) -> None:
+    """The answer stands behind about a second of output, whatever the step has printed by then."""
+    async with slow_line(farm, kbits) as (line, target):
+        (remote, boot), seen, sink = await met(network, target), Seen(), Bytes()
+        endless = step(b"while :; do head -c 65536 /dev/zero; sleep 0.02; done", boot)
+        running = asyncio.create_task(remote.execute(endless, sink, seen))
+        async with asyncio.timeout(60):
+            while len(sink.out) < 60_000:
+                await asyncio.sleep(0.02)
+        began = time.monotonic()
+        report = await remote.cancel(endless.execution, 1.0, boot)
+        took = time.monotonic() - began
+        running.cancel()
+        await asyncio.wait([running])
+    told(f"stop at {kbits} kbit/s", took, 10 * ROUND_TRIP / HASTE)
+    assert (report.confirmed, seen.lost, line.connections) == (True, [], 1)
+    assert took < 10 / HASTE + 1
