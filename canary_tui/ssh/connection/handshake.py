@@ -43,10 +43,8 @@ The order, and the reasons:
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import ipaddress
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +52,7 @@ import asyncssh
 
 from canary_tui.ssh.connection import private_parts
 from canary_tui.ssh.connection.agent import Agent
+from canary_tui.ssh.connection.clock import Clock
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, fingerprint, shown_key
 from canary_tui.ssh.connection.proxy import Proxy, ProxyEnd
 from canary_tui.ssh.connection.resolve import Algorithms, Endpoint
@@ -63,8 +62,6 @@ KEEPALIVE_INTERVAL = 4.8
 """Seconds. Three unanswered and one more interval: a peer that is silent is given up after 19.2 s, so within 20."""
 KEEPALIVE_COUNT = 3
 _LONGEST_GREETING = 2000
-LOGIN_WITHIN = 30.0
-"""Seconds for a login after the key exchange, as long as ConnectTimeout lasts; the time of agents does not count."""
 
 _KEX = (
     "mlkem768x25519-sha256 curve25519-sha256 curve25519-sha256@libssh.org ecdh-sha2-nistp256 ecdh-sha2-nistp384"
@@ -89,37 +86,6 @@ HOST_KEY_ALGORITHMS = (
     *_KEY_KINDS,
 )
 """In OpenSSH's order; SHA-1 is not among them."""
-
-
-class Clock:
-    """The time that a server has. It stands still while an agent or a person is waited for."""
-
-    def __init__(self) -> None:
-        self._limit = asyncio.timeout(None)
-
-    def start(self, seconds: float) -> asyncio.Timeout:
-        """A context that ends in TimeoutError after this time."""
-        self._limit = asyncio.timeout(seconds)
-        return self._limit
-
-    def allow(self, seconds: float) -> None:
-        """Begin to count anew, up to this time."""
-        with contextlib.suppress(RuntimeError):  # the attempt has ended
-            self._limit.reschedule(asyncio.get_running_loop().time() + seconds)
-
-    @contextlib.contextmanager
-    def stopped(self) -> Iterator[None]:
-        """A context whose time does not count."""
-        now, until = asyncio.get_running_loop().time, self._limit.when()
-        if until is None:
-            yield
-            return
-        left = until - now()
-        self._limit.reschedule(None)
-        try:
-            yield
-        finally:
-            self.allow(left)
 
 
 @dataclass
@@ -154,8 +120,12 @@ class Attempt:
     words: str = ""
     """The server's own words: its banner, or its question."""
     proxy_end: ProxyEnd | None = None
+    clock: Clock = field(init=False)
     greeting: bytes = b""
     """The beginning of all that the server sent, up to its version and a bit beyond."""
+
+    def __post_init__(self) -> None:
+        self.clock = Clock(self.endpoint.connect_timeout)
 
     @property
     def has_version(self) -> bool:
@@ -167,8 +137,6 @@ class Attempt:
         """The server's words before its version, made safe."""
         before = f"\n{self.greeting.decode(errors='replace')}".partition("\nSSH-")[0]
         return one_line(before.strip(), 200)
-
-    clock: Clock = field(default_factory=Clock)
 
 
 class _Client(asyncssh.SSHClient):
@@ -188,9 +156,10 @@ class _Client(asyncssh.SSHClient):
         self._connection = conn
         private_parts.judge_host_key_by(conn, lambda shown: self._judge(shown, peer))
         private_parts.log_no_packets(conn)
-        private_parts.live_while_heard(conn, self._hear_greeting)
+        private_parts.live_while_heard(conn, self._heard)
 
-    def _hear_greeting(self, data: bytes) -> None:
+    def _heard(self, data: bytes) -> None:
+        self._attempt.clock.heard()
         if len(self._attempt.greeting) < _LONGEST_GREETING:
             self._attempt.greeting += data[:_LONGEST_GREETING]
 
@@ -211,7 +180,7 @@ class _Client(asyncssh.SSHClient):
     def begin_auth(self, username: str) -> None:
         del username
         self._attempt.logging_in = True
-        self._attempt.clock.allow(login_limit(self._attempt.endpoint))
+        self._attempt.clock.begin_login()
 
     def auth_banner_received(self, msg: str, lang: str) -> None:
         del lang
@@ -299,11 +268,6 @@ class _Client(asyncssh.SSHClient):
                 self._attempt.accepted.add(private_parts.offered(given[1]))
 
 
-def login_limit(endpoint: Endpoint) -> float:
-    """Seconds for the server's part of a login: what it asks elsewhere may take longer than connecting."""
-    return max(endpoint.connect_timeout, LOGIN_WITHIN)
-
-
 def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] | None, shown: bytes) -> HostKeyAnswer:
     if peer is None or ipaddress.ip_address(peer[0].partition("%")[0]).is_loopback:
         return HostKeyAnswer("trusted")
@@ -314,12 +278,12 @@ def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] 
 async def log_in(
     attempt: Attempt, tunnel: asyncssh.SSHClientConnection | Proxy | None, *, all_algorithms: bool = False
 ) -> asyncssh.SSHClientConnection:
-    """Connect within the endpoint's time, and log in. Raises what asyncssh, the agent and the network raise."""
+    """Connect and log in within the time of the attempt's clock. Raises as asyncssh, the agent and the network."""
     endpoint = attempt.endpoint
     chosen = endpoint.algorithms.host_keys
     offered = [one for one in chosen if one in HOST_KEY_ALGORITHMS] or attempt.keys.order(HOST_KEY_ALGORITHMS)
     options = _OPTIONS | _algorithms(endpoint.algorithms, all_algorithms=all_algorithms)
-    async with attempt.clock.start(endpoint.connect_timeout):
+    async with attempt.clock.running():
         return await asyncssh.connect(
             endpoint.host,
             endpoint.port,

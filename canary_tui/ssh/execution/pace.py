@@ -45,11 +45,11 @@ class Outgoing:
 
     @property
     def room(self) -> int:
-        """Bytes that may be sent now; 0 until sending is worth a packet."""
-        room = self._window - (self._sent - self._arrived)
-        return room if room >= self._window // 4 else 0
+        """Bytes that may be sent now: a quarter of what may be under way, so that the line never stands still, or 0."""
+        part = self._window // 4
+        return part if self._sent - self._arrived + part <= self._window else 0
 
-    def sent(self, size: int) -> None:
+    async def sent(self, size: int) -> None:
         """So many bytes were written."""
         self._sent += size
         if self._sent - self._asked >= self._window // 4 or not self.room:
@@ -57,6 +57,7 @@ class Outgoing:
             question = asyncio.create_task(self._follow(self._sent, self._arrived))
             self._questions.add(question)
             question.add_done_callback(self._questions.discard)
+            await asyncio.sleep(0)  # it goes out before what follows
 
     async def _follow(self, sent: int, arrived: int) -> None:
         """Wait until all that was `sent` so far has arrived; `arrived` had before."""

@@ -305,7 +305,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         while rest and self._outgoing is not None and not (self.closed or self.failure or self._answers):
             if part := rest[: self._outgoing.room if self._writable else 0]:
                 self.write(bytes(part))
-                self._outgoing.sent(len(part))
+                await self._outgoing.sent(len(part))
                 rest = rest[len(part) :]
             else:
                 await self.changed()
