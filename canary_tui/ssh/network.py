@@ -37,8 +37,8 @@ from canary_tui.ssh.connection.connect import Access, LinkError, TargetLink
 from canary_tui.ssh.execution import durable
 from canary_tui.ssh.execution.cancel import cancel
 from canary_tui.ssh.execution.install import RunnerError, RunnerInfo, ensure_runner, unlock
+from canary_tui.ssh.execution.line import LostError
 from canary_tui.ssh.execution.plain import plain
-from canary_tui.ssh.execution.protocol import LostError
 from canary_tui.ssh.execution.upload import upload
 from canary_tui.text.safe import make_safe, one_line
 from canary_tui.text.secrets import Redactor

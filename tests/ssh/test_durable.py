@@ -27,6 +27,7 @@ from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.connection.sudo import SudoPrefix
 from canary_tui.ssh.execution import durable, install, patience, protocol
 from canary_tui.ssh.execution.cancel import cancel
+from canary_tui.ssh.execution.line import LostError, Splitter
 from canary_tui.ssh.execution.plain import plain
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
@@ -488,7 +489,7 @@ async def test_without_a_usable_home_the_runner_lives_in_var_tmp(tmp_path: pathl
 @pytest.mark.parametrize("size", [1, 7, 64, 100_000])
 def test_our_lines_are_found_however_they_are_cut(size: int) -> None:
     stream = b"noise CTUI1 wrong X\nCTUI1 abc ONE a=1\nmore\nCTUI1 ab" + b"CTUI1 abc TWO\nrest"
-    splitter, other = protocol.Splitter("abc"), b""
+    splitter, other = Splitter("abc"), b""
     lines: list[bytes] = []
     for at in range(0, len(stream), size):
         data = stream[at : at + size]
@@ -502,8 +503,8 @@ def test_our_lines_are_found_however_they_are_cut(size: int) -> None:
 
 
 def test_a_line_without_an_end_is_refused_before_it_grows() -> None:
-    splitter = protocol.Splitter("abc")
-    with pytest.raises(protocol.LostError):
+    splitter = Splitter("abc")
+    with pytest.raises(LostError):
         for _ in range(1000):
             splitter.feed(b"CTUI1 abc " + b"x" * 100)
 

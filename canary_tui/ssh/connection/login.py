@@ -17,9 +17,10 @@ from canary_tui.ssh.connection.agent import Agent, AgentError, AgentKeys
 from canary_tui.ssh.connection.failures import explained, tries_more, wanted
 from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, HostNames, fingerprint, key_type, shown_key
-from canary_tui.ssh.connection.keyring import Keyring, Passwords, Questions
+from canary_tui.ssh.connection.keyring import Keyring, Questions
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
 from canary_tui.ssh.connection.offers import in_order
+from canary_tui.ssh.connection.passwords import Passwords
 from canary_tui.ssh.connection.private_parts import offered, public_data
 from canary_tui.ssh.connection.proxy import Proxy
 from canary_tui.ssh.connection.resolve import Endpoint

@@ -76,8 +76,9 @@ from canary_tui.ssh.execution.install import (
     forget_runner,
     speak,
 )
+from canary_tui.ssh.execution.line import LostError, RunnerLink
 from canary_tui.ssh.execution.patience import MOMENT, Patience
-from canary_tui.ssh.execution.protocol import SILENCE, Answer, Conversation, LostError, Pauses, RunnerLink, new_nonce
+from canary_tui.ssh.execution.protocol import SILENCE, Answer, Conversation, Pauses, new_nonce
 from canary_tui.ssh.execution.start import Start
 from canary_tui.text.safe import one_line
 

@@ -19,7 +19,8 @@ import asyncssh
 from canary_tui.domain.fleet.rules import ROLLOUT
 from canary_tui.engine.target import Claim, Holder, UnlockReport
 from canary_tui.ssh.connection.connect import LinkError
-from canary_tui.ssh.execution.protocol import Answer, Conversation, LostError, Pauses, RunnerLink, new_nonce
+from canary_tui.ssh.execution.line import LostError, RunnerLink, SudoRefusedError
+from canary_tui.ssh.execution.protocol import Answer, Conversation, Pauses, new_nonce
 from canary_tui.text.safe import one_line
 
 ANSWER = 60.0
@@ -123,7 +124,9 @@ async def _opened(
     except LostError as error:
         if conversation.exit_status is not None:
             _met.pop(connection, None)
-        if error.silent or conversation.connection_died or connection.is_closed():
+        if isinstance(error, SudoRefusedError):
+            link.sudo_refused(connection)
+        elif error.silent or conversation.connection_died or connection.is_closed():
             link.drop(connection)
         raise
     finally:

@@ -10,17 +10,16 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import asyncssh
 
 from canary_tui.ssh.connection import private_parts
+from canary_tui.ssh.connection.sudo import IN, Wrapped, last_words
 from canary_tui.ssh.execution import pace
 from canary_tui.ssh.execution.channels import let_go, open_channel
+from canary_tui.ssh.execution.line import LostError, RunnerLink, Splitter, SudoRefusedError
 from canary_tui.text.safe import one_line
 
-LONGEST_LINE = 4096
-"""Bytes of one line of ours. A longer one was never written by the runner."""
 MOST_NOISE = 4096
 """Bytes that are kept of the words of a login shell or of sudo: evidence for an error, no more."""
 MOST_ANSWERS = 64
@@ -31,39 +30,8 @@ MOVING = 4096
 """Bytes of a connection within `silence` that show a packet on its way; answers to keepalives are far fewer."""
 OPENING = 30.0
 """Seconds for a channel to open."""
-
-
-class RunnerLink(Protocol):
-    """The connection to one target, as far as the runner's protocol needs it."""
-
-    async def connection(self) -> asyncssh.SSHClientConnection:
-        """The open connection, made if there is none."""
-        ...
-
-    def drop(self, connection: asyncssh.SSHClientConnection) -> None:
-        """Forget a connection that proved dead."""
-        ...
-
-    def apart(self) -> contextlib.AbstractAsyncContextManager[RunnerLink]:
-        """Another way to the same target, with a connection of its own, which is closed at the end."""
-        ...
-
-    def wrap(self, words: str) -> tuple[str, bytes]:
-        """The line to execute for these shell words (it may be under sudo), and bytes that must come first on stdin."""
-        ...
-
-
-class LostError(Exception):
-    """A conversation ended before its last word. `silent`: nothing was heard, so the whole connection is in doubt.
-
-    `full`: the server opens no further channel on this connection (MaxSessions).
-    """
-
-    def __init__(self, detail: str, *, silent: bool = False, full: bool = False) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.silent = silent
-        self.full = full
+SUDO_WITHIN = 20.0
+"""Seconds for sudo to take a password."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,44 +55,6 @@ class Answer:
 def new_nonce() -> str:
     """A word that marks our lines in one conversation."""
     return secrets.token_hex(12)
-
-
-class Splitter:
-    """Takes our lines out of a stream. Holds back at most one line, or what may be the beginning of one."""
-
-    def __init__(self, nonce: str) -> None:
-        self._mark = f"CTUI1 {nonce} ".encode()
-        self._held = b""
-
-    def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """The bytes before our next line, and that line without its mark; None while it is not there.
-
-        Call again with nothing until there is none. LostError for a line that the runner cannot have written.
-        """
-        data = self._held + data
-        at = data.find(self._mark)
-        if at < 0:
-            keep = self._beginning(data)
-            self._held = data[len(data) - keep :]
-            return data[: len(data) - keep], None
-        end = data.find(b"\n", at)
-        if (end if end >= 0 else len(data)) - at > LONGEST_LINE:
-            raise LostError("it sends lines that are none of ours")
-        if end < 0:
-            self._held = data[at:]
-            return data[:at], None
-        self._held = data[end + 1 :]
-        return data[:at], data[at + len(self._mark) : end]
-
-    def rest(self) -> bytes:
-        """The bytes that were held back."""
-        held, self._held = self._held, b""
-        return held
-
-    def _beginning(self, data: bytes) -> int:
-        """The number of last bytes that may begin the mark."""
-        longest = min(len(data), len(self._mark) - 1)
-        return next((size for size in range(longest, 0, -1) if self._mark.startswith(data[-size:])), 0)
 
 
 class Pauses:
@@ -167,6 +97,10 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self.connection_died = False
         self.all_came = False
         """The last of a plain command's stdout is here."""
+        self._nonce = nonce
+        self._wrapped = Wrapped("")
+        self._is_in = False
+        """sudo has let the command in."""
         self._payload = payload
         self._receive = receive
         self._complain = complain
@@ -201,7 +135,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self._channel = chan
         self._incoming = pace.Incoming(chan)
         # Runs right after the request was sent: its answer needs not be awaited, which saves a round trip.
-        self._loop.call_soon(self._send_payload)
+        self._loop.call_soon(self._send_first)
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if self._incoming is not None:
@@ -240,16 +174,18 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     async def open(self, link: RunnerLink, connection: asyncssh.SSHClientConnection, words: str) -> None:
         """Open the channel for these shell words. LostError where that fails; `sent` says how far it came."""
-        command, first = link.wrap(words)
-        self._payload = first + self._payload
+        self._wrapped = link.wrap(words, self._nonce)
         self._connection, self._outgoing = connection, pace.Outgoing(connection, self._hear_acknowledged)
         try:
             async with asyncio.timeout(OPENING):
-                await open_channel(connection, self, command)
+                await open_channel(connection, self, self._wrapped.command)
             self._in_use = True
             if self.closed:
                 self._let_go()
             self._hear_acknowledged()
+            if self._wrapped.password:
+                await self._admitted()
+                self._send_payload()
             await self.send(self._payload[pace.FIRST :])
         except TimeoutError:
             self.close()
@@ -271,6 +207,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
             if self.failure is not None:
                 raise self.failure
             if self.closed:
+                self._check_admission()
                 return None
             await self.changed(deadline)
         return self._answers.popleft()
@@ -350,6 +287,33 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
+    def _send_first(self) -> None:
+        if self._wrapped.password:
+            self.write(self._wrapped.password)
+        else:
+            self._send_payload()
+
+    async def _admitted(self) -> None:
+        """Return once sudo has taken the password. SudoRefusedError where it wants another: its input ends then."""
+        deadline = self._loop.time() + SUDO_WITHIN
+        try:
+            while not (self._is_in or self.closed or self.failure):
+                await self.changed(deadline)
+                if self._noise.count(self._wrapped.prompt) > 1:
+                    self.end_input()
+        except TimeoutError:
+            raise LostError(f"sudo did not answer within {SUDO_WITHIN:.0f} s", silent=True) from None
+        self._check_admission()
+
+    def _check_admission(self) -> None:
+        """Where the command was to say that sudo let it in, and the channel is closed without, it was never run."""
+        if self._wrapped.guarded and not self._is_in and not self.connection_died:
+            self.sent = False
+            noise = bytes(self._noise).decode(errors="replace")
+            prompt = self._wrapped.prompt.decode()
+            said = last_words(noise.replace(prompt, "\n") if prompt else noise)
+            raise SudoRefusedError(f"sudo refused: {said or f'exit {self.exit_status}'}")
+
     def _send_payload(self) -> None:
         self.sent = True
         self.write(self._payload[: pace.FIRST])
@@ -386,6 +350,10 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
             other, line = self._control.feed(b"")
 
     def _take_answer(self, line: bytes) -> None:
+        if line.rstrip() == IN.encode() and self._wrapped.guarded and not self._is_in:
+            self._is_in = True
+            self._noise.clear()
+            return
         self._answered = True
         word, _, text = line.decode(errors="replace").partition(" ")
         if word == "TICK":
