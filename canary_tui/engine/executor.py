@@ -213,7 +213,7 @@ class Executor:
             case "engine":
                 job.cancel()
                 await asyncio.wait({job})
-                return await see_ended(step, self._groups.get(target))
+                return await see_ended(step, self._remote(target), self._groups.get(target))
             case _:
                 assert_never(stopped_by)
 

@@ -79,7 +79,7 @@ async def perform(
             assert_never(step)
 
 
-async def see_ended(step: Step, group: int | None) -> CancelReport:
+async def see_ended(step: Step, remote: Remote, group: int | None) -> CancelReport:
     """Look at the end of a stopped step that the engine runs itself, once its task has ended.
 
     `group` is the process group that `perform` told of, None where none had begun.
@@ -93,7 +93,7 @@ async def see_ended(step: Step, group: int | None) -> CancelReport:
         case HttpStep():
             return CancelReport(confirmed=True, detail="nothing more is asked")
         case UploadStep():
-            return CancelReport(confirmed=True, detail="nothing more is sent")
+            return remote.upload_end()
         case RunStep() | ScriptStep():
             return CancelReport(confirmed=False, detail="it runs on the target, and only the target can see its end")
         case _:

@@ -224,6 +224,10 @@ class Remote(Protocol):
 
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport: ...
 
+    def upload_end(self) -> CancelReport:
+        """What the target said of the last upload's end, once that was cancelled."""
+        ...
+
     async def unlock(self, rollout: str) -> UnlockReport:
         """Let go of the lock, unless something of this rollout still runs there; tried for a bounded time."""
         ...

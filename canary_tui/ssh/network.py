@@ -121,6 +121,7 @@ class SshRemote:
         self.link = link
         self._network, self._redactor = network, network.redactor
         self._under_way = 0
+        self._upload_end = CancelReport(confirmed=True, detail="it had not begun")
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -222,7 +223,14 @@ class SshRemote:
 
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport:
         with self._at_work():
-            return self._told(await upload(self.link, request, _SafeWatch(watch, self._safe)))
+            self._upload_end = CancelReport(confirmed=True, detail="it had not begun")
+            return self._told(await upload(self.link, request, _SafeWatch(watch, self._safe), self._note_upload_end))
+
+    def _note_upload_end(self, seen: CancelReport) -> None:
+        self._upload_end = self._told(seen)
+
+    def upload_end(self) -> CancelReport:
+        return self._upload_end
 
     async def unlock(self, rollout: str) -> UnlockReport:
         with self._at_work():

@@ -188,6 +188,33 @@ async def test_the_stop_of_an_http_step_says_only_that_nothing_more_is_asked(
             assert (await front.ended()).exit_code == 130
 
 
+SENDING = """
+[[steps]]
+name = "send"
+upload = "large"
+to = "arrived"
+"""
+
+
+@pytest.mark.found("house 6.2")
+async def test_the_stop_of_an_upload_is_seen_on_the_target(farm: Farm, state: Path) -> None:
+    """The target has removed what had come, and puts nothing in its place afterwards."""
+    home = farm.targets[0].home
+    with (farm.folder / "large").open("wb") as large:
+        large.truncate(600 << 20)
+    async with Front(state) as front:
+        await front.start(plan_of(fleet_file(farm, SENDING), canaries=("web-1",)))
+        await until(lambda: any(part.stat().st_size for part in home.glob(".canary-tui.*")))
+        await front.stop("running")
+        finished = await front.event(e.CancelFinished)
+        assert not list(home.glob(".canary-tui.*"))
+        assert (finished.confirmed, finished.detail) == (True, "the target has removed what had come")
+        assert (await front.ended()).exit_code == 130
+        assert front.state.targets["web-1"].steps.outcome == "cancelled"
+    assert not list(home.glob(".canary-tui.*"))
+    assert not (home / "arrived").exists()
+
+
 async def test_an_abort_stops_what_runs_before_it_rolls_back(farm: Farm, state: Path) -> None:
     """F4, P9"""
     async with Front(state) as front:

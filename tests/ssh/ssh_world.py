@@ -195,7 +195,7 @@ def _quietly(*command: str | pathlib.Path, env: dict[str, str] | None = None) ->
 
 
 def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)

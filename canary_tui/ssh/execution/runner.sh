@@ -924,8 +924,13 @@ pick_up() { # PARTS SIZE: into $temporary what an earlier try has brought; its $
 }
 
 discard() { # TOKEN ROLLOUT
-    if holds_lock "$2" && IFS= read -r parts_ 2>/dev/null <"$runs/$1.part"; then rm -f "$parts_".* "$runs/$1.part"; fi
-    say GONE
+    left_=none
+    if ! holds_lock "$2"; then
+        left_=kept
+    elif IFS= read -r parts_ 2>/dev/null <"$runs/$1.part"; then
+        rm -f "$parts_".* "$runs/$1.part" && left_=removed || left_=kept
+    fi
+    say "GONE left=$left_"
 }
 
 # --- what was asked for -----------------------------------------------------------------------------------------------

@@ -11,10 +11,11 @@ import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from typing import BinaryIO
 
 from canary_tui.domain.rollout.words import Outcome
-from canary_tui.engine.target import UploadReport, UploadRequest, Watch
+from canary_tui.engine.target import CancelReport, UploadReport, UploadRequest, Watch
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.evidence import number
 from canary_tui.ssh.execution.install import RunnerError, ask, fenced_by, rollout_word, speak
@@ -28,11 +29,22 @@ PROGRESS = 0.1
 """Seconds between two words about how far it came."""
 GIVING_UP = 3.0
 """Seconds for removing what has come of an upload that is given up; else the target does it after a week."""
+STOPPING = 15.0
+"""Seconds for the same, seen by the target, of an upload that is stopped."""
+_SEEN = {
+    "removed": "the target has removed what had come",
+    "none": "it had ended on the target before; the file may be in its place",
+}
 _CHANGED = "the local file has changed since the plan was made"
 
 
-async def upload(link: RunnerLink, request: UploadRequest, watch: Watch) -> UploadReport:
-    """Send a file; nothing is sent where the same bytes are there already. Tried again over a new connection."""
+async def upload(
+    link: RunnerLink, request: UploadRequest, watch: Watch, stopped: Callable[[CancelReport], None] = lambda _seen: None
+) -> UploadReport:
+    """Send a file; nothing is sent where the same bytes are there already. Tried again over a new connection.
+
+    `stopped` hears what the target said of its end when the task was cancelled.
+    """
     if not request.to or any(character in request.to for character in "\n\r\0"):
         return UploadReport("failed", detail=f"not a path: {one_line(request.to)!r}")
     sending = _Sending(link, request, watch)
@@ -44,7 +56,7 @@ async def upload(link: RunnerLink, request: UploadRequest, watch: Watch) -> Uplo
     except OSError as error:
         report = UploadReport("failed", detail=one_line(str(error)))
     except asyncio.CancelledError:
-        await sending.discard()
+        stopped(await sending.stop())
         raise
     if report.outcome != "ok":
         await sending.discard()
@@ -101,12 +113,31 @@ class _Sending:
 
     async def discard(self) -> None:
         """Have removed what has come of it, as far as the target can be reached now."""
-        if not self._left:
-            return
-        words = " ".join(("discard {nonce}", self._token, *([self._request.rollout] if self._request.rollout else [])))
         with contextlib.suppress(LinkError, LostError, RunnerError, TimeoutError):
             async with asyncio.timeout(GIVING_UP):
-                await ask(self._link, words, GIVING_UP)
+                await self._discard(GIVING_UP)
+
+    async def stop(self) -> CancelReport:
+        """Have it removed, and report what the target saw of that: from then on it puts nothing in its place."""
+        if not self._left:
+            return CancelReport(confirmed=True, detail="nothing of it had come")
+        detail, pauses = f"the target said nothing of it within {STOPPING:.0f} s", Pauses()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING):
+                while True:
+                    try:
+                        left = await self._discard(STOPPING)
+                        return CancelReport(left in _SEEN, _SEEN.get(left, "what had come may be there still"))
+                    except (LinkError, LostError, RunnerError) as error:
+                        detail = one_line(error.detail)
+                    await pauses.next()
+        return CancelReport(confirmed=False, detail=detail)
+
+    async def _discard(self, limit: float) -> str:
+        if not self._left:
+            return ""
+        words = " ".join(("discard {nonce}", self._token, *([self._request.rollout] if self._request.rollout else [])))
+        return (await ask(self._link, words, limit)).fields.get("left", "")
 
     def _out_of_reach(self) -> UploadReport:
         outcome: Outcome = "unknown" if self._sent_all else "unreachable"
