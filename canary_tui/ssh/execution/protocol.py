@@ -306,7 +306,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self._check_admission()
 
     def _check_admission(self) -> None:
-        """Where the command was to say that sudo let it in, and the channel is closed without, it was never run."""
+        """Raise where the channel is closed and the command did not say that sudo let it in: it was never run."""
         if self._wrapped.guarded and not self._is_in and not self.connection_died:
             self.sent = False
             noise = bytes(self._noise).decode(errors="replace")
