@@ -37,7 +37,7 @@ from canary_tui.ssh.connection.connect import Access, LinkError, TargetLink
 from canary_tui.ssh.execution import durable
 from canary_tui.ssh.execution.cancel import cancel
 from canary_tui.ssh.execution.install import RunnerError, RunnerInfo, ensure_runner, unlock
-from canary_tui.ssh.execution.line import LostError
+from canary_tui.ssh.execution.lines import LostError
 from canary_tui.ssh.execution.plain import plain
 from canary_tui.ssh.execution.upload import upload
 from canary_tui.text.safe import make_safe, one_line
@@ -147,8 +147,8 @@ class SshRemote:
         try:
             await self.link.connection()
             claimed = request.claim is not None  # from here on the lock may be ours, whatever we come to hear of it
-            async with asyncio.timeout(request.timeout):
-                runner = await self._meet(request.claim)
+            async with asyncio.timeout(request.timeout) as limit:
+                runner = await self._meet(request.claim, limit)
                 if request.claim and (refusal := _refused(runner)):
                     return self._told(refusal)
                 found = await self._look(request)
@@ -167,13 +167,13 @@ class SshRemote:
         report = ProbeReport("ok", runner.boot, found.release, runner.clock_offset, runner.free_bytes, detail)
         return self._told(replace(report, locked=claimed, holder=None if claimed else runner.holder))
 
-    async def _meet(self, claim: Claim | None) -> RunnerInfo:
+    async def _meet(self, claim: Claim | None, limit: asyncio.Timeout) -> RunnerInfo:
         for _ in range(_PROBES - 1):
             try:
-                return await ensure_runner(self.link, claim)
+                return await ensure_runner(self.link, claim, limit)
             except LostError:
                 continue
-        return await ensure_runner(self.link, claim)
+        return await ensure_runner(self.link, claim, limit)
 
     async def _look(self, request: ProbeRequest) -> _Found:
         """Ask for the tools and for the release, in one command; in none where neither is asked for."""

@@ -27,7 +27,7 @@ from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.connection.sudo import SudoPrefix
 from canary_tui.ssh.execution import durable, install, patience, protocol
 from canary_tui.ssh.execution.cancel import cancel
-from canary_tui.ssh.execution.line import LostError, Splitter
+from canary_tui.ssh.execution.lines import LostError, Splitter
 from canary_tui.ssh.execution.plain import plain
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")

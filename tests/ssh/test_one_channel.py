@@ -41,7 +41,7 @@ async def test_a_step_is_stopped_while_it_is_followed(farm: Farm, remote: SshRem
     await sink.holds(b"begun")
     began = time.monotonic()
     report = await remote.cancel(step.execution, 1.0, boot)
-    assert (report.confirmed, report.detail) == (True, "its processes are gone, the target says")
+    assert report.confirmed, report.detail
     assert time.monotonic() - began < 10
     async with asyncio.timeout(10):
         assert (await running).outcome == "cancelled"

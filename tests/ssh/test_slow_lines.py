@@ -11,6 +11,8 @@ import hashlib
 import os
 import pathlib
 import secrets
+import shutil
+import signal
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -72,7 +74,7 @@ async def network() -> AsyncIterator[SshNetwork]:
 
 @contextlib.asynccontextmanager
 async def slow_line(farm: Farm, kbits: int) -> AsyncIterator[tuple[SlowLine, PlannedTarget]]:
-    """A line to the farm's server, and the target at its near end."""
+    """A line to the farm's first server, and the target at its near end."""
     server = farm.targets[0]
     line = SlowLine(kbits * 125 * HASTE, ROUND_TRIP / 2 / HASTE)
     async with line.to(server.address, farm.port, "127.0.47.1"):
@@ -119,6 +121,19 @@ async def test_a_login_may_take_longer_than_the_limit_while_the_server_is_heard(
         report = await remote.probe(ProbeRequest())
         assert (report.outcome, line.connections) == ("ok", 1)
         assert time.monotonic() - began > 2 / HASTE
+
+
+@pytest.mark.found("fault 1")
+async def test_sending_the_runner_does_not_count_as_waiting_for_an_answer(farm: Farm, network: SshNetwork) -> None:
+    shutil.rmtree(farm.targets[0].home / ".local/state/canary-tui", ignore_errors=True)
+    kbits, limit = (64, 4.0) if THOROUGH else (24, 1.5)
+    async with slow_line(farm, kbits) as (line, target):
+        before, began = line.up.carried, time.monotonic()
+        report = await network.remote(target).probe(ProbeRequest(timeout=limit))
+        took = time.monotonic() - began
+        assert (report.outcome, report.detail) == ("ok", "")
+        assert line.up.carried - before > 30_000
+        assert took > limit
 
 
 @pytest.mark.found("fault 1")
@@ -255,3 +270,51 @@ async def test_targets_that_share_a_slow_line_share_it_and_one_of_them_can_be_st
     assert (outcomes, [one.lost for one in watches], report.confirmed) == (["ok"] * count, [[]] * count, True)
     assert stopped < 15 / HASTE + CUSHION
     assert took < 2 * needed(RATES[-1], count * size) + CUSHION
+
+
+@pytest.mark.found("fault 1")
+async def test_a_server_that_freezes_in_the_middle_is_noticed_within_20_s(
+    farm: Farm, network: SshNetwork, tmp_path: pathlib.Path
+) -> None:
+    """However much was under way: what stands in queues of the systems is no sign of life of the server."""
+    target = planned(farm.targets[0], farm.ssh_config)
+    (one, _), (other, boot) = await asyncio.gather(met(network, target), met(network, target))
+    up, down, sink = Seen(), Seen(), Bytes()
+    uploading = asyncio.create_task(one.upload(written(tmp_path / "file", 60_000_000, "frozen.bin"), up))
+    endless = step(b"while :; do head -c 100000 /dev/zero; sleep 0.05; done", boot)
+    running = asyncio.create_task(other.execute(endless, sink, down))
+    async with asyncio.timeout(60):
+        while not (up.progress and len(sink.out) > 1_000_000):
+            await asyncio.sleep(0.02)
+        assert farm.targets[0].kill_sessions(signal.SIGSTOP) == 2
+        began = time.monotonic()
+        try:
+            while not (up.lost and down.lost):
+                await asyncio.sleep(0.02)
+            took = time.monotonic() - began
+        finally:
+            farm.targets[0].kill_sessions(signal.SIGKILL)
+        uploading.cancel()
+        running.cancel()
+        await asyncio.wait([uploading, running])
+        assert (await other.cancel(endless.execution, 1.0, boot)).confirmed
+    assert took < 20 / HASTE + CUSHION
+
+
+@pytest.mark.skipif(not THOROUGH, reason="it takes a minute; CANARY_TUI_SLOW_LINES=1 runs it")
+@pytest.mark.found("fault 1")
+async def test_new_keys_and_a_jump_host_on_a_slow_line_are_no_silence(
+    network: SshNetwork, tmp_path: pathlib.Path
+) -> None:
+    """While keys are exchanged nothing else is sent, and a jump host has a queue of its own for each way."""
+    with Farm(tmp_path / "rekeying", 2, net=49, extra=("RekeyLimit 64K",)) as farm:
+        async with slow_line(farm, RATES[-1]) as (line, jump):
+            known = tmp_path / "known_hosts"
+            known.write_text(farm.known_hosts.read_text() + pathlib.Path(jump.ssh.known_hosts or "").read_text())
+            config = tmp_path / "config"
+            config.write_text(farm.ssh_config.read_text().replace(str(farm.known_hosts), str(known)))
+            target = planned(farm.targets[1], config, jump=f"{line.address}:{line.port}")
+            (remote, boot), seen, sink = await met(network, target), Seen(), Bytes()
+            assert (await remote.upload(written(tmp_path / "file", SIZE // 2, "rekeyed.bin"), seen)).outcome == "ok"
+            assert (await remote.execute(step(b"head -c 100000 /dev/urandom", boot), sink, seen)).outcome == "ok"
+            assert (len(sink.out), seen.lost, line.connections) == (100_000, [], 1)

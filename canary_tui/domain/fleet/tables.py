@@ -49,7 +49,9 @@ class Ssh:
     ] = None
     config: Annotated[str | None, 'Path of the ssh_config to read, relative to the fleet file, or "none".', PATH] = None
     jump: Annotated[str | None, "Jump host, as ProxyJump writes it.", JUMP] = None
-    connect_timeout: Annotated[Duration | None, "Time limit of connecting and logging in.", Positive()] = None
+    connect_timeout: Annotated[
+        Duration | None, "Time limit of a silence while logging in; of all of it, four times that.", Positive()
+    ] = None
     sudo: Annotated[bool | str | None, "Run the steps as root (true) or as this user, by sudo.", USER] = None
 
     def over(self, base: Ssh) -> Ssh:

@@ -1,82 +1,66 @@
-"""Holds the time that a server has for a login: for each silence, and in all; it stands still where it is not to blame.
-
-`silence` is `connect-timeout` until the key exchange is over, as ConnectTimeout is for ssh, and at least `LOGIN_WITHIN`
-from there on: a server may have to ask elsewhere. Over a slow line a login that goes on is no server that is gone, so
-each piece that arrives begins the silence anew; a server that drips for ever is given up after `PATIENCE` times as
-long.
-"""
+"""The time that a server has for a login: it is for each silence, and stands still while an agent is waited for."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Iterator
 
-LOGIN_WITHIN = 30.0
-"""Seconds of silence in a login after the key exchange, where `connect-timeout` is no longer."""
 PATIENCE = 4
-"""So many times the limit of a silence may a login take in all, where the server goes on sending."""
+"""So many times the limit of a silence may a part of a login take in all, where the server goes on sending."""
 
 
 class Clock:
-    """The clock of one attempt. `silence`: seconds without a byte from the server."""
+    """The time of one attempt. A server behind a slow line is heard again and again; one that is gone is not."""
 
-    def __init__(self, silence: float) -> None:
-        self.silence = silence
+    def __init__(self) -> None:
+        self.slow = False
+        """The server went on sending, and yet had not ended its part when the time for it was over."""
         self._limit = asyncio.timeout(None)
-        self._last = 0.0
-        self._stopped_at: float | None = None
-        self._is_running = False
+        self._runs = False
+        self._silence = self._last = math.inf
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """A context that ends in TimeoutError where the server lets the time pass."""
-        self._limit = asyncio.timeout(None)
+    async def start(self, seconds: float) -> AsyncIterator[None]:
+        """A context that ends in TimeoutError after a silence of this time."""
+        self._limit = asyncio.timeout(seconds)
         async with self._limit:
-            self._is_running = True
-            self._begin()
+            self._runs = True
+            self.allow(seconds)
             try:
                 yield
             finally:
-                self._is_running = False
+                self._runs = False
+                self.slow = _now() >= self._last
 
-    def begin_login(self) -> None:
-        """Give the server the time for the login."""
-        self.silence = max(self.silence, LOGIN_WITHIN)
-        self._begin()
+    def allow(self, seconds: float) -> None:
+        """Begin the next part of the login, for each silence of which the server has this time."""
+        self._silence, self._last = seconds, _now() + PATIENCE * seconds
+        self._set(_now() + seconds)
 
     def heard(self) -> None:
-        """Begin the silence anew, for something came from the server."""
-        if self._is_running and self._stopped_at is None:
-            self._allow()
+        """The server has sent something."""
+        if self._runs and self._limit.when() is not None:
+            self._set(min(self._last, _now() + self._silence))
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """A context whose time is nobody's: an agent or a person is waited for."""
-        self._stopped_at = _now()
-        self._reschedule(None)
+        """A context whose time does not count."""
+        until, began = self._limit.when(), _now()
+        if not self._runs or until is None:
+            yield
+            return
+        self._set(None)
         try:
             yield
         finally:
-            self._last += _now() - self._stopped_at
-            self._stopped_at = None
-            self._allow()
+            self._last += _now() - began
+            self._set(until + _now() - began)
 
-    @property
-    def is_over(self) -> bool:
-        """True where the server went on sending, and the whole time has passed."""
-        return _now() >= self._last
-
-    def _begin(self) -> None:
-        self._last = _now() + self.silence * PATIENCE
-        self._allow()
-
-    def _allow(self) -> None:
-        self._reschedule(min(self._last, _now() + self.silence))
-
-    def _reschedule(self, when: float | None) -> None:
-        if self._is_running and not self._limit.expired():
-            self._limit.reschedule(when)
+    def _set(self, at: float | None) -> None:
+        if self._runs and not self._limit.expired():
+            self._limit.reschedule(at)
 
 
 def _now() -> float:

@@ -8,7 +8,7 @@ import asyncssh
 
 from canary_tui.ssh.connection.agent import AgentError
 from canary_tui.ssh.connection.clock import PATIENCE
-from canary_tui.ssh.connection.handshake import Attempt
+from canary_tui.ssh.connection.handshake import Attempt, login_limit
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.text.safe import one_line
 
@@ -52,14 +52,15 @@ def explained(error: Exception, attempt: Attempt, tries: int) -> tuple[str, bool
 
 
 def _explained(error: Exception, attempt: Attempt, tries: int) -> tuple[str, bool]:
-    address, via, silence = attempt.endpoint.address, attempt.endpoint.via, attempt.clock.silence
+    address, via = attempt.endpoint.address, attempt.endpoint.via
+    limit = login_limit(attempt.endpoint) if attempt.logging_in else attempt.endpoint.connect_timeout
     match error:
-        case TimeoutError() if attempt.clock.is_over:
-            return f"{address} answers, but the login did not end within {silence * PATIENCE:.0f} s", False
+        case TimeoutError() if attempt.clock.slow:
+            return f"{address} answers, but the login did not end within {limit * PATIENCE:.0f} s", False
         case TimeoutError() if attempt.logging_in:
-            return f"{address} did not answer the login within {silence:.0f} s", False
+            return f"{address} did not answer the login within {limit:.0f} s", False
         case TimeoutError():
-            return f"no answer within {silence:.0f} s from {address}", False
+            return f"no answer within {limit:.0f} s from {address}", False
         case asyncssh.ChannelOpenError() if via is not None:
             return _not_opened(error, attempt.endpoint, via)
     if _hung_up(error):

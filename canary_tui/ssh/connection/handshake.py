@@ -62,6 +62,8 @@ KEEPALIVE_INTERVAL = 4.8
 """Seconds. Three unanswered and one more interval: a peer that is silent is given up after 19.2 s, so within 20."""
 KEEPALIVE_COUNT = 3
 _LONGEST_GREETING = 2000
+LOGIN_WITHIN = 30.0
+"""Seconds for a login after the key exchange, as long as ConnectTimeout lasts; the time of agents does not count."""
 
 _KEX = (
     "mlkem768x25519-sha256 curve25519-sha256 curve25519-sha256@libssh.org ecdh-sha2-nistp256 ecdh-sha2-nistp384"
@@ -120,12 +122,9 @@ class Attempt:
     words: str = ""
     """The server's own words: its banner, or its question."""
     proxy_end: ProxyEnd | None = None
-    clock: Clock = field(init=False)
+    clock: Clock = field(default_factory=Clock)
     greeting: bytes = b""
     """The beginning of all that the server sent, up to its version and a bit beyond."""
-
-    def __post_init__(self) -> None:
-        self.clock = Clock(self.endpoint.connect_timeout)
 
     @property
     def has_version(self) -> bool:
@@ -180,7 +179,7 @@ class _Client(asyncssh.SSHClient):
     def begin_auth(self, username: str) -> None:
         del username
         self._attempt.logging_in = True
-        self._attempt.clock.begin_login()
+        self._attempt.clock.allow(login_limit(self._attempt.endpoint))
 
     def auth_banner_received(self, msg: str, lang: str) -> None:
         del lang
@@ -268,6 +267,11 @@ class _Client(asyncssh.SSHClient):
                 self._attempt.accepted.add(private_parts.offered(given[1]))
 
 
+def login_limit(endpoint: Endpoint) -> float:
+    """Seconds for a silence of the server in a login: what it asks elsewhere may take longer than connecting."""
+    return max(endpoint.connect_timeout, LOGIN_WITHIN)
+
+
 def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] | None, shown: bytes) -> HostKeyAnswer:
     if peer is None or ipaddress.ip_address(peer[0].partition("%")[0]).is_loopback:
         return HostKeyAnswer("trusted")
@@ -278,12 +282,12 @@ def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] 
 async def log_in(
     attempt: Attempt, tunnel: asyncssh.SSHClientConnection | Proxy | None, *, all_algorithms: bool = False
 ) -> asyncssh.SSHClientConnection:
-    """Connect and log in within the time of the attempt's clock. Raises as asyncssh, the agent and the network."""
+    """Connect, and log in, within the attempt's time. Raises what asyncssh, the agent and the network raise."""
     endpoint = attempt.endpoint
     chosen = endpoint.algorithms.host_keys
     offered = [one for one in chosen if one in HOST_KEY_ALGORITHMS] or attempt.keys.order(HOST_KEY_ALGORITHMS)
     options = _OPTIONS | _algorithms(endpoint.algorithms, all_algorithms=all_algorithms)
-    async with attempt.clock.running():
+    async with attempt.clock.start(endpoint.connect_timeout):
         return await asyncssh.connect(
             endpoint.host,
             endpoint.port,

@@ -76,9 +76,9 @@ from canary_tui.ssh.execution.install import (
     forget_runner,
     speak,
 )
-from canary_tui.ssh.execution.line import LostError, RunnerLink
+from canary_tui.ssh.execution.lines import Answer, LostError, new_nonce
 from canary_tui.ssh.execution.patience import MOMENT, Patience
-from canary_tui.ssh.execution.protocol import SILENCE, Answer, Conversation, Pauses, new_nonce
+from canary_tui.ssh.execution.protocol import SILENCE, Conversation, Pauses, RunnerLink
 from canary_tui.ssh.execution.start import Start
 from canary_tui.text.safe import one_line
 

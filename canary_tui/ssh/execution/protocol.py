@@ -1,4 +1,4 @@
-"""Speaks with the runner over one channel: its marked lines are told from other output, and data follows a mark."""
+"""Speaks with the runner over one channel: its answers wait to be read, other output goes to whoever wants it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import math
 import random
-import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 import asyncssh
 
@@ -17,7 +16,7 @@ from canary_tui.ssh.connection import private_parts
 from canary_tui.ssh.connection.sudo import IN, Wrapped, last_words
 from canary_tui.ssh.execution import pace
 from canary_tui.ssh.execution.channels import let_go, open_channel
-from canary_tui.ssh.execution.line import LostError, RunnerLink, Splitter, SudoRefusedError
+from canary_tui.ssh.execution.lines import Answer, LostError, Splitter, SudoRefusedError
 from canary_tui.text.safe import one_line
 
 MOST_NOISE = 4096
@@ -34,27 +33,28 @@ SUDO_WITHIN = 20.0
 """Seconds for sudo to take a password."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One line of the runner: a word and the text behind it. Both are a stranger's until they were looked at."""
+class RunnerLink(Protocol):
+    """The connection to one target, as far as the runner's protocol needs it."""
 
-    word: str
-    text: str
+    async def connection(self) -> asyncssh.SSHClientConnection:
+        """The open connection, made if there is none."""
+        ...
 
-    @property
-    def fields(self) -> dict[str, str]:
-        """The `key=value` words of the text."""
-        return {key: value for key, equals, value in (word.partition("=") for word in self.text.split(" ")) if equals}
+    def drop(self, connection: asyncssh.SSHClientConnection) -> None:
+        """Forget a connection that proved dead."""
+        ...
 
-    @property
-    def first(self) -> str:
-        """The text's first word."""
-        return self.text.partition(" ")[0]
+    def apart(self) -> contextlib.AbstractAsyncContextManager[RunnerLink]:
+        """Another way to the same target, with a connection of its own, which is closed at the end."""
+        ...
 
+    def wrap(self, words: str, nonce: str) -> Wrapped:
+        """The line to execute for these shell words; it may be under sudo."""
+        ...
 
-def new_nonce() -> str:
-    """A word that marks our lines in one conversation."""
-    return secrets.token_hex(12)
+    def sudo_refused(self, connection: asyncssh.SSHClientConnection) -> None:
+        """Forget a connection, and what its sudo no longer takes."""
+        ...
 
 
 class Pauses:

@@ -1,40 +1,12 @@
-"""Describes the line to a target that the runner's protocol needs, how it is lost, and how our words are told on it."""
+"""The runner's lines: takes them out of a stream of other bytes, and reads their words."""
 
 from __future__ import annotations
 
-import contextlib
-from typing import Protocol
-
-import asyncssh
-
-from canary_tui.ssh.connection.sudo import Wrapped
+import secrets
+from dataclasses import dataclass
 
 LONGEST_LINE = 4096
 """Bytes of one line of ours. A longer one was never written by the runner."""
-
-
-class RunnerLink(Protocol):
-    """The connection to one target, as far as the runner's protocol needs it."""
-
-    async def connection(self) -> asyncssh.SSHClientConnection:
-        """The open connection, made if there is none."""
-        ...
-
-    def drop(self, connection: asyncssh.SSHClientConnection) -> None:
-        """Forget a connection that proved dead."""
-        ...
-
-    def apart(self) -> contextlib.AbstractAsyncContextManager[RunnerLink]:
-        """Another way to the same target, with a connection of its own, which is closed at the end."""
-        ...
-
-    def wrap(self, words: str, nonce: str) -> Wrapped:
-        """The line to execute for these shell words; it may be under sudo."""
-        ...
-
-    def sudo_refused(self, connection: asyncssh.SSHClientConnection) -> None:
-        """Forget a connection, and what its sudo no longer takes."""
-        ...
 
 
 class LostError(Exception):
@@ -52,6 +24,29 @@ class LostError(Exception):
 
 class SudoRefusedError(LostError):
     """sudo did not let the command in, so that nothing was run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One line of the runner: a word and the text behind it. Both are a stranger's until they were looked at."""
+
+    word: str
+    text: str
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """The `key=value` words of the text."""
+        return {key: value for key, equals, value in (word.partition("=") for word in self.text.split(" ")) if equals}
+
+    @property
+    def first(self) -> str:
+        """The text's first word."""
+        return self.text.partition(" ")[0]
+
+
+def new_nonce() -> str:
+    """A word that marks our lines in one conversation."""
+    return secrets.token_hex(12)
 
 
 class Splitter:
