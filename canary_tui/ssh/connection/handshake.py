@@ -112,6 +112,8 @@ class Attempt:
     logging_in: bool = False
     signing: bool = False
     """An agent or a security key is being waited for."""
+    takes_keys: bool = False
+    """The server has asked for a key."""
     unsigned: list[str] = field(default_factory=list)
     """Keys that the server took, and with which nobody signed."""
     accepted: set[bytes] = field(default_factory=set)
@@ -189,6 +191,9 @@ class _Client(asyncssh.SSHClient):
         """All keys at once; None when they were refused."""
         self._hear("publickey")
         attempt = self._attempt
+        attempt.takes_keys = True
+        if attempt.password_accepted:
+            attempt.would_take.add("publickey")
         if "publickey" in self._tried or (attempt.keys_last and not attempt.password_accepted):
             return None
         self._tried.add("publickey")
