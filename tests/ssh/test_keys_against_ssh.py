@@ -177,3 +177,19 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, dict[str, Outcome]]:
 def test_we_log_in_with_the_key_that_ssh_logs_in_with(outcomes: dict[str, dict[str, Outcome]], name: str) -> None:
     for host, outcome in outcomes[name].items():
         assert outcome.our_login == outcome.login, f"{host}: {outcome.why}; ours: {outcome.our_why}"
+
+
+@pytest.mark.found("field 2")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a public half, its key nowhere", "/work: only its public half is here, and no agent has the other one"),
+        ("nothing on disk, and only that", "/work: there is no such file"),
+        ("a locked key that the agent has not", "/locked: it is locked by a passphrase"),
+        ("a public half of another key", "/work: it does not belong to "),
+        ("the fourth key of the agent", "Too many authentication failures; IdentityFile with IdentitiesOnly"),
+    ],
+)
+def test_why_there_was_no_login_is_named(outcomes: dict[str, dict[str, Outcome]], name: str, words: str) -> None:
+    [outcome] = outcomes[name].values()
+    assert words in outcome.our_why
