@@ -20,7 +20,7 @@ from canary_tui.domain.fleet.rules import ROLLOUT
 from canary_tui.engine.target import Claim, Holder, UnlockReport
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.cksum import cksum
-from canary_tui.ssh.execution.lines import Answer, LostError, new_nonce
+from canary_tui.ssh.execution.lines import Answer, LostError, SudoRefusedError, new_nonce
 from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
 from canary_tui.text.safe import one_line
 
@@ -141,7 +141,9 @@ async def _opened(
     except LostError as error:
         if conversation.exit_status is not None:
             _met.pop(connection, None)
-        if error.silent or conversation.connection_died or connection.is_closed():
+        if isinstance(error, SudoRefusedError):
+            link.sudo_refused(connection)
+        elif error.silent or conversation.connection_died or connection.is_closed():
             link.drop(connection)
         raise
     finally:
