@@ -14,7 +14,7 @@ from canary_tui.cli.listing import add_history
 from canary_tui.cli.options import Command
 from canary_tui.cli.program import add_demo, add_keys, add_serve
 from canary_tui.cli.rollouts import add_replay, add_resume, add_run, add_verify, add_watch
-from canary_tui.errors import CanaryError, ExitCode, FleetFileError, UsageError
+from canary_tui.errors import CanaryError, ExitCode, FleetFileError, UsageError, machine_trouble
 from canary_tui.text.safe import make_safe
 
 _ADDED = (
@@ -47,6 +47,11 @@ def run(arguments: Sequence[str]) -> ExitCode:
     except BrokenPipeError:
         # The reader of our output is gone; so must be what Python would flush into it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    except Exception as error:
+        if not (trouble := machine_trouble(error)):
+            raise
+        sys.stderr.write(f"canary-tui: {make_safe(trouble)}\n")
         return ExitCode.FAILED
 
 

@@ -20,7 +20,7 @@ from canary_tui.domain.rollout.narration import narrate, standing
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.messages import Decide
-from canary_tui.errors import CanaryError, ExitCode, UsageError
+from canary_tui.errors import CanaryError, ExitCode, UsageError, machine_trouble
 from canary_tui.service.endings import closing_line, closing_of
 from canary_tui.service.failed_output import failure_lines, last_lines
 from canary_tui.service.session import Session
@@ -62,7 +62,20 @@ def read_approval(path: Path) -> PreparedApproval:
 
 def run_headless(session: Session, by: Operator, approval: PreparedApproval | None, *, as_json: bool) -> ExitCode:
     """Run a session to its end with nobody to ask."""
-    return asyncio.run(_run(session, by, approval, as_json=as_json))
+    try:
+        return asyncio.run(_run(session, by, approval, as_json=as_json))
+    except Exception as error:
+        if not (trouble := machine_trouble(error)):
+            raise
+        end = closing_of(session.state)
+        if end.ended:
+            return end.exit_code
+        return _cut_off(session, trouble, ExitCode.INTERRUPTED)
+
+
+def _cut_off(session: Session, why: str, code: ExitCode) -> ExitCode:
+    _say(f"the engine had to end: {why}; resume it with: {resume_command(session.directory.id)}")
+    return code
 
 
 async def _run(session: Session, by: Operator, approval: PreparedApproval | None, *, as_json: bool) -> ExitCode:
@@ -74,8 +87,7 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
     try:
         state = await session.run([printer], None, printer.begin)
     except CanaryError as error:
-        _say(f"the engine had to end: {error}; resume it with: {resume_command(session.directory.id)}")
-        return error.exit_code
+        return _cut_off(session, str(error), error.exit_code)
     printer.sum_up()
     if not as_json:
         print(whole_line(closing_line(state)), flush=True)
