@@ -322,7 +322,7 @@ def run_app(options: AppOptions) -> ExitCode:
         sys.__stderr__.write(FORMER_TITLE)
         sys.__stderr__.flush()
     _print_last_words(app)
-    return ExitCode.FAILED if code is None else code
+    return _as_it_ended(code, app.link)
 
 
 async def _run(app: CanaryApp) -> ExitCode | None:
@@ -330,6 +330,13 @@ async def _run(app: CanaryApp) -> ExitCode | None:
         return await app.run_async(mouse=app.options.mouse or app.settings.mouse)
     finally:
         await app.link.close()
+
+
+def _as_it_ended(code: ExitCode | None, link: EngineLink) -> ExitCode:
+    """The exit code once the engine has said its last: who left may have left a rollout that was just beginning."""
+    if code is not ExitCode.SUCCEEDED or (link.opened is None and not link.opening):
+        return ExitCode.FAILED if code is None else code
+    return ExitCode(link.ended.exit_code) if link.ended is not None else ExitCode.INTERRUPTED
 
 
 def _print_last_words(app: CanaryApp) -> None:
@@ -341,6 +348,8 @@ def _print_last_words(app: CanaryApp) -> None:
         )
     if app.link.gone:
         sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
+    if app.link.opening:
+        sys.stderr.write("canary-tui: it was being started; `canary-tui history` shows whether it began\n")
     ended = app.link.ended
     if app.link.opened is not None and ended is not None and not ExitCode(ended.exit_code).resumable:
         logs = "" if app.options.demo else f"logs in {app.link.opened.directory}/logs\n"  # a demo's folder is removed
