@@ -49,7 +49,7 @@ def read_approval(path: Path) -> PreparedApproval:
         UsageError: it cannot be read, or is not an approval.
     """
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
         approval: PreparedApproval = decode(PreparedApproval, encode(PreparedApproval(plan="")) | data)
     except (OSError, ValueError) as error:
         raise UsageError(

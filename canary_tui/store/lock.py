@@ -91,7 +91,7 @@ def acquire(path: Path, who: str) -> Lock:
 def holder(path: Path) -> Holder | None:
     """The holder that a lock file names, if it can be read."""
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
         return Holder(str(found["who"]), int(found["pid"]), float(found["since"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
