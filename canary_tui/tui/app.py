@@ -18,6 +18,7 @@ from textual.binding import Binding
 from textual.command import CommandPalette
 from textual.content import Content
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widgets import Static
@@ -43,7 +44,7 @@ from canary_tui.tui.terminal import (
     speak_utf8,
     title,
 )
-from canary_tui.tui.textual_fixes import apply_fixes
+from canary_tui.tui.textual_fixes import apply_fixes, leaving_below
 from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered_theme
 
 if TYPE_CHECKING:
@@ -119,6 +120,10 @@ class CanaryApp(App[ExitCode]):
             or self.options.usual_theme
         )
         self.theme = chosen if self.options.colour else "terminal"
+
+    def get_driver_class(self) -> type[Driver]:
+        """Leave the cursor below the last frame."""
+        return leaving_below(super().get_driver_class())
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Add to Textual's filters a last one that no control character passes."""
