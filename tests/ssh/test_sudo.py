@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,19 @@ async def test_real_sudo_without_a_password_runs_it_as_the_user(tmp_path: Path) 
         async with linked(planned(farm.targets[0], farm.ssh_config, sudo="nobody")) as [link]:
             assert await fed(link, "id -un") == "nobody\n"
             assert await fed(link, "/bin/cat", b"data") == "data"
+
+
+@needs_root
+@pytest.mark.found("field 12")
+async def test_what_runs_under_sudo_begins_in_that_users_home(tmp_path: Path) -> None:
+    """The login's own home may be closed to that user; a user without a home begins at the root."""
+    with Farm(tmp_path, 1, net=39) as farm:
+        farm.targets[0].home.chmod(0o700)
+        async with linked(planned(farm.targets[0], farm.ssh_config, sudo="daemon")) as [link]:
+            assert await fed(link, "pwd") == pwd.getpwnam("daemon").pw_dir + "\n"
+            assert await fed(link, "find . -maxdepth 0") == ".\n"
+        async with linked(planned(farm.targets[0], farm.ssh_config, sudo="nobody")) as [link]:
+            assert await fed(link, "pwd") == "/\n"
 
 
 @needs_root
@@ -93,6 +107,7 @@ async def test_without_a_person_sudo_with_a_password_is_refused(asking: Farm, tm
         error = await refusal(link)
     assert error.final
     assert "password is needed" in error.detail
+    assert "write `sudo -n COMMAND` in `run`" in error.detail
 
 
 def test_which_user_a_fleet_file_means() -> None:
@@ -100,7 +115,8 @@ def test_which_user_a_fleet_file_means() -> None:
 
 
 def test_the_password_is_the_first_line_of_standard_input() -> None:
-    assert SudoPrefix("root").wrap("id") == ("sudo -n -H -u root -- id", b"")
+    command, first = SudoPrefix("root").wrap("id")
+    assert (command.startswith("sudo -n -H -u root -- "), command.endswith(" id"), first) == (True, True, b"")
     command, first = SudoPrefix("root", "s3cret").wrap("id")
     assert "s3cret" not in command
     assert first == b"s3cret\n"

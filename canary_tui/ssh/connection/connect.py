@@ -16,7 +16,7 @@ from canary_tui.ssh.connection.handshake import KEEPALIVE_INTERVAL
 from canary_tui.ssh.connection.hostkeys import HostKeyError
 from canary_tui.ssh.connection.login import LinkError, Login, Shared
 from canary_tui.ssh.connection.resolve import Endpoint, Resolver
-from canary_tui.ssh.connection.sudo import CHECK, SudoPrefix, needs_password, user_of
+from canary_tui.ssh.connection.sudo import CHECK, SudoPrefix, needs_password, permission, user_of
 from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
 
@@ -181,7 +181,8 @@ class TargetLink:
         if status == 0:
             return SudoPrefix(user)
         if not needs_password(complaint):
-            raise LinkError(f"sudo -u {user}: {one_line(complaint) or f'exit {status}'}", final=True)
+            said = one_line(complaint) or f"exit {status}"
+            raise LinkError(f"sudo -u {user}: {said}; {permission(user)}", final=True)
 
         async def use(password: str) -> bool:
             command, first = SudoPrefix(user, password).wrap(CHECK)
@@ -192,7 +193,8 @@ class TargetLink:
 
         passwords = self._access.shared.sudo_passwords
         if not endpoint.asks_for_secrets or not await passwords.use(endpoint.user, question, use):
-            raise LinkError(f"sudo -u {user}: a password is needed, and none was accepted", final=True)
+            needed = f"sudo -u {user}: a password is needed, and none was accepted"
+            raise LinkError(f"{needed}; {permission(user)}", final=True)
         return SudoPrefix(user, passwords.known(endpoint.user))
 
 

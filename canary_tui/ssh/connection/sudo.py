@@ -8,6 +8,10 @@ CHECK = "/bin/sh -c :"
 """A command that does nothing: whoever may run the steps may run it, too."""
 
 
+_AT_HOME = """/bin/sh -c 'cd 2>/dev/null || cd /; exec "$@"' sh"""
+"""Begins what follows in the user's own home: the login's may be closed to that user, and is not HOME either."""
+
+
 @dataclass(frozen=True, slots=True)
 class SudoPrefix:
     """sudo as `user`. `password` None: none is needed."""
@@ -22,8 +26,16 @@ class SudoPrefix:
         the empty prompt leaves standard error to the command. `-H`: the folder of the runner is that user's own.
         """
         if self.password is None:
-            return f"sudo -n -H -u {self.user} -- {words}", b""
-        return f"sudo -k -S -p '' -H -u {self.user} -- {words}", self.password.encode() + b"\n"
+            return f"sudo -n -H -u {self.user} -- {_AT_HOME} {words}", b""
+        return f"sudo -k -S -p '' -H -u {self.user} -- {_AT_HOME} {words}", self.password.encode() + b"\n"
+
+
+def permission(user: str) -> str:
+    """What sudo must allow, and the way without it."""
+    return (
+        f"sudo must allow this login to run /bin/sh as {user}, and unattended without a password (NOPASSWD); "
+        "where it allows single commands only, leave `sudo` out and write `sudo -n COMMAND` in `run`"
+    )
 
 
 def user_of(setting: bool | str | None) -> str | None:
