@@ -53,6 +53,10 @@ class LostError(Exception):
         self.silent = silent
 
 
+class MergedError(Exception):
+    """The other end puts standard error into standard output, so that no answer can be told from a step's output."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One line of the runner: a word and the text behind it. Both are a stranger's until they were looked at."""
@@ -317,6 +321,8 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         noise, line = prelude.feed(data)
         self._note(noise)
         if line is not None:
+            if not line.startswith(b"DATA"):  # an answer, which has its place in the other stream
+                raise MergedError
             self._prelude = None
             if rest := prelude.rest():
                 self._receive(rest)
