@@ -27,6 +27,9 @@ from canary_tui.service.session import Session
 from canary_tui.store.layout import resume_command
 from canary_tui.text.safe import whole_line
 
+_DELIBERATE = 1.0
+"""Seconds without a Ctrl-C after which the next one is a decision of its own."""
+
 
 @wire("prepared-approval")
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class Printer(Listener):
     def __init__(self, session: Session, by: Operator, approval: PreparedApproval | None, *, as_json: bool) -> None:
         self._session, self._by, self._approval, self._as_json = session, by, approval, as_json
         self._rollout: Rollout | None = None
-        self._interrupts = 0
+        self._interrupts, self._interrupted = 0, float("-inf")
         self._said: dict[str, str] = {}
         """The last line that each failed execution printed."""
 
@@ -147,10 +150,16 @@ class Printer(Listener):
         _say(f"the prepared {what} is refused: {reason}")
 
     def interrupt(self) -> None:
-        """Ctrl-C: first start nothing new, then stop what runs."""
+        """Ctrl-C: first start nothing new; pressed again after a pause, stop what runs.
+
+        A key that is held down repeats, first after up to 0.5 s: that is no second decision.
+        """
+        pause, self._interrupted = time.monotonic() - self._interrupted, time.monotonic()
+        if self._interrupts and pause < _DELIBERATE:
+            return
         self._interrupts += 1
         again = self._interrupts > 1
-        _say("stopping what runs" if again else "starting nothing new; Ctrl-C again stops what runs")
+        _say("stopping what runs" if again else "starting nothing new; Ctrl-C again, after a second, stops what runs")
         self._submit(e.StopRequested("running" if again else "starting", self._by))
 
     def terminate(self) -> None:

@@ -31,7 +31,7 @@ class SudoPrefix:
 
 
 def permission(user: str) -> str:
-    """What sudo must allow, and the way without it."""
+    """Words that name the permission which sudo must give, and the way without it."""
     return (
         f"sudo must allow this login to run /bin/sh as {user}, and unattended without a password (NOPASSWD); "
         "where it allows single commands only, leave `sudo` out and write `sudo -n COMMAND` in `run`"
