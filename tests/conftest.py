@@ -19,6 +19,23 @@ if os.environ.get("CANARY_TUI_CI"):
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
+_LONG_FIRST = ("faults", "end_to_end", "ssh", "engine", "demo", "tui")
+"""The folders whose files take longest: begun first, so that none of them is left at the end for one process alone."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes a processor: with one, the tests leave six tenths of the processors' time unused."""
+    del config
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of the slow folders first, each file's in its own order."""
+    here = pathlib.Path(__file__).parent
+    ranks = {name: rank for rank, name in enumerate(_LONG_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.relative_to(here).parts[0], len(ranks)))
+
+
 _DOOR, _ROOM = (
     pathlib.Path(tempfile.gettempdir(), f"canary-tui-tests-{os.getuid()}.{lock}") for lock in ("door", "room")
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 import asyncssh
 from farm import Farm
@@ -44,6 +46,13 @@ class DirectLine:
         connection.abort()
         if connection is self.held:
             self.held = None
+
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncIterator[DirectLine]:
+        line = DirectLine(self.farm)
+        line.sudo = self.sudo
+        yield line
+        await line.close()
 
     def wrap(self, words: str) -> tuple[str, bytes]:
         return self.sudo.wrap(words) if self.sudo else (words, b"")

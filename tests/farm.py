@@ -82,6 +82,7 @@ class Farm:
     """`count` targets `web-1` ... on 127.0.`net`.x, one port. Use as a context manager.
 
     `extra` are further sshd_config lines; `shell` is what runs commands; `own_sshd` gives each target its own sshd.
+    `machine` are files of the machine, such as /etc/shadow, with the text that the servers see there (as root only).
     """
 
     folder: pathlib.Path
@@ -92,6 +93,7 @@ class Farm:
     own_sshd: bool = True
     prefix: str = "web-"
     port: int = 0
+    machine: dict[str, str] = field(default_factory=dict)
     targets: list[FarmTarget] = field(default_factory=list)
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -187,7 +189,7 @@ class Farm:
         with (self.folder / "sshd.log").open("ab") as log:
             environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin")}
             process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", config],
+                [*self._namespace(), SSHD, "-D", "-e", "-f", config],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -201,6 +203,17 @@ class Farm:
                     name, address, self.folder / name, self.folder / f"{name}.commands", process.pid, not self.own_sshd
                 )
             )
+
+    def _namespace(self) -> list[str]:
+        """The words before a command that make it see `machine`."""
+        mounts = []
+        for number, (path, text) in enumerate(self.machine.items()):
+            seen = self.folder / f"machine_{number}"
+            seen.write_text(text)
+            seen.chmod(0o644)
+            mounts.append(f"mount --bind {seen} {path}")
+        words = ["unshare", "-m", "--propagation", "private", "sh", "-c"]
+        return [*words, " && ".join([*mounts, 'exec "$@"']), "sh"] if mounts else []
 
     def _wrapper(self, name: str) -> pathlib.Path:
         path = self.folder / f"{name}.wrapper"

@@ -123,6 +123,9 @@ class PacedRemote:
         async with self._pace.beginning():
             return await self._remote.upload(request, watch)
 
+    def upload_end(self) -> CancelReport:
+        return self._remote.upload_end()
+
     async def unlock(self, rollout: str) -> UnlockReport:
         async with self._pace.beginning():
             return await self._remote.unlock(rollout)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol, assert_never
 
 from canary_tui.domain.fleet.steps import Step
@@ -19,7 +20,7 @@ from canary_tui.domain.rollout.events import Event
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import Running
 from canary_tui.domain.rollout.words import Outcome
-from canary_tui.engine.steps import Task, perform, variables
+from canary_tui.engine.steps import Task, perform, see_ended, variables
 from canary_tui.engine.target import (
     AttachRequest,
     CancelReport,
@@ -93,6 +94,8 @@ class Executor:
         self.jobs: dict[str, asyncio.Task[None]] = {}
         """The task that follows each target's step."""
         self._remotes: dict[str, Remote] = {}
+        self._groups: dict[str, int] = {}
+        """The process group of each target's latest local step."""
         self._claimed: set[str] = set()
         """Targets whose lock this engine has asked for."""
 
@@ -152,7 +155,9 @@ class Executor:
         task = Task(rollout, self._plan, step, target, execution, known, boot, self._state.artifacts)
         output = self._logs.begin(target, step.name, execution, resume=False)
         follower = _Follower(self._meanwhile, target, output)
-        report = await self._retake(target) or await perform(task, self._remote(target), follower, follower)
+        self._groups.pop(target, None)
+        remote, began_here = self._remote(target), partial(self._groups.__setitem__, target)
+        report = await self._retake(target) or await perform(task, remote, follower, follower, began_here)
         return self._finished(target, execution, output, report)
 
     async def _retake(self, target: str) -> ExecuteReport | None:
@@ -183,30 +188,32 @@ class Executor:
 
     async def _cancel(self, target: str) -> tuple[Event, ...]:
         running, job = running_on(self._state, target), self.jobs[target]
-        report = await self._stop(target, running)
+        report = await self._stop(target, running, job)
         finished = e.CancelFinished(target, running.execution, report.confirmed, report.detail)
         if report.confirmed and traits(self._step(running)).durable:
             await asyncio.wait({job}, timeout=_AFTER_CANCEL)
-        if job.done():
-            return (finished,)
-        job.cancel()
-        await asyncio.wait({job})
-        if not job.cancelled():  # it ended in that very moment, and says itself how
+        if not job.done():
+            job.cancel()
+            await asyncio.wait({job})
+        if not job.cancelled():  # it ended before, or in that very moment, and says itself how
             return (finished,)
         outcome: Outcome = "cancelled" if report.confirmed else "unknown"
         detail = "stopped" if report.confirmed else f"stop unconfirmed: {report.detail}"
         return (finished, e.StepFinished(target, running.execution, outcome, detail=detail))
 
-    async def _stop(self, target: str, running: Running) -> CancelReport:
-        """Have a step stopped by the one who can: the target, the end of its connection, or this process."""
-        stopped_by = traits(self._step(running)).stopped_by
+    async def _stop(self, target: str, running: Running, job: asyncio.Task[None]) -> CancelReport:
+        """Have a step stopped by the one who can, and see its end where somebody can see it."""
+        step = self._step(running)
+        stopped_by = traits(step).stopped_by
         match stopped_by:
             case "target":
                 return await self._remote(target).cancel(running.execution, GRACE, self._state.targets[target].boot)
             case "connection":
                 return CancelReport(confirmed=False, detail="a plain command; its connection is closed")
-            case "engine":  # it ends when its task is cancelled, right after this
-                return CancelReport(confirmed=True)
+            case "engine":
+                job.cancel()
+                await asyncio.wait({job})
+                return await see_ended(step, self._remote(target), self._groups.get(target))
             case _:
                 assert_never(stopped_by)
 

@@ -6,34 +6,53 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from canary_tui.engine.target import ExecuteReport, Sink
+from canary_tui.engine.target import CancelReport, ExecuteReport, Sink
 
 _STDERR = 2
 _LAST_BYTES = 2.0
 """Seconds that are waited for output once the command has ended: what it left behind may hold its pipes for ever."""
 _REAPED = 5.0
 """Seconds for a killed command to be gone."""
+_LOOK_AGAIN = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRequest:
+    """Shell text to run on this machine, with `environment` added to ours and `folder` as its directory.
+
+    `timeout` is in seconds, `output_cap` in bytes.
+    """
+
+    script: str
+    environment: Mapping[str, str]
+    folder: str
+    timeout: float
+    output_cap: int
 
 
 async def run_here(
-    script: str, environment: Mapping[str, str], folder: str, timeout: float, output_cap: int, sink: Sink
+    request: LocalRequest, sink: Sink, began: Callable[[int], None] = lambda _group: None
 ) -> ExecuteReport:
-    """Run shell text with `environment` added to ours, `folder` as its directory; `timeout` in seconds.
+    """Run it in a process group of its own, which `began` hears of.
 
-    Cancelling kills its whole process group. What it leaves behind when it ends by itself is not waited for.
+    Cancelling kills the whole group. What it leaves behind when it ends by itself is not waited for.
     """
+    timeout, output_cap = request.timeout, request.output_cap
     try:
         transport, command = await asyncio.get_running_loop().subprocess_exec(
             lambda: _Command(sink, output_cap),
-            "/bin/sh", "-ec", script, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True,
-            cwd=folder or None, env={**os.environ, **environment},
+            "/bin/sh", "-ec", request.script, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True,
+            cwd=request.folder or None, env={**os.environ, **request.environment},
         )  # fmt: skip
     except (OSError, ValueError) as error:
         return ExecuteReport("failed", detail=f"cannot run it here: {error}")
+    began(transport.get_pid())
     try:
         async with asyncio.timeout(timeout):
             await command.over.wait()
@@ -50,6 +69,36 @@ async def run_here(
     if command.size > output_cap:
         return ExecuteReport("failed", size=command.size, detail=f"printed more than {output_cap} bytes")
     return _report(transport.get_returncode(), command.size)
+
+
+async def seen_gone(group: int) -> CancelReport:
+    """Look, for a short time, whether all processes of a killed group are gone."""
+    give_up = time.monotonic() + _REAPED
+    while _lives(group):
+        if time.monotonic() >= give_up:
+            return CancelReport(confirmed=False, detail="some of its processes on this machine are still there")
+        await asyncio.sleep(_LOOK_AGAIN)
+    return CancelReport(confirmed=True, detail="its processes on this machine are gone")
+
+
+def _lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # they are another user's now
+        return True
+    stats = [_stat(path) for path in Path("/proc").glob("[0-9]*/stat")]
+    # Ended ones count for killpg until somebody reaps them, which init does not do in every container.
+    return not stats or any(stat[2:3] == [str(group)] and stat[0] not in "ZX" for stat in stats)
+
+
+def _stat(path: Path) -> list[str]:
+    """Read state, parent, group and more of a process; [] once it is gone."""
+    try:
+        return path.read_text(errors="replace").rpartition(") ")[2].split()
+    except OSError:
+        return []
 
 
 def _report(code: int | None, size: int) -> ExecuteReport:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
@@ -15,8 +15,17 @@ from canary_tui.domain.planning.plan import Phase, Plan
 from canary_tui.domain.rollout.events import ArtifactRead
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.http_probe import ask_http
-from canary_tui.engine.local_command import artifact_path, run_here
-from canary_tui.engine.target import CommandRequest, ExecuteReport, ExecuteRequest, Remote, Sink, UploadRequest, Watch
+from canary_tui.engine.local_command import LocalRequest, artifact_path, run_here, seen_gone
+from canary_tui.engine.target import (
+    CancelReport,
+    CommandRequest,
+    ExecuteReport,
+    ExecuteRequest,
+    Remote,
+    Sink,
+    UploadRequest,
+    Watch,
+)
 from canary_tui.errors import UsageError
 
 
@@ -45,8 +54,10 @@ def variables(plan: Plan, state: RolloutState, target: str, phase: Phase) -> dic
     return {**known, "RELEASE": previous, "PREVIOUS": plan.release} if phase == "rollback" else known
 
 
-async def perform(task: Task, remote: Remote, sink: Sink, watch: Watch) -> ExecuteReport:
-    """Do the step; the report says how it ended."""
+async def perform(
+    task: Task, remote: Remote, sink: Sink, watch: Watch, began_here: Callable[[int], None]
+) -> ExecuteReport:
+    """Do the step; the report says how it ended. `began_here` hears the process group of a local one."""
     step, cap = task.step, task.plan.limits.output
     match step:
         case RunStep(durable=True):
@@ -62,8 +73,29 @@ async def perform(task: Task, remote: Remote, sink: Sink, watch: Watch) -> Execu
             asker = remote if step.from_ == "target" else None
             return await ask_http(fill(step.http, task.variables), step.expect, step.timeout, asker, sink)
         case LocalStep():
-            folder = task.plan.directory
-            return await run_here(step.local, task.variables, folder, step.timeout, cap, sink)
+            request = LocalRequest(step.local, task.variables, task.plan.directory, step.timeout, cap)
+            return await run_here(request, sink, began_here)
+        case _:
+            assert_never(step)
+
+
+async def see_ended(step: Step, remote: Remote, group: int | None) -> CancelReport:
+    """Look at the end of a stopped step that the engine runs itself, once its task has ended.
+
+    `group` is the process group that `perform` told of, None where none had begun.
+    """
+    match step:
+        case LocalStep():
+            return await seen_gone(group) if group else CancelReport(confirmed=True, detail="it had not begun")
+        case HttpStep(from_="target"):
+            detail = "nothing more is asked; a request under way there changes nothing, and ends by its limit"
+            return CancelReport(confirmed=True, detail=detail)
+        case HttpStep():
+            return CancelReport(confirmed=True, detail="nothing more is asked")
+        case UploadStep():
+            return remote.upload_end()
+        case RunStep() | ScriptStep():
+            return CancelReport(confirmed=False, detail="it runs on the target, and only the target can see its end")
         case _:
             assert_never(step)
 

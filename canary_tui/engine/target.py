@@ -139,7 +139,9 @@ class ExecuteReport:
 
 @dataclass(frozen=True, slots=True)
 class CancelReport:
-    """`confirmed`: the process group is gone, seen by the target."""
+    """`confirmed`: the end was seen by the one that could see it; `detail` names it: the target, or this engine
+    for what it runs itself.
+    """
 
     confirmed: bool
     detail: str = ""
@@ -221,6 +223,10 @@ class Remote(Protocol):
     async def command(self, request: CommandRequest, sink: Sink) -> ExecuteReport: ...
 
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport: ...
+
+    def upload_end(self) -> CancelReport:
+        """What the target said of the last upload's end, once that was cancelled."""
+        ...
 
     async def unlock(self, rollout: str) -> UnlockReport:
         """Let go of the lock, unless something of this rollout still runs there; tried for a bounded time."""

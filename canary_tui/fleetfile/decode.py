@@ -135,7 +135,7 @@ def _narrowed(inner: Reader, rules: list[Rule]) -> Reader:
                 for rule in rules:
                     rule.check(found)
             except ValueError as error:
-                return _refuse(faults, path, str(error))
+                return _refuse(faults, path, str(error), getattr(error, "hint", ""))
         return found
 
     return read

@@ -14,6 +14,7 @@ from canary_tui.domain.fleet.quoting import shorten
 from canary_tui.domain.fleet.steps import ScriptStep
 from canary_tui.domain.fleet.tables import Fleet
 from canary_tui.errors import FleetFileError, Problem
+from canary_tui.fleetfile.anchor import anchored, folder_of
 from canary_tui.fleetfile.decode import MOST_FAULTS, Fault, Faults, TooManyFaultsError, keys_of, read_keys, reader
 from canary_tui.fleetfile.locate import KeyPath, Position, locate
 from canary_tui.fleetfile.source import parse, read_text
@@ -26,7 +27,10 @@ LARGEST_SCRIPT = 2**20
 
 @dataclass(frozen=True, slots=True)
 class LoadedFleet:
-    """A sound fleet: `fleet.targets` are single servers, `scripts` maps each script step's path to its text."""
+    """A sound fleet: `fleet.targets` are single servers, `scripts` maps each script step's path to its text.
+
+    `path` is absolute, and its folder has no link and no `..` in it.
+    """
 
     fleet: Fleet
     scripts: Mapping[str, str]
@@ -64,7 +68,8 @@ def load_fleet(path: str | Path) -> LoadedFleet:
     if faults:
         raise FleetFileError(_problems(shown, text, faults))
     single = tuple(one.target for one in expanded)
-    return LoadedFleet(replace(fleet, targets=single), scripts, shown.absolute(), text)
+    folder = folder_of(shown)
+    return LoadedFleet(anchored(replace(fleet, targets=single), folder), scripts, folder / shown.name, text)
 
 
 def _decode(table: dict[str, Any], faults: Faults) -> Fleet:

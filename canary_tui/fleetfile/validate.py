@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from canary_tui.domain.fleet.names import MOST_TARGETS, count, expand, suggest
 from canary_tui.domain.fleet.quoting import shorten
@@ -65,13 +66,17 @@ def _expand(target: Target) -> list[Target]:
     hosts: Sequence[str | None] = [None] * len(names)
     if target.host is not None:
         hosts = _hosts(target.host, len(names))
-    for key, texts, rule in (("name", names, TARGET_NAME), ("host", hosts, HOST)):
+    addresses = [name if host is None else host for name, host in zip(names, hosts, strict=True)]
+    for key, texts, rule in (
+        ("name", names, TARGET_NAME),
+        ("name" if target.host is None else "host", addresses, HOST),
+    ):
         for text in texts:
             try:
                 rule.check(text)
             except ValueError as error:
                 hint = "a name may differ from its host: give both" if key == "name" else ""
-                raise _Unexpandable(key, str(error), hint) from None
+                raise _Unexpandable(key, str(error), getattr(error, "hint", "") or hint) from None
     if len(names) == 1 and target.name == names[0] and target.host == hosts[0]:
         return [target]
     return [replace(target, name=name, host=host) for name, host in zip(names, hosts, strict=True)]
@@ -148,7 +153,7 @@ def _addresses(fleet: Fleet, expanded: Sequence[Expanded]) -> Iterator[Fault]:
     """Two names for one server would be deployed twice, perhaps at once, perhaps past the gate."""
     groups: dict[str, list[Expanded]] = {}
     for one in expanded:
-        groups.setdefault(one.target.address.lower(), []).append(one)
+        groups.setdefault(_usual_form(one.target.address), []).append(one)
     for group in groups.values():
         if len(group) < 2:
             continue
@@ -162,6 +167,14 @@ def _addresses(fleet: Fleet, expanded: Sequence[Expanded]) -> Iterator[Fault]:
                 yield Fault(("targets", one.index, key), message, "give one target both roles, or another port or jump")
             for way in ways:
                 seen.setdefault(way, one)
+
+
+def _usual_form(address: str) -> str:
+    """The same text for each way in which people write one address."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address.lower()
 
 
 def _ways(fleet: Fleet, target: Target) -> set[tuple[object, ...]]:

@@ -37,8 +37,8 @@ from canary_tui.ssh.connection.connect import Access, LinkError, TargetLink
 from canary_tui.ssh.execution import durable
 from canary_tui.ssh.execution.cancel import cancel
 from canary_tui.ssh.execution.install import RunnerError, RunnerInfo, ensure_runner, unlock
+from canary_tui.ssh.execution.lines import LostError
 from canary_tui.ssh.execution.plain import plain
-from canary_tui.ssh.execution.protocol import LostError
 from canary_tui.ssh.execution.upload import upload
 from canary_tui.text.safe import make_safe, one_line
 from canary_tui.text.secrets import Redactor
@@ -121,6 +121,7 @@ class SshRemote:
         self.link = link
         self._network, self._redactor = network, network.redactor
         self._under_way = 0
+        self._upload_end = CancelReport(confirmed=True, detail="it had not begun")
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:
@@ -146,8 +147,8 @@ class SshRemote:
         try:
             await self.link.connection()
             claimed = request.claim is not None  # from here on the lock may be ours, whatever we come to hear of it
-            async with asyncio.timeout(request.timeout):
-                runner = await self._meet(request.claim)
+            async with asyncio.timeout(request.timeout) as limit:
+                runner = await self._meet(request.claim, limit)
                 if request.claim and (refusal := _refused(runner)):
                     return self._told(refusal)
                 found = await self._look(request)
@@ -166,13 +167,13 @@ class SshRemote:
         report = ProbeReport("ok", runner.boot, found.release, runner.clock_offset, runner.free_bytes, detail)
         return self._told(replace(report, locked=claimed, holder=None if claimed else runner.holder))
 
-    async def _meet(self, claim: Claim | None) -> RunnerInfo:
+    async def _meet(self, claim: Claim | None, limit: asyncio.Timeout) -> RunnerInfo:
         for _ in range(_PROBES - 1):
             try:
-                return await ensure_runner(self.link, claim)
+                return await ensure_runner(self.link, claim, limit)
             except LostError:
                 continue
-        return await ensure_runner(self.link, claim)
+        return await ensure_runner(self.link, claim, limit)
 
     async def _look(self, request: ProbeRequest) -> _Found:
         """Ask for the tools and for the release, in one command; in none where neither is asked for."""
@@ -222,7 +223,14 @@ class SshRemote:
 
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport:
         with self._at_work():
-            return self._told(await upload(self.link, request, _SafeWatch(watch, self._safe)))
+            self._upload_end = CancelReport(confirmed=True, detail="it had not begun")
+            return self._told(await upload(self.link, request, _SafeWatch(watch, self._safe), self._note_upload_end))
+
+    def _note_upload_end(self, seen: CancelReport) -> None:
+        self._upload_end = self._told(seen)
+
+    def upload_end(self) -> CancelReport:
+        return self._upload_end
 
     async def unlock(self, rollout: str) -> UnlockReport:
         with self._at_work():

@@ -92,6 +92,9 @@ class Remote:
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport:
         raise NotImplementedError
 
+    def upload_end(self) -> CancelReport:
+        raise NotImplementedError
+
     async def unlock(self, rollout: str) -> UnlockReport:
         raise NotImplementedError
 

@@ -549,6 +549,7 @@ def test_so_many_targets_are_left_at_once() -> None:
     assert rollout.state.verdict == "succeeded"
 
 
+@pytest.mark.found("M10")
 def test_where_there_is_nothing_to_do_no_wave_starts_and_every_target_is_skipped() -> None:
     """M10, also where an engine ended amid it."""
     rollout = Rollout(CANARY, releases=dict.fromkeys("abc", "2"))

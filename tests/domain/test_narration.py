@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.steps import RunStep, Step, UploadStep
 from canary_tui.domain.fleet.tables import Gate, Ssh
 from canary_tui.domain.planning.plan import Phase, Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.rollout import events as e
@@ -46,7 +46,7 @@ SAID = [
     (e.StepStarted("a", "steps", 0, 3, "x"), "a: deploy, attempt 3"),
     (e.StepStarted("a", "rollback", 0, 1, "x"), "a: rollback undo"),
     (e.StepAttached("a", "x"), "a: asking how its step ended"),
-    (e.ConnectionLost("a", "reset"), "a: connection lost (reset), the step goes on there; reconnecting"),
+    (e.ConnectionLost("a", "reset"), "a: connection lost (reset); reconnecting"),
     (e.ConnectionRestored("a"), "a: reconnected"),
     (e.StepFinished("a", "x", "ok", 0), "a: ok"),
     (e.StepFinished("a", "x", "failed", 3), "a: failed, exit 3"),
@@ -93,6 +93,24 @@ def test_an_event_is_told_in_one_sentence(event: e.Event, said: str) -> None:
     assert narrate(event, STATE) == said
 
 
+@pytest.mark.found("fault 2")
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        pytest.param(DEPLOY, "reconnecting, a step that has begun goes on there", id="durable"),
+        pytest.param(UploadStep(upload="a", to="/a", name="send"), "reconnecting to send the rest", id="upload"),
+    ],
+)
+def test_a_lost_connection_is_told_with_what_becomes_of_the_step(step: Step, said: str) -> None:
+    """What is said to go on there does: an upload does not."""
+    started = e.RolloutStarted("r", replace(PLAN, steps=(step,)), ANN, attended=True, version="1")
+    events: list[e.Event] = [started, e.ProbeStarted("a"), e.TargetProbed("a", "ok"), e.WaveStarted(0)]
+    lost = e.ConnectionLost("a", "reset")
+    events += [e.StepStarted("a", "steps", 0, 1, "x"), lost]
+    state = replay([Record(seq, 1.0, event) for seq, event in enumerate(events)])
+    assert narrate(lost, state) == f"a: connection lost (reset); {said}"
+
+
 def test_every_kind_of_event_has_a_sentence_here() -> None:
     assert {type(event) for event, _ in SAID} == set(get_args(e.Event))
 
@@ -111,6 +129,7 @@ def test_the_targets_are_counted_by_how_they_stand() -> None:
     assert standing(state) == "1 running, to be asked about, 1 not started"
 
 
+@pytest.mark.found("M17")
 @pytest.mark.parametrize(
     ("phase", "outcome", "detail", "said"),
     [

@@ -116,6 +116,7 @@ def test_a_step_says_what_it_does_and_for_how_long(step: Step, line: str) -> Non
     assert shown[shown.index("steps") + 1] == line
 
 
+@pytest.mark.found("M16")
 @pytest.mark.parametrize(
     ("step", "text"),
     [

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from canary_tui.domain.fleet import rules
 from canary_tui.domain.fleet.quoting import shorten
 from canary_tui.domain.fleet.rules import (
+    HOST,
+    JUMP,
+    LOGIN,
     Between,
     Matches,
     Positive,
@@ -19,6 +22,7 @@ from canary_tui.domain.fleet.rules import (
     Prose,
     RemotePath,
     Rule,
+    RuleError,
     VariableName,
     VariableValue,
 )
@@ -55,9 +59,10 @@ TABLE: dict[str, tuple[list[object], dict[object, str]]] = {
         ["web-[1-40]", "[1-2]a", "web-1"],
         {"-x": "expected a name of letters", "a b": "expected a name", "": "expected a name"},
     ),
-    "HOST": (["10.0.0.1", "::1", "fe80::1%eth0", "web.example.org"], {"-oProxyCommand=x": "not beginning with '-'"}),
+    "HOST": (["10.0.0.1", "::1", "fe80::1%eth0", "web.example.org"], {"-oProxyCommand=x": "not beginning with '-'", ":": "no IPv6"}),
     "HOST_PATTERN": (["10.0.0.[1-9]", "web-[1-2].example"], {"-x": "not beginning with '-'", "a b": "expected an address"}),
     "USER": (["deploy", "a.b", "me@corp", "_x"], {"-l": "not beginning with '-'", "a b": "expected a login name", "": "exp"}),
+    "LOGIN": (["deploy", "me@corp", "CORP\\deploy"], {"-l": "not beginning with '-'", "CORP\\": "expected a login name"}),
     "JUMP": (
         ["none", "bastion", "ann@bastion:2222", "a,b@c", "ann@[::1]:22"],
         {"-J": "expected jump hosts", "a,,b": "expected jump hosts", "a b": "expected jump hosts", "": "expected jump"},
@@ -148,7 +153,7 @@ def takes(rule: Rule, value: object) -> bool:
 def test_every_rule_is_in_the_table() -> None:
     assert set(TABLE) == set(RULES)
     kinds = {kind for kind in vars(rules).values() if isinstance(kind, type) and kind.__module__ == rules.__name__}
-    assert {type(rule) for rule in RULES.values()} == kinds - {Rule}
+    assert {type(rule) for rule in RULES.values()} == kinds - {Rule, RuleError}
 
 
 @pytest.mark.parametrize(("name", "value"), GOOD)
@@ -186,17 +191,29 @@ def test_whatever_a_rule_takes_fits_the_schema_that_is_printed_for_it(text: str)
 @given(ANY_TEXT)
 def test_a_pattern_says_in_the_schema_exactly_what_the_rule_checks(text: str) -> None:
     for name, rule in RULES.items():
-        if isinstance(rule, Matches):
+        if type(rule) is Matches:  # for a host, JSON Schema cannot say what an IPv6 address is
             assert takes(rule, text) == fits(rule.schema(), text), name
 
 
 @settings(max_examples=300, deadline=None)
 @given(ANY_TEXT)
 def test_nothing_that_names_a_target_a_host_or_a_user_is_an_option_of_ssh(text: str) -> None:
-    for name in ("WORD", "TARGET_NAME", "NAME_PATTERN", "HOST", "HOST_PATTERN", "USER", "JUMP", "TOOL", "ROLLOUT"):
+    for name in (
+        "WORD",
+        "TARGET_NAME",
+        "NAME_PATTERN",
+        "HOST",
+        "HOST_PATTERN",
+        "USER",
+        "LOGIN",
+        "JUMP",
+        "TOOL",
+        "ROLLOUT",
+    ):
         if takes(RULES[name], text):
             assert not text.startswith("-"), name
-            assert not set(text) & set(" \n\t$;'\"\\"), name
+            in_a_domain = name in ("LOGIN", "JUMP") and not text.startswith("\\") and not text.endswith("\\")
+            assert not set(text) & set(" \n\t$;'\"" + ("" if in_a_domain else "\\")), name
 
 
 @given(st.integers(-10, 70_000))
@@ -217,3 +234,44 @@ def test_a_quoted_value_is_printable_and_short(value: object) -> None:
 def test_a_cut_value_still_ends_as_one() -> None:
     assert shorten("x" * 100) == "'" + "x" * 55 + "...'"
     assert shorten(2**64) == "a number beyond 64 bits"
+
+
+@pytest.mark.found("field 10")
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("10.0.0.1:2222", 'write host = "10.0.0.1", ssh = { port = 2222 }'),
+        ("deploy@web", 'write host = "web", ssh = { user = "deploy" }'),
+        ("deploy@web:22", 'write host = "web", ssh = { user = "deploy", port = 22 }'),
+        ("[fe80::1%eth0]:22", 'write host = "fe80::1%eth0", ssh = { port = 22 }'),
+        ("ssh://deploy@[::1]:22/", 'write host = "::1", ssh = { user = "deploy", port = 22 }'),
+        ("ssh://web", 'write host = "web"'),
+        ("CORP\\deploy@web", "write host = \"web\", ssh = { user = 'CORP\\deploy' }"),
+        ("web:ssh", "a port is written ssh.port"),
+        ("1:2:3", "a port is written ssh.port"),
+        ("fe80::1::2", "a port is written ssh.port"),
+    ],
+)
+def test_a_host_with_more_than_a_host_in_it_gets_its_hint(text: str, hint: str) -> None:
+    """A host is a name or an address; login and port have keys of their own."""
+    with pytest.raises(RuleError) as refusal:
+        HOST.check(text)
+    assert refusal.value.hint == hint
+
+
+@pytest.mark.parametrize("text", ["web", "10.0.0.1", "::1", "fe80::1%eth0", "0:0:0:0:0:0:0:1", "::ffff:10.0.0.1"])
+def test_a_name_or_an_address_is_a_host(text: str) -> None:
+    HOST.check(text)
+
+
+@pytest.mark.found("field 10")
+@pytest.mark.parametrize("text", ["deploy", "CORP\\deploy", "deploy@corp.example", "a+b"])
+def test_logins_of_a_domain_are_logins(text: str) -> None:
+    LOGIN.check(text)
+    JUMP.check(f"{text}@bastion:22")
+
+
+@pytest.mark.parametrize("text", ["\\deploy", "deploy\\", "-l", "a b", "$(id)", "a'b", ""])
+def test_what_a_shell_could_read_something_into_is_no_login(text: str) -> None:
+    with pytest.raises(ValueError, match="login name"):
+        LOGIN.check(text)

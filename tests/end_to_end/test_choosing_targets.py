@@ -187,6 +187,7 @@ def test_what_was_changed_behind_our_back_is_deployed_again(farm: Farm, tmp_path
     }
 
 
+@pytest.mark.found("M10")
 def test_where_every_target_has_the_release_there_is_nothing_to_do_and_no_gate(farm: Farm, state: Path) -> None:
     """M10, E3"""
     for target in farm.targets:

@@ -243,6 +243,7 @@ def journals(state: Path) -> dict[str, str]:
     return {one.rollout: (one.path / "journal.jsonl").read_text() for one in history(state)}
 
 
+@pytest.mark.found("M3")
 def test_resume_without_an_id_starts_none_of_several_and_lists_their_commands(
     two_open: list[str], state: Path, tmp_path: Path
 ) -> None:
@@ -262,6 +263,7 @@ def test_resume_without_an_id_starts_none_of_several_and_lists_their_commands(
         assert "0 half done, 3 not begun, 1 ok" in told_of
 
 
+@pytest.mark.found("M3")
 def test_resume_at_a_terminal_starts_nothing_before_a_rollout_is_named(two_open: list[str], state: Path) -> None:
     """M3"""
     before = journals(state)
@@ -278,6 +280,7 @@ def test_resume_at_a_terminal_starts_nothing_before_a_rollout_is_named(two_open:
     assert after[two_open[1]] != before[two_open[1]]
 
 
+@pytest.mark.found("M3")
 @pytest.mark.parametrize("answer", ["n\r", "\x04", "\x03"], ids=["no", "end of input", "Ctrl-C"])
 def test_resume_at_a_terminal_asks_also_about_the_only_one(farm: Farm, state: Path, answer: str) -> None:
     """M3"""
@@ -397,6 +400,7 @@ def test_check_and_plan_connect_to_nothing(farm: Farm, state: Path) -> None:
     assert all(target.commands() == [] for target in farm.targets)
 
 
+@pytest.mark.found("M16")
 def test_plan_shows_everything_that_will_run_and_the_json_that_an_approval_is_bound_to(farm: Farm, state: Path) -> None:
     """M16"""
     fleet = fleet_file(farm, DEPLOY)

@@ -82,6 +82,7 @@ esac
 """
 
 
+@pytest.mark.found("M17")
 def test_failures_are_told_with_their_step_and_output_and_summed_up_once(farm: Farm, state: Path) -> None:
     """M17"""
     ran = headless(state, fleet_file(farm, TALKS + at_once(8)))

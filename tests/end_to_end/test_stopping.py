@@ -136,6 +136,86 @@ async def test_a_stopped_step_is_asked_about_on_resume_and_not_run_again(farm: F
     assert untouched(farm.targets[1:])
 
 
+STUBBORN_HERE = """
+[[steps]]
+name = "here"
+local = "trap '' TERM; sleep 300 & echo $! > '{folder}/child'; echo $$ > '{folder}/shell'; wait; sleep 300"
+"""
+ASKING = """
+[[steps]]
+name = "ask"
+http = "http://127.0.0.1:{port}/health"
+{more}
+[steps.expect]
+within = "5m"
+"""
+
+
+@pytest.mark.found("house 6.2")
+async def test_the_stop_of_a_local_step_is_seen_among_the_processes_here(
+    farm: Farm, state: Path, tmp_path: Path
+) -> None:
+    """Nothing is claimed of the target, where nothing ran and nobody looked."""
+    body = STUBBORN_HERE.format(folder=tmp_path)
+    async with Front(state) as front:
+        await front.start(plan_of(fleet_file(farm, body), canaries=("web-1",)))
+        await until(lambda: (tmp_path / "shell").exists() and (tmp_path / "shell").read_text())
+        pids = [(tmp_path / name).read_text().strip() for name in ("shell", "child")]
+        assert not any(map(gone, pids))
+        await front.stop("running")
+        finished = await front.event(e.CancelFinished)
+        assert all(map(gone, pids))
+        assert (finished.confirmed, finished.detail) == (True, "its processes on this machine are gone")
+        assert (await front.ended()).exit_code == 130
+
+
+@pytest.mark.found("house 6.2")
+@pytest.mark.parametrize(("more", "words"), [("", "nothing more is asked"), ('from = "target"', "changes nothing")])
+async def test_the_stop_of_an_http_step_says_only_that_nothing_more_is_asked(
+    farm: Farm, state: Path, more: str, words: str
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        body = ASKING.format(port=silent.getsockname()[1], more=more)
+        async with Front(state) as front:
+            await front.start(plan_of(fleet_file(farm, body), canaries=("web-1",)))
+            await front.event(e.StepStarted)
+            await front.stop("running")
+            finished = await front.event(e.CancelFinished)
+            assert finished.confirmed
+            assert words in finished.detail
+            assert "gone" not in finished.detail
+            assert (await front.ended()).exit_code == 130
+
+
+SENDING = """
+[[steps]]
+name = "send"
+upload = "large"
+to = "arrived"
+"""
+
+
+@pytest.mark.found("house 6.2")
+async def test_the_stop_of_an_upload_is_seen_on_the_target(farm: Farm, state: Path) -> None:
+    """The target has removed what had come, and puts nothing in its place afterwards."""
+    home = farm.targets[0].home
+    with (farm.folder / "large").open("wb") as large:
+        large.truncate(600 << 20)
+    async with Front(state) as front:
+        await front.start(plan_of(fleet_file(farm, SENDING), canaries=("web-1",)))
+        await until(lambda: any(part.stat().st_size for part in home.glob(".canary-tui.*")))
+        await front.stop("running")
+        finished = await front.event(e.CancelFinished)
+        assert not list(home.glob(".canary-tui.*"))
+        assert (finished.confirmed, finished.detail) == (True, "the target has removed what had come")
+        assert (await front.ended()).exit_code == 130
+        assert front.state.targets["web-1"].steps.outcome == "cancelled"
+    assert not list(home.glob(".canary-tui.*"))
+    assert not (home / "arrived").exists()
+
+
 async def test_an_abort_stops_what_runs_before_it_rolls_back(farm: Farm, state: Path) -> None:
     """F4, P9"""
     async with Front(state) as front:

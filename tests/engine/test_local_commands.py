@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from canary_tui.engine.local_command import run_here
+from canary_tui.engine.local_command import LocalRequest, run_here
 from canary_tui.engine.target import ExecuteReport
 
 DAEMON = "setsid sh -c 'echo $$ > pid; exec sleep 60' & until [ -s pid ]; do :; done; "
@@ -47,7 +47,7 @@ async def run(
     script: str, folder: Path, timeout: float = 20.0, cap: int = 1 << 20
 ) -> tuple[ExecuteReport, dict[str, bytes], float]:
     sink, began = Bytes(), time.monotonic()
-    report = await run_here(script, {"WORD": "$(id) 'x"}, str(folder), timeout, cap, sink)
+    report = await run_here(LocalRequest(script, {"WORD": "$(id) 'x"}, str(folder), timeout, cap), sink)
     return report, sink.data, time.monotonic() - began
 
 

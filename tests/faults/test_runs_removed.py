@@ -32,6 +32,7 @@ def remove(target: FarmTarget, *patterns: str) -> None:
                 path.unlink()
 
 
+@pytest.mark.found("fault 8")
 def test_a_step_whose_record_vanishes_during_a_cut_is_unknown_and_ran_once(farm: Farm, tmp_path: Path) -> None:
     """Fault 8: the connection is cut, `*.go` is removed, the engine reconnects."""
     canary, _ = farm.targets
@@ -56,6 +57,7 @@ GONE = {
 }
 
 
+@pytest.mark.found("fault 8")
 @pytest.mark.parametrize("patterns", GONE.values(), ids=GONE)
 def test_a_killed_engine_whose_targets_records_vanish_resumes_with_unknown(
     farm: Farm, tmp_path: Path, patterns: tuple[str, ...]
@@ -75,6 +77,7 @@ def test_a_killed_engine_whose_targets_records_vanish_resumes_with_unknown(
         assert len(marks(canary, state.rollout)) == 1
 
 
+@pytest.mark.found("fault 8")
 def test_a_step_that_removes_the_runners_files_is_unknown_and_ran_once(farm: Farm, tmp_path: Path) -> None:
     """Fault 8 from inside: the step itself empties the folder while no connection is there."""
     canary, _ = farm.targets

@@ -134,6 +134,69 @@ def test_the_path_may_be_relative_and_lines_may_end_as_on_windows(
     assert load_fleet("fleet.toml").directory == str(tmp_path)
 
 
+RELATIVE = """
+name = "shop"
+[ssh]
+config = "ssh/config"
+identity = "../keys/%h"
+known-hosts = "none"
+[environments.lab]
+ssh = { known-hosts = "./known_hosts", identity = "~/.ssh/id", config = "none" }
+[[targets]]
+name = "web-[1-2]"
+ssh = { identity = "%d/id", config = "/etc/ssh/other", known-hosts = "known hosts" }
+[[targets]]
+name = "db"
+ssh = { identity = "${KEYS}/id" }
+[[steps]]
+run = "true"
+"""
+
+
+@pytest.mark.found("field 7")
+def test_relative_paths_of_ssh_tables_start_at_the_folder_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollout that is resumed from another folder has the same keys."""
+    repo, elsewhere = tmp_path / "50% of it", tmp_path / "elsewhere"
+    repo.mkdir()
+    elsewhere.mkdir()
+    fleet = load(repo, RELATIVE).fleet
+    folder = str(repo)
+    assert fleet.ssh == Ssh(
+        config=f"{folder}/ssh/config", identity=f"{tmp_path}/50%% of it/../keys/%h", known_hosts="none"
+    )
+    assert fleet.environments["lab"].ssh == Ssh(
+        known_hosts=f"{folder}/known_hosts", identity="~/.ssh/id", config="none"
+    )
+    assert [one.ssh for one in fleet.targets] == [
+        *[Ssh(identity="%d/id", config="/etc/ssh/other", known_hosts=f"{folder}/known hosts")] * 2,
+        Ssh(identity="${KEYS}/id"),
+    ]
+    monkeypatch.chdir(elsewhere)
+    assert load_fleet("../50% of it/fleet.toml").fleet == fleet
+
+
+@pytest.mark.found("field 7")
+def test_a_plan_has_one_hash_by_whichever_way_the_file_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Approvals are bound to the hash: the way from the working folder to the file is no part of the plan."""
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    load(repo, RELATIVE)
+    (tmp_path / "link").symlink_to(repo)
+    monkeypatch.chdir(repo)
+    ways = ["fleet.toml", "./fleet.toml", "../repo/fleet.toml", str(repo / "fleet.toml"), "../link/fleet.toml"]
+    loaded = [load_fleet(way) for way in ways]
+    plans = [
+        build_plan(one.fleet, Choices("2", environment="lab", only="web-1", directory=one.directory), one.scripts)
+        for one in loaded
+    ]
+    assert len({plan.hash for plan in plans}) == 1
+    assert {one.path for one in loaded} == {repo / "fleet.toml"}
+
+
 def test_sound_parts_are_checked_beside_refused_ones() -> None:
     faults = Faults()
     found = decode(Fleet, tomllib.loads(WHOLE.replace('"2h"', '"soon"').replace("2222", '"x"')), faults)

@@ -63,6 +63,7 @@ def test_a_pause_has_one_code_and_one_sentence_on_every_face(pause: Pause) -> No
     assert verdict_line(state) == (f"PAUSED: {sentence}{LOST}", "unknown")
 
 
+@pytest.mark.found("M6")
 def test_a_rollout_that_left_targets_behind_is_called_partly_done_in_every_list() -> None:
     """M6"""
     one = RolloutSummary("r", "shop", "2", "", 0.0, Operator("ann", "desk"), 10, Path("r"), "succeeded", "why", 5, 1.0)

@@ -22,7 +22,6 @@ import canary_tui
 from canary_tui.ssh.connection import handshake, private_parts
 from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeyRules, HostKeys, HostNames, NameKeys
-from canary_tui.ssh.connection.keyring import pairs_for
 from canary_tui.ssh.connection.private_parts import HostCertificate, public_data
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.ssh.execution.protocol import Conversation
@@ -118,6 +117,14 @@ class Judge(HostKeys):
 
     def order(self, algorithms: Iterable[str]) -> tuple[str, ...]:
         return tuple(algorithms)
+
+
+signed: list[asyncssh.SSHKeyPair] = []
+
+
+async def signing(pair: asyncssh.SSHKeyPair, signer: private_parts.Signer) -> bytes:
+    signed.append(pair)
+    return await signer()
 
 
 TRUSTED, NEW = HostKeyAnswer("trusted"), HostKeyAnswer("new")
@@ -247,14 +254,32 @@ def test_no_key_of_the_operator_s_is_loaded_that_we_did_not_give() -> None:
 
 
 def test_a_pair_remembers_nothing_of_a_server_that_it_was_copied_for(tmp_path: pathlib.Path) -> None:
-    from canary_tui.ssh.connection.keyring import Identity
-
     [pair] = asyncssh.load_keypairs(asyncssh.generate_private_key("ssh-rsa", key_size=2048))
     before = pair.sig_algorithm
-    [copied] = pairs_for([Identity("id", (pair,))])
+
+    copied = private_parts.signed_by(pair, signing)
     copied.set_sig_algorithm(b"rsa-sha2-256")
     assert copied.sig_algorithm == b"rsa-sha2-256"
     assert pair.sig_algorithm == before != b"rsa-sha2-256"
+
+
+async def test_a_signature_is_asked_for_where_the_server_has_taken_the_key(served: Serve) -> None:
+    port, _ = await served(generated())
+    signed.clear()
+    [pair] = asyncssh.load_keypairs(generated())
+    options = dict(known_hosts=None, config=None, username="ann", agent_path=None)
+    connection = await asyncssh.connect(ADDRESS, port, client_keys=[private_parts.signed_by(pair, signing)], **options)
+    connection.abort()
+    await connection.wait_closed()
+    assert [private_parts.offered(one) for one in signed] == [public_data(pair)]
+
+
+def test_a_certificate_is_offered_in_the_place_of_its_key_and_the_key_stays_as_it_is() -> None:
+    key, authority = generated(), generated()
+    certificate = authority.generate_user_certificate(key, "id", principals=["ann"])
+    [pair] = asyncssh.load_keypairs(key)
+    assert private_parts.offered(private_parts.certified(pair, certificate)) == public_data(certificate)
+    assert private_parts.offered(pair) == public_data(certificate.key) == public_data(key)
 
 
 @pytest.mark.parametrize("words", [["-t", "ed25519"], ["-t", "rsa", "-b", "2048", "-m", "PEM"]], ids=["new", "old"])
@@ -283,6 +308,56 @@ async def test_a_payload_follows_right_behind_the_request(served: Serve) -> None
     await connection.wait_closed()
     assert begun[2:] == ["exec words", "data payload"]
     assert conversation.exit_status == 0
+
+
+async def test_any_byte_is_a_sign_of_life_and_is_counted(served: Serve) -> None:
+    """The library itself waits for the answer to its own question, behind whatever else is on its way."""
+    port, _ = await served(generated())
+    connection = await log_in(attempt(port, Judge(answer=TRUSTED)), None)
+    came, connection._keepalive_count = private_parts.bytes_came(connection), 3
+    await private_parts.round_trip(connection)
+    assert private_parts.bytes_came(connection) > came > 0
+    assert connection._keepalive_count == 0
+    connection.abort()
+    await connection.wait_closed()
+
+
+async def test_a_round_trip_ends_when_the_server_has_read_what_came_before(served: Serve) -> None:
+    port, begun = await served(generated())
+    connection = await log_in(attempt(port, Judge(answer=TRUSTED)), None)
+    conversation = Conversation("nonce", b"payload", lambda _data: None)
+    await connection.create_session(lambda: conversation, "words", encoding=None)
+    await private_parts.round_trip(connection)
+    assert begun[-1] == "data payload"
+    connection.abort()
+    async with asyncio.timeout(10):
+        await private_parts.round_trip(connection)
+    await connection.wait_closed()
+
+
+async def test_a_server_may_have_as_much_under_way_as_it_was_allowed_last() -> None:
+    windows: list[int] = []
+
+    async def print_much(process: asyncssh.SSHServerProcess[bytes]) -> None:
+        for _ in range(64):
+            process.stdout.write(bytes(4096))
+            await process.stdout.drain()
+            windows.append(process.channel._send_window)
+        process.exit(0)
+
+    async with asyncssh.listen(
+        ADDRESS, 0, server_factory=Door, server_host_keys=[generated()], encoding=None, process_factory=print_much
+    ) as server:
+        Door.begun = []
+        connection = await log_in(attempt(server.get_port(), Judge(answer=TRUSTED)), None)
+        conversation = Conversation("nonce", b"", lambda _data: None)
+        channel, _ = await connection.create_session(lambda: conversation, "words", encoding=None, window=8192)
+        private_parts.allow_under_way(channel, 100_000)
+        await channel.wait_closed()
+        connection.abort()
+        await connection.wait_closed()
+    assert windows[0] < 8192
+    assert max(windows) > 80_000
 
 
 def test_no_other_module_reaches_into_asyncssh() -> None:

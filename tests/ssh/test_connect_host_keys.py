@@ -51,6 +51,17 @@ async def test_a_new_key_is_asked_about_and_kept(farm: Farm, config: Path, tmp_p
     assert len(person.asked) == 1
 
 
+@pytest.mark.found("field 9")
+@pytest.mark.parametrize("file", ["none", "/dev/null"])
+async def test_nobody_is_told_to_add_a_line_to_a_file_that_keeps_nothing(farm: Farm, tmp_path: Path, file: str) -> None:
+    """The way out names a file that can hold the line."""
+    config = write_config(farm, tmp_path / "config", "Host *", f" UserKnownHostsFile {file}")
+    async with linked(planned(farm.targets[0], config)) as [link]:
+        error = await refusal(link)
+    assert "ssh.known-hosts" in error.detail
+    assert file not in error.detail
+
+
 @pytest.mark.parametrize("answer", ["no", "y", "YES", "", None])
 async def test_anything_but_yes_refuses(farm: Farm, config: Path, tmp_path: Path, answer: str | None) -> None:
     async with linked(planned(farm.targets[0], config), asker=Person(answer)) as [link]:

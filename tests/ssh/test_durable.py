@@ -25,8 +25,9 @@ from farm import Farm, available
 from canary_tui.engine.target import AttachRequest, CancelReport, CommandRequest, ExecuteReport, ExecuteRequest
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.connection.sudo import SudoPrefix
-from canary_tui.ssh.execution import durable, install, protocol
+from canary_tui.ssh.execution import durable, install, patience, protocol
 from canary_tui.ssh.execution.cancel import cancel
+from canary_tui.ssh.execution.lines import LostError, Splitter
 from canary_tui.ssh.execution.plain import plain
 
 pytestmark = pytest.mark.skipif(available() != "", reason=available() or "sshd is there")
@@ -135,7 +136,7 @@ async def test_cut_connections_lose_and_repeat_nothing(line: DirectLine, seed: i
     assert hashlib.sha256(sink.out).hexdigest() == hashlib.sha256(expected).hexdigest()
     assert (report.outcome, report.exit_code, report.size) == ("failed", 42, len(expected))
     assert line.server.read(f"once-{seed}") == "x\n"
-    assert seen.restored == len(seen.lost)
+    assert bool(seen.restored) == bool(seen.lost)
 
 
 async def test_a_connection_that_dies_while_the_step_is_sent_starts_it_once(line: DirectLine) -> None:
@@ -164,6 +165,28 @@ async def test_a_frozen_server_is_noticed_and_left(line: DirectLine, monkeypatch
             os.kill(pid, signal.SIGKILL)
     assert (report.outcome, bytes(sink.out)) == ("ok", b"here\nthere\n")
     assert (seen.lost, seen.restored) == (["nothing was heard for 6 s"], 1)
+
+
+@pytest.mark.found("fault 2")
+async def test_a_supervisor_that_is_stopped_holds_nobody_beyond_the_limit(
+    line: DirectLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A target that says that a step runs, long after its limit, has said what can be learned of it."""
+    monkeypatch.setattr(durable, "SILENCE", 5.0)
+    monkeypatch.setattr(durable, "MOMENT", 1.0)
+    monkeypatch.setattr(patience, "OVERDUE", 1.0)
+    monkeypatch.setattr(patience, "STOPPING", 1.0)
+    step_request = request(b"echo here; sleep 60", timeout=1.0)
+    step = asyncio.create_task(durable.execute(line, step_request, sink := Bytes(), Seen()))
+    await sink.holds(b"here\n")
+    supervisor = int((runs(line) / f"{step_request.execution}.go").read_text().split()[0])
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(20):
+            report = await step
+    finally:
+        os.kill(supervisor, signal.SIGKILL)
+    assert (report.outcome, "still running" in report.detail) == ("unknown", True)
 
 
 def test_a_dead_peer_is_noticed_within_twenty_seconds() -> None:
@@ -238,6 +261,7 @@ async def test_what_was_never_started_never_will_be_once_that_was_said(line: Dir
     assert line.server.read("once-void") == ""
 
 
+@pytest.mark.found("fault 8")
 async def test_no_trace_of_a_step_whose_output_came_before_is_no_proof(line: DirectLine) -> None:
     """Fault 8: the log here knows that it began, whatever the target has forgotten."""
     boot = (await install.ensure_runner(line)).boot
@@ -303,7 +327,9 @@ async def test_a_cancelled_task_leaves_the_step_running(line: DirectLine) -> Non
     step = asyncio.create_task(durable.execute(line, step_request, sink, Seen()))
     await sink.holds(b"here\n")
     await stop(step)
-    assert await cancel(line, step_request.execution, 5) == CancelReport(confirmed=True)
+    assert await cancel(line, step_request.execution, 5) == CancelReport(
+        confirmed=True, detail="its processes are gone, the target says"
+    )
     assert "rc=143 why=cancelled" in (runs(line) / f"{step_request.execution}.exit").read_text()
 
 
@@ -343,7 +369,7 @@ async def test_a_step_that_waits_for_a_way_to_its_target_says_so(farm: Farm, lin
 
     seen = Seen()
     report = await durable.execute(Shut(farm), request(b"true"), Bytes(), seen)
-    assert (report.outcome, seen.lost, seen.restored) == ("ok", ["refused"], 1)
+    assert (report.outcome, seen.lost, seen.restored) == ("ok", ["not sent yet: refused"], 1)
 
 
 @pytest.mark.parametrize(
@@ -463,7 +489,7 @@ async def test_without_a_usable_home_the_runner_lives_in_var_tmp(tmp_path: pathl
 @pytest.mark.parametrize("size", [1, 7, 64, 100_000])
 def test_our_lines_are_found_however_they_are_cut(size: int) -> None:
     stream = b"noise CTUI1 wrong X\nCTUI1 abc ONE a=1\nmore\nCTUI1 ab" + b"CTUI1 abc TWO\nrest"
-    splitter, other = protocol.Splitter("abc"), b""
+    splitter, other = Splitter("abc"), b""
     lines: list[bytes] = []
     for at in range(0, len(stream), size):
         data = stream[at : at + size]
@@ -477,8 +503,8 @@ def test_our_lines_are_found_however_they_are_cut(size: int) -> None:
 
 
 def test_a_line_without_an_end_is_refused_before_it_grows() -> None:
-    splitter = protocol.Splitter("abc")
-    with pytest.raises(protocol.LostError):
+    splitter = Splitter("abc")
+    with pytest.raises(LostError):
         for _ in range(1000):
             splitter.feed(b"CTUI1 abc " + b"x" * 100)
 

@@ -279,10 +279,10 @@ async def test_a_file_whose_rollout_loses_the_lock_while_it_is_sent_is_not_put_i
 ) -> None:
     claim(host, "A")
     talk = await sending(host, tmp_path, b"new", "A")
-    assert await talk.line() == "SEND"
+    assert await talk.line() == "SEND at=0 sum=none"
     (host.folder / "lock").unlink()
     assert claim(host, "B") == ("busy", "B", "A")
-    talk.say(b"new")
+    talk.say(b"0\nnew")
     talk.stdin.close()
     assert await talk.line() == f"FENCED lock=B by={WHO}"
     await talk.cut()

@@ -11,41 +11,55 @@ import pytest
 from direct_line import Bytes, DirectLine, Seen
 from farm import Farm, available
 
-from canary_tui.engine.target import AttachRequest, ExecuteRequest
-from canary_tui.ssh.execution import durable
+from canary_tui.engine.target import AttachRequest, ExecuteReport, ExecuteRequest
+from canary_tui.ssh.execution import durable, patience
 from canary_tui.ssh.execution.install import ensure_runner
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
 
+_SHELL = """#!/bin/sh
+# Answers for the runner once there are lies to tell; what is met as `hello` is the runner itself.
+lies={folder}/lies
+set -f
+case $2 in
+*' hello '*) [ ! -e {folder}/deaf ] || exec sleep 60 ;;
+*'/runner-'*) if [ -e "$lies" ]; then set -- $2; op=$3 nonce=$4; . "$lies"; exit; fi ;;
+esac
+exec /bin/sh "$@"
+"""
+_SAY = 'say() { printf \'CTUI1 %s %s\\n\' "$nonce" "$1" >&2; }\n'
+
 
 @pytest.fixture
 async def line(tmp_path: Path) -> AsyncIterator[DirectLine]:
-    with Farm(tmp_path / "farm", 1, net=64) as farm:
+    shell = tmp_path / "shell"
+    shell.write_text(_SHELL.format(folder=tmp_path))
+    shell.chmod(0o755)
+    with Farm(tmp_path / "farm", 1, net=64, shell=str(shell)) as farm:
         one = DirectLine(farm)
         yield one
         await one.close()
 
 
 async def lie(line: DirectLine, program: str) -> str:
-    """Put other words in the place of the runner, whose name says what it is and whose size is looked at."""
+    """Tell lies from now on, in the place of the runner; the boot that it named before."""
     info = await ensure_runner(line)
-    path = next(line.server.home.glob(".local/state/canary-tui/runner-*.sh"))
-    size = path.stat().st_size
-    path.write_text(
-        f'nonce=$2\nsay() {{ printf \'CTUI1 %s %s\\n\' "$nonce" "$1" >&2; }}\n{program}\nexit\n'.ljust(size, "#")
-    )
-    assert path.stat().st_size == size
+    (line.farm.folder.parent / "lies").write_text(_SAY + program)
     return info.boot
 
 
 def request(boot: str, cap: int = 1 << 20) -> ExecuteRequest:
-    return ExecuteRequest(uuid.uuid4().hex, b"true", {}, 1.0, cap, boot)
+    return ExecuteRequest(uuid.uuid4().hex, b"true", {}, 0.3, cap, boot)
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ANSWER", "OVERDUE", "OUT_OF_REACH", "GRACE"):
-        monkeypatch.setattr(durable, name, 1.0)
+    """Wait for seconds instead of minutes; only a target that is out of reach is tried for long."""
+    monkeypatch.setattr(durable, "SILENCE", 0.5)
+    monkeypatch.setattr(durable, "ANSWER", 2.0)
+    monkeypatch.setattr(durable, "MOMENT", 0.3)
+    for name in ("STOPPING", "OVERDUE", "REST"):
+        monkeypatch.setattr(patience, name, 0.4)
 
 
 ANNOUNCES_MORE = """
@@ -54,13 +68,69 @@ printf 'CTUI1 %s DATA\\n' "$nonce"; echo little
 say 'END size=1000000 sum=none done rc=0 why=exit'
 while sleep 0.2; do say TICK; done
 """
+ANNOUNCES_MORE_AND_HANGS_UP = """
+say 'BEGUN boot=x begun'
+printf 'CTUI1 %s DATA\\n' "$nonce"; [ "$op" = attach ] || echo little
+say 'END size=1000000 sum=none done rc=0 why=exit'
+"""
+SILENT_AFTER_BEGUN = """
+if [ "$op" = run ]; then say 'BEGUN boot=x begun'; else say 'STATE running boot=x'; fi
+exec sleep 60
+"""
+SILENT_ON_EVERY_CHANNEL = """
+say 'BEGUN boot=x begun'; touch {folder}/deaf
+exec sleep 60
+"""
+BEATS_FOR_EVER = """
+say 'STATE running boot=x'; say 'BEGUN boot=x begun'
+while sleep 0.2; do say TICK; done
+"""
+TRICKLES = """
+say 'STATE running boot=x'; say 'BEGUN boot=x begun'
+printf 'CTUI1 %s DATA\\n' "$nonce"
+while sleep 0.2; do printf .; done
+"""
 
 
-async def test_output_that_was_announced_and_never_comes_is_not_waited_for_for_ever(line: DirectLine) -> None:
-    boot = await lie(line, ANNOUNCES_MORE)
-    async with asyncio.timeout(30):
-        report = await durable.execute(line, request(boot), Bytes(), Seen())
-    assert report.outcome == "unknown"
+async def follow(line: DirectLine, asked: ExecuteRequest | AttachRequest) -> tuple[ExecuteReport, Bytes]:
+    """Its report and its output, within a time that is much shorter than that for a target out of reach."""
+    sink = Bytes()
+    async with asyncio.timeout(20):
+        if isinstance(asked, AttachRequest):
+            report = await durable.attach(line, asked, sink, Seen())
+        else:
+            report = await durable.execute(line, asked, sink, Seen())
+    return report, sink
+
+
+@pytest.mark.found("fault 2")
+@pytest.mark.parametrize(
+    ("program", "seen"),
+    [
+        pytest.param(ANNOUNCES_MORE, "only 7 of 1000000 bytes", id="says END and sends no more"),
+        pytest.param(ANNOUNCES_MORE_AND_HANGS_UP, "only 7 of 1000000 bytes", id="says END and hangs up"),
+        pytest.param(SILENT_AFTER_BEGUN, "still running", id="silent after BEGUN, and on each channel after STATE"),
+        pytest.param(SILENT_ON_EVERY_CHANNEL, "no answer", id="silent after BEGUN, and each login is"),
+        pytest.param(BEATS_FOR_EVER, "still running", id="beats for ever"),
+        pytest.param(TRICKLES, "still running", id="a byte at a time for ever"),
+    ],
+)
+async def test_a_step_that_comes_to_no_end_is_unknown_soon_after_its_limit(
+    line: DirectLine, monkeypatch: pytest.MonkeyPatch, program: str, seen: str
+) -> None:
+    """Its wait has a limit from its start, whatever is reconnected in between, and the report says what was seen."""
+    monkeypatch.setattr("canary_tui.ssh.execution.install.ANSWER", 2.0)
+    boot = await lie(line, program.format(folder=line.farm.folder.parent) if "{folder}" in program else program)
+    report, _ = await follow(line, request(boot))
+    assert (report.outcome, seen in report.detail) == ("unknown", True), report
+
+
+@pytest.mark.found("fault 2")
+async def test_a_login_slower_than_the_silence_that_is_allowed_starts_its_step(line: DirectLine) -> None:
+    """Until the first word of the runner the patience is that for a login."""
+    boot = await lie(line, 'sleep 1; exec /bin/sh "$2" "$op" "$nonce" "$5" "$6" "$7" "$8" "" ""')
+    report, sink = await follow(line, ExecuteRequest(uuid.uuid4().hex, b"echo ran", {}, 5.0, 1 << 20, boot))
+    assert (report.outcome, bytes(sink.out)) == ("ok", b"ran\n"), report
 
 
 ENDLESS = """
@@ -74,13 +144,9 @@ async def test_output_without_an_end_fills_no_disk_and_ends(
     line: DirectLine, monkeypatch: pytest.MonkeyPatch, again: bool
 ) -> None:
     monkeypatch.setattr(durable, "MARGIN", 1 << 20)
+    monkeypatch.setattr(patience, "SLOWEST", 1 << 20)
     boot = await lie(line, ENDLESS)
-    sink = Bytes()
-    async with asyncio.timeout(60):
-        if again:
-            asked = AttachRequest(uuid.uuid4().hex, boot, 1.0, output_cap=1 << 20)
-            report = await durable.attach(line, asked, sink, Seen())
-        else:
-            report = await durable.execute(line, request(boot), sink, Seen())
+    asked = AttachRequest(uuid.uuid4().hex, boot, 1.0, output_cap=1 << 20) if again else request(boot)
+    report, sink = await follow(line, asked)
     assert report.outcome == "unknown"
     assert len(sink.out) == 2 << 20

@@ -14,7 +14,7 @@ from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.fleet.units import Duration
 from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.ssh.connection.command import ResolveError, parse_hop
-from canary_tui.ssh.connection.resolve import Endpoint, Resolver
+from canary_tui.ssh.connection.resolve import Endpoint, Resolver, split_files
 
 pytestmark = pytest.mark.skipif(not shutil.which("ssh"), reason="ssh is not installed")
 
@@ -68,9 +68,12 @@ async def test_tokens_and_variables_are_filled_in(resolve: Resolve, monkeypatch:
     assert endpoint.rules.user_files == ("/kh/web-%",)
 
 
-async def test_a_proxy_command_is_the_users_own_line(resolve: Resolve) -> None:
+async def test_a_proxy_command_is_the_users_own_line_for_the_users_shell(
+    resolve: Resolve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHELL", "/bin/zsh")
     endpoint = await resolve("Host *\n Port 7\n ProxyCommand nc %h %p\n")
-    assert endpoint.proxy_command == ("/bin/sh", "-c", "exec nc web 7")
+    assert endpoint.proxy_command == ("/bin/zsh", "-c", "exec nc web 7")
 
 
 async def test_jump_hosts_are_found_the_same_way(resolve: Resolve) -> None:
@@ -97,7 +100,7 @@ async def test_jump_hosts_in_a_circle_are_refused(resolve: Resolve) -> None:
     ("line", "named"),
     [
         ("KnownHostsCommand /bin/echo %H", "KnownHostsCommand"),
-        ("VerifyHostKeyDNS yes", "VerifyHostKeyDNS"),
+        ("KnownHostsCommand /bin/echo %H", "known-hosts"),
         ("ProxyUseFdpass yes", "ProxyUseFdpass"),
         ("IdentityFile /x/%C", "%C"),
         ("IdentityFile ${NOT_SET_ANYWHERE}/x", "NOT_SET_ANYWHERE"),
@@ -109,6 +112,89 @@ async def test_what_matters_and_cannot_be_honoured_is_refused_by_name(resolve: R
     with pytest.raises(ResolveError, match=r"^web: ") as refusal:
         await resolve(f"Host *\n {line}\n")
     assert named in str(refusal.value)
+
+
+@pytest.mark.found("field 9")
+@pytest.mark.parametrize("line", ["HostbasedAuthentication yes", "VerifyHostKeyDNS ask", "VerifyHostKeyDNS yes"])
+async def test_what_would_only_trust_or_offer_more_is_ignored(resolve: Resolve, line: str) -> None:
+    """Without it the check is stricter, and a known host and a key are enough."""
+    assert await resolve(f"Host *\n {line}\n") == await resolve("")
+
+
+@pytest.mark.found("field 8")
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        ("ConnectTimeout 0", 15),
+        ("ConnectTimeout none", 15),
+        ("", 15),
+        ("ConnectTimeout 1m30s", 90),
+        ("ConnectTimeout 1", 1),
+    ],
+)
+async def test_no_limit_of_connecting_is_our_own_limit(resolve: Resolve, line: str, seconds: float) -> None:
+    """To ssh 0 and none mean the same: it sets no limit."""
+    assert (await resolve(f"Host *\n {line}\n")).connect_timeout == seconds
+
+
+@pytest.mark.found("field 8")
+async def test_none_is_no_file_and_no_program(resolve: Resolve) -> None:
+    """Each option that may be none."""
+    endpoint = await resolve(
+        "Host *\n IdentityFile none\n CertificateFile none\n IdentityAgent none\n ProxyCommand none\n ProxyJump none\n"
+        " RevokedHostKeys none\n KnownHostsCommand none\n UserKnownHostsFile none\n GlobalKnownHostsFile none\n"
+    )
+    assert (endpoint.identities, endpoint.certificates, endpoint.agent) == ((), (), "")
+    assert (endpoint.proxy_command, endpoint.via) == ((), None)
+    assert (endpoint.rules.user_files, endpoint.rules.global_files, endpoint.rules.revoked_file) == ((), (), "")
+
+
+@pytest.mark.found("field 8")
+@pytest.mark.parametrize(
+    ("value", "there", "expected"),
+    [
+        pytest.param("/a /b", (), ("/a", "/b"), id="two"),
+        pytest.param("{F}/my hosts", (), ("{F}/my hosts",), id="a blank"),
+        pytest.param("{F}/my  hosts {F}/b", (), ("{F}/my  hosts", "{F}/b"), id="two blanks, and another file"),
+        pytest.param("{F}/a {F}/b", ("a", "b"), ("{F}/a", "{F}/b"), id="two that are there"),
+        pytest.param("{F}/a b c/d", ("a b c/d",), ("{F}/a b c/d",), id="a folder with blanks"),
+        pytest.param("{F}/a b", ("b",), ("{F}/a", "b"), id="another in the working folder"),
+        pytest.param("~/.ssh/x ~/.ssh/y", (), ("~/.ssh/x", "~/.ssh/y"), id="in the home"),
+    ],
+)
+def test_paths_with_blanks_are_told_from_several_paths(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    value: str,
+    there: tuple[str, ...],
+    expected: tuple[str, ...],
+) -> None:
+    """`ssh -G` prints the files of known hosts on one line, without the quotes."""
+    monkeypatch.chdir(tmp_path)
+    for name in there:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert split_files(value.format(F=tmp_path)) == tuple(one.format(F=tmp_path) for one in expected)
+
+
+def test_paths_that_can_be_read_in_two_ways_are_refused(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file of revoked keys must not be passed over."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b", "a b"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(ResolveError, match="rename one"):
+        split_files(f"{tmp_path}/a b")
+
+
+async def test_a_relative_path_of_an_older_plan_starts_at_the_working_folder(
+    resolve: Resolve, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    endpoint = await resolve("", identity="keys/id", known_hosts="known")
+    assert endpoint.identities == (f"{tmp_path}/keys/id",)
+    assert endpoint.rules.user_files == (f"{tmp_path}/known",)
 
 
 @pytest.mark.parametrize(

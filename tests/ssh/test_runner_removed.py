@@ -135,6 +135,7 @@ STAGES = {
 }
 
 
+@pytest.mark.found("fault 8")
 @pytest.mark.parametrize("stage", STAGES)
 async def test_no_file_of_a_run_that_vanishes_starts_it_again(shell: str, tmp_path: pathlib.Path, stage: str) -> None:
     """Fault 8, for each file and each pair of files of a run, at each of its stages."""

@@ -9,13 +9,14 @@ import pathlib
 import resource
 import stat
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from direct_line import DirectLine, Seen
 from farm import Farm, available
 
 from canary_tui.engine.target import UploadRequest
+from canary_tui.ssh.execution import install
 from canary_tui.ssh.execution import upload as uploading
 from canary_tui.ssh.execution.upload import upload
 
@@ -111,6 +112,101 @@ async def test_a_cut_upload_is_old_or_new_and_then_new(line: DirectLine, tmp_pat
     assert (line.server.home / "cut.bin").read_bytes() == whole
     assert seen.times < 2
     assert left_over(line.server.home) == []
+
+
+HALF = 1_500_000
+
+
+def as_it_was_left(part: pathlib.Path) -> None:
+    """A connection broke, or an engine was killed."""
+
+
+def changed(part: pathlib.Path) -> None:
+    part.write_bytes(b"x" + part.read_bytes()[1:])
+
+
+def longer(part: pathlib.Path) -> None:
+    part.write_bytes(part.read_bytes() * 3)
+
+
+def a_link(part: pathlib.Path) -> None:
+    part.rename(part.with_name("precious"))
+    part.symlink_to("precious")
+
+
+def of_somebody_else(part: pathlib.Path) -> None:
+    os.chown(part, 1234, 1234)
+
+
+@pytest.mark.found("fault 1")
+@pytest.mark.parametrize(
+    ("happens", "start"),
+    [
+        pytest.param(as_it_was_left, HALF, id="left"),
+        pytest.param(changed, 0, id="changed"),
+        pytest.param(longer, 0, id="longer"),
+        pytest.param(a_link, 0, id="link"),
+        pytest.param(
+            of_somebody_else,
+            0,
+            id="other",
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="giving a file away needs root"),
+        ),
+    ],
+)
+async def test_an_upload_that_was_cut_goes_on_where_it_was_if_that_is_the_file_s_beginning(
+    line: DirectLine, tmp_path: pathlib.Path, happens: Callable[[pathlib.Path], None], start: int
+) -> None:
+    """Whatever lies beside the place, the whole file is what is put there, and nothing else is touched."""
+    folder = line.server.home / f"resumed-{happens.__name__}"
+    folder.mkdir()
+    request, seen = written(tmp_path / "file", 2 * HALF, f"{folder.name}/there.bin"), Seen()
+    whole = (tmp_path / "file").read_bytes()
+    part = folder / f".canary-tui.{uploading.token_of(request)}.earlier"
+    part.write_bytes(whole[:HALF])
+    happens(part)
+    assert (await upload(line, request, seen)).outcome == "ok"
+    assert seen.progress[0][0] == start + uploading.CHUNK
+    assert (folder / "there.bin").read_bytes() == whole
+    assert left_over(folder) == []
+    if happens is a_link:
+        assert (folder / "precious").read_bytes() == whole[:HALF]
+
+
+@pytest.mark.found("fault 1")
+async def test_an_earlier_try_that_is_still_at_it_spoils_nothing(line: DirectLine, tmp_path: pathlib.Path) -> None:
+    """A server may notice late that a connection is gone, and write to the part what was still on its way."""
+    request = written(tmp_path / "file", 2 * HALF, "late.bin")
+    whole = (tmp_path / "file").read_bytes()
+    part = line.server.home / f".canary-tui.{uploading.token_of(request)}.earlier"
+    with part.open("wb", buffering=0) as late:
+        late.write(whole[:HALF])
+
+        class WritesLate(Seen):
+            def upload_progress(self, sent: int, total: int) -> None:
+                super().upload_progress(sent, total)
+                late.write(whole[HALF : HALF + 1000])
+
+        assert (await upload(line, request, WritesLate())).outcome == "ok"
+    assert (line.server.home / "late.bin").read_bytes() == whole
+    assert left_over(line.server.home) == []
+
+
+async def test_what_is_left_of_an_upload_is_removed_after_a_week(line: DirectLine, tmp_path: pathlib.Path) -> None:
+    """A new meeting with the runner tidies up after an upload with which nobody has gone on."""
+    await install.ensure_runner(line)
+    folder, runs = line.server.home / "abandoned", line.server.home / ".local/state/canary-tui/runs"
+    folder.mkdir()
+    for token, age in [("old", 8), ("new", 6)]:
+        (folder / f".canary-tui.{token}.1").write_bytes(b"half of it")
+        (runs / f"{token}.part").write_text(f"{folder}/.canary-tui.{token}\n")
+        os.utime(runs / f"{token}.part", (time.time() - age * 86400,) * 2)
+    line.drop(await line.connection())
+    await install.ensure_runner(line)
+    async with asyncio.timeout(10):
+        while (runs / "old.part").exists():
+            await asyncio.sleep(0.02)
+    assert left_over(folder) == [".canary-tui.new.1"]
 
 
 async def test_an_upload_that_is_given_up_leaves_the_old_file(line: DirectLine, tmp_path: pathlib.Path) -> None:

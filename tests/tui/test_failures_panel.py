@@ -227,6 +227,7 @@ def shell_opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return opened
 
 
+@pytest.mark.found("M1")
 async def test_a_shell_opens_on_the_target_that_the_panel_and_the_footer_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +270,7 @@ async def test_the_panel_s_cursor_stays_on_its_target_when_another_fails_before_
         await shows(app, "T Shell on web-1", "web-1  ! failed")
 
 
+@pytest.mark.found("M1")
 async def test_a_shell_key_pressed_as_the_panel_opens_says_for_which_target_it_is_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +287,7 @@ async def test_a_shell_key_pressed_as_the_panel_opens_says_for_which_target_it_i
         assert opened == []
 
 
+@pytest.mark.found("M11")
 @pytest.mark.parametrize("size", [(60, 18), (80, 24), (120, 40)])
 @pytest.mark.parametrize(
     ("key", "label"),
@@ -318,6 +321,7 @@ def named(plan: Plan, pattern: str) -> Plan:
     return replace(plan, targets=targets, waves=waves)
 
 
+@pytest.mark.found("M11")
 async def test_the_label_of_a_long_name_s_outcome_is_whole(tmp_path: Path) -> None:
     """M11."""
     recorded = Recorded(tmp_path / "r", named(make_plan(4, 2), "app-{}." + "eu-central-1.example.net" * 2)).start()

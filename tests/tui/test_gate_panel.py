@@ -281,6 +281,7 @@ async def test_confirm_by_key_takes_two_deliberate_presses(tmp_path: Path) -> No
         await until(lambda: approvals(wire))
 
 
+@pytest.mark.found("fault 3")
 @pytest.mark.parametrize("first_repeat", [0.2, 0.5, 0.9])
 async def test_confirm_by_key_is_not_approved_by_a_key_that_is_held_down(tmp_path: Path, first_repeat: float) -> None:
     """Fault 3: a terminal repeats a held key after 0.2 to 0.5 s, then 10 to 50 times a second."""
@@ -469,6 +470,7 @@ async def test_the_help_of_an_open_field_lists_no_key_that_would_be_typed_into_i
         assert not {one for one in listed if one.startswith(("log.", "gate."))}
 
 
+@pytest.mark.found("M13")
 @pytest.mark.parametrize("width", [60, 80, 120])
 @pytest.mark.parametrize(
     ("left", "urgent"), [pytest.param(30, False, id="some time left"), pytest.param(3.5, True, id="last tenth")]

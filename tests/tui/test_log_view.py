@@ -305,6 +305,7 @@ async def test_keys_that_follow_enter_at_once_do_not_get_into_what_is_searched(t
         assert pane.view.searching.query == "sh"
 
 
+@pytest.mark.found("M2")
 @pytest.mark.parametrize(
     "keys",
     [

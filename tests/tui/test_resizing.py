@@ -33,6 +33,7 @@ async def picture(app: CanaryApp, size: tuple[int, int]) -> str:
     return seen[-1]
 
 
+@pytest.mark.found("M15")
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("last", SIZES[:3])
 async def test_any_resizes_end_in_the_picture_of_the_last_size(

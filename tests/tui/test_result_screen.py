@@ -80,6 +80,7 @@ async def test_the_command_for_a_similar_rollout_repeats_what_the_plan_knows(tmp
         )
 
 
+@pytest.mark.found("M9")
 @pytest.mark.parametrize("ends", [True, False], ids=["no fleet file", "paused"])
 async def test_no_command_is_printed_that_would_not_work(tmp_path: Path, ends: bool) -> None:
     """M9: nobody knows the fleet file, or what is left is for `resume`."""
@@ -111,6 +112,7 @@ run = "true"
 """
 
 
+@pytest.mark.found("M9")
 @pytest.mark.parametrize(
     "arguments",
     [

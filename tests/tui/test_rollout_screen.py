@@ -83,6 +83,17 @@ async def test_a_lost_connection_is_reconnecting_not_failed(tmp_path: Path) -> N
         await shows(app, "> web-3")
 
 
+@pytest.mark.found("fault 2")
+async def test_a_lost_target_shows_how_long_it_is_still_asked_and_the_newest_cause(tmp_path: Path) -> None:
+    """Each wait stands on its row with its limit, counted from the step's start whatever is told in between."""
+    recorded = second_wave(tmp_path)
+    recorded.begin("web-3")
+    async with waiting(recorded, (140, 24)) as (app, _, _wire, _gate):
+        recorded.add(e.ConnectionLost("web-3", "no answer for 15 s"), time.time() - 130)
+        recorded.add(e.ConnectionLost("web-3", "connection refused"))
+        await shows(app, "lost, 1", " m left", "connection refused", "web-3: reconnecting 2m1")
+
+
 async def test_waiting_targets_are_held_behind_a_gate_and_pending_before_their_turn(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
     recorded.begin("web-1")

@@ -106,21 +106,21 @@ async def test_a_second_ctrl_c_stops_what_runs_and_each_target_says_what_it_show
             executions[name] = running.execution
             recorded.add(e.CancelStarted(name, running.execution))
         await shows(app, "STOPPING running steps", "3 steps still running", "is being stopped")
-        recorded.add(e.CancelFinished("web-1", executions["web-1"], True))
+        recorded.add(e.CancelFinished("web-1", executions["web-1"], True, "its processes are gone"))
         recorded.end("web-1", "cancelled", None)
         recorded.add(e.CancelFinished("web-2", executions["web-2"], False, "no answer in 10 s"))
         recorded.end("web-2", "unknown", None)
         await shows(
             app,
-            "+ web-1 stopped; the end of its step is confirmed",
+            "+ web-1 stopped (its processes are gone)",
             "? web-2 unconfirmed: no answer in 10 s",
             "web-3: unpack",
         )
-        recorded.add(e.CancelFinished("web-3", executions["web-3"], True))
+        recorded.add(e.CancelFinished("web-3", executions["web-3"], True, "its processes are gone"))
         recorded.end("web-3", "cancelled", None)
         recorded.add(e.EngineStopped("interrupted"))
         await shows(
-            app, "PAUSED", "stop of web-2 unconfirmed: no answer in 10 s", "the end of the step confirmed: web-[1,3]"
+            app, "PAUSED", "stop of web-2 unconfirmed: no answer in 10 s", "stopped: web-[1,3] (its processes are gone)"
         )
 
 

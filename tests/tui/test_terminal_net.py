@@ -69,6 +69,7 @@ def test_a_title_takes_no_command_from_the_words_in_it() -> None:
     assert title("shop \x1b]0;x\x07 1\u202e.4") == "\x1b]2;shop  ]0;x  1 .4\x1b\\"
 
 
+@pytest.mark.found("M14")
 @pytest.mark.parametrize(
     ("environ", "few"),
     [

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Protocol
 
 from canary_tui.domain.fleet.quoting import shorten
 from canary_tui.text.safe import control_in
+
+
+class RuleError(ValueError):
+    """A value breaks a rule; `hint` says what to write instead, "" where the rule says it all."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 class Rule(Protocol):
@@ -67,6 +76,43 @@ class Matches:
 
     def schema(self) -> dict[str, object]:
         return {"pattern": f"^(?:{self.pattern})$", "maxLength": self.longest}
+
+
+@dataclass(frozen=True, slots=True)
+class HostMatches(Matches):
+    """The same for a host; where login, port or `ssh://` stand beside it, the hint says where they belong.
+
+    `single`: no pattern for several hosts, so that a colon can only be an IPv6 address's.
+    """
+
+    single: bool = True
+
+    def check(self, value: object) -> None:
+        if not isinstance(value, str):
+            return
+        parts = _MORE_THAN_A_HOST.fullmatch(value)
+        if parts is not None and (parts["scheme"] or parts["user"] or parts["port"]) and not _is_ipv6(value):
+            raise RuleError(f"expected a host alone, got {shorten(value)}", _apart(parts))
+        Matches.check(self, value)
+        if self.single and ":" in value and not _is_ipv6(value):
+            raise RuleError(f"{shorten(value)} has a colon, and is no IPv6 address", "a port is written ssh.port")
+
+
+def _apart(parts: re.Match[str]) -> str:
+    """The same as keys of a target."""
+    host, user, port = parts["host"], parts["user"], parts["port"]
+    keys = [f"user = '{user}'" if "\\" in user else f'user = "{user}"'] if user else []
+    keys += [f"port = {port}"] if port else []
+    table = f", ssh = {{ {', '.join(keys)} }}" if keys else ""
+    return f'write host = "{host[1:-1] if host.startswith("[") else host}"{table}'
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +221,11 @@ class VariableValue:
 
 _HOST = r"[A-Za-z0-9_.:][A-Za-z0-9_.:-]*(?:%[A-Za-z0-9_.-]+)?"
 _USER = r"[A-Za-z0-9._+@][A-Za-z0-9._+@-]*"
-_HOP = rf"(?:{_USER}@)?(?:\[[0-9A-Fa-f:.]+\](?::[0-9]+)?|[A-Za-z0-9_.][A-Za-z0-9_.:-]*)"
+_LOGIN = r"[A-Za-z0-9._+@](?:[A-Za-z0-9._+@\\-]*[A-Za-z0-9._+@-])?"
+_MORE_THAN_A_HOST = re.compile(
+    r"(?P<scheme>ssh://)?(?:(?P<user>[^/:]+)@)?(?P<host>\[[^\]@/]*:[^\]@/]*\]|[^:@/]+)(?::(?P<port>[0-9]{1,5}))?/?"
+)
+_HOP = rf"(?:{_LOGIN}@)?(?:\[[0-9A-Fa-f:.]+\](?::[0-9]+)?|[A-Za-z0-9_.][A-Za-z0-9_.:-]*)"
 
 WORD = Matches(r"[A-Za-z0-9][A-Za-z0-9._-]*", "letters, digits and . _ -, beginning with a letter or digit", longest=64)
 TARGET_NAME = Matches(
@@ -187,11 +237,13 @@ TARGET_NAME = Matches(
 NAME_PATTERN = Matches(
     r"[A-Za-z0-9_\[][A-Za-z0-9_.:%\[\],-]*", "a name of letters, digits and . _ : -, with [1-40] for several"
 )
-HOST = Matches(_HOST, "an address or host name of letters, digits and . _ : -, not beginning with '-'")
-HOST_PATTERN = Matches(
+HOST = HostMatches(_HOST, "an address or host name of letters, digits and . _ : -, not beginning with '-'")
+HOST_PATTERN = HostMatches(
     r"[A-Za-z0-9_.:\[][A-Za-z0-9_.:%\[\],-]*",
     "an address or host name of letters, digits and . _ : -, not beginning with '-'",
+    single=False,
 )
+LOGIN = Matches(_LOGIN, "a login name of letters, digits and . _ @ + - \\, not beginning with '-'")
 USER = Matches(_USER, "a login name of letters, digits and . _ @ + -, not beginning with '-'")
 JUMP = Matches(rf"none|{_HOP}(?:,{_HOP})*", "jump hosts such as 'bastion' or 'user@bastion:2222'", longest=1024)
 TAG_VALUE = Matches(r"[A-Za-z0-9._:/@+-]+", "a word of letters, digits and . _ : / @ + -")

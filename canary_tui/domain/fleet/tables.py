@@ -17,6 +17,7 @@ from canary_tui.domain.fleet.rules import (
     HOST_PATTERN,
     JUMP,
     LABEL,
+    LOGIN,
     NAME_PATTERN,
     PATH,
     TAG_VALUE,
@@ -40,13 +41,17 @@ OnUnavailable = Literal["fail", "skip"]
 class Ssh:
     """Connection settings. Everything else comes from ~/.ssh/config, as for `ssh NAME`."""
 
-    user: Annotated[str | None, "Login name.", USER] = None
+    user: Annotated[str | None, "Login name.", LOGIN] = None
     port: Annotated[int | None, "TCP port.", Between(1, 65535)] = None
-    identity: Annotated[str | None, "Path of the private key.", PATH] = None
-    known_hosts: Annotated[str | None, "Path of the known_hosts file to use instead of the usual ones.", PATH] = None
-    config: Annotated[str | None, 'Path of the ssh_config to read, or "none".', PATH] = None
+    identity: Annotated[str | None, "Path of the private key, relative to the fleet file.", PATH] = None
+    known_hosts: Annotated[
+        str | None, "Path, relative to the fleet file, of the known_hosts file to use instead of the usual ones.", PATH
+    ] = None
+    config: Annotated[str | None, 'Path of the ssh_config to read, relative to the fleet file, or "none".', PATH] = None
     jump: Annotated[str | None, "Jump host, as ProxyJump writes it.", JUMP] = None
-    connect_timeout: Annotated[Duration | None, "Time limit of connecting and logging in.", Positive()] = None
+    connect_timeout: Annotated[
+        Duration | None, "Time limit of a silence while logging in; of all of it, four times that.", Positive()
+    ] = None
     sudo: Annotated[bool | str | None, "Run the steps as root (true) or as this user, by sudo.", USER] = None
 
     def over(self, base: Ssh) -> Ssh:

@@ -292,7 +292,7 @@ class CancelStarted:
 @wire("cancel-finished")
 @dataclass(frozen=True, slots=True)
 class CancelFinished:
-    """`confirmed`: the target showed the process group gone. The execution's own end is a StepFinished."""
+    """`confirmed`: its end was seen; `detail` names the one that saw it. The execution's own end is a StepFinished."""
 
     target: str
     execution: str

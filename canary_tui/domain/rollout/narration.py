@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import assert_never
 
+from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.planning.plan import Phase, Plan, applicable
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import Decision, Event
@@ -142,16 +143,16 @@ def _of_rollout(event: _OfRollout, plan: Plan) -> str:
 def _of_person(event: Decision) -> str:
     match event:
         case e.GateApproved(_, _, _, by, note):
-            return f"{by.user} approved{_noted(note)}"
+            return f"{by.user} approved{noted(note)}"
         case e.ItemTicked(_, item, ticked, by):
             return f"{by.user}: item {item + 1} of the checklist {'ticked' if ticked else 'open'}"
         case e.Aborted(by, note, rollback):
             what = "rolled back" if rollback else "kept as they are"
-            return f"{by.user} aborted{_noted(note)}: changed targets are {what}"
+            return f"{by.user} aborted{noted(note)}: changed targets are {what}"
         case e.FailureTreated(targets, treatment, by, note):
-            return f"{by.user}: {treatment} {', '.join(targets)}{_noted(note)}"
+            return f"{by.user}: {treatment} {', '.join(targets)}{noted(note)}"
         case e.UnknownSettled(target, settlement, by, note):
-            return f"{by.user} marked {target} {_SETTLED[settlement]}{_noted(note)}"
+            return f"{by.user} marked {target} {_SETTLED[settlement]}{noted(note)}"
         case e.StopRequested(stage):
             return _STOPPING[stage]
         case e.StopWithdrawn(by):
@@ -168,7 +169,7 @@ def _of_target(event: _OfTarget, state: RolloutState) -> str:
 def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR0911, PLR0912 - one case for each event
     match event:
         case e.TargetProbed(_, "ok", _, release, _, _, detail):
-            return f"reached{f', runs {release}' if release else ''}{_noted(detail)}"
+            return f"reached{f', runs {release}' if release else ''}{noted(detail)}"
         case e.TargetProbed(_, outcome):
             return f"{outcome}, {event.detail}"
         case e.TargetSkipped(_, reason):
@@ -178,13 +179,13 @@ def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR
         case e.StepAttached():
             return "asking how its step ended"
         case e.ConnectionLost(_, detail):
-            return f"connection lost ({detail}), the step goes on there; reconnecting"
+            return f"connection lost ({detail}); reconnecting{_meanwhile(event, state)}"
         case e.ConnectionRestored():
             return "reconnected"
         case e.StepFinished():
             return _step_ended(event, state)
         case e.CancelFinished(_, _, confirmed, detail):
-            return f"{'stopped' if confirmed else 'stop unconfirmed'}{_noted(detail)}"
+            return f"{'stopped' if confirmed else 'stop unconfirmed'}{noted(detail)}"
         case e.ReleaseRead(_, release, detail):
             return f"reports {release or f'nothing ({detail})'}"
         case e.TargetUnlocked(_, released, detail):
@@ -193,6 +194,15 @@ def _at_target(event: _OfTarget, state: RolloutState) -> str:  # noqa: C901, PLR
             return ""
         case _:
             assert_never(event)
+
+
+def _meanwhile(event: e.ConnectionLost, state: RolloutState) -> str:
+    """The fate of the step while its target is lost: it may not have begun, and an upload is cut."""
+    running = state.targets[event.target].running
+    if running is None:
+        return ""
+    step = _plan(state).phase_steps(running.phase)[running.step]
+    return ", a step that has begun goes on there" if traits(step).durable else " to send the rest"
 
 
 def _step_ended(event: e.StepFinished, state: RolloutState) -> str:
@@ -226,5 +236,6 @@ def _taking_over(breaks: tuple[str, ...]) -> str:
     return f", breaking the locks of {' and '.join(breaks)}" if breaks else ""
 
 
-def _noted(note: str) -> str:
+def noted(note: str) -> str:
+    """Put a note after a sentence, in brackets; nothing where there is none."""
     return f" ({note})" if note else ""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from canary_tui.domain.fleet.rules import HOST, USER, Matches
+from canary_tui.domain.fleet.rules import HOST, LOGIN, USER, Matches
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.errors import CanaryError
+from canary_tui.ssh.connection.home import expanded
 from canary_tui.text.safe import one_line
 
 MOST_JUMPS = 8
@@ -71,12 +71,25 @@ def last_hop(settings: Settings, ssh: Ssh, depth: int) -> Hop | None:
     """
     if depth > MOST_JUMPS:
         raise ResolveError(f"more than {MOST_JUMPS} jump hosts in a row; is there a circle in ProxyJump?")
-    jump = one(settings, "proxyjump", "none") if ssh.jump is None else ssh.jump
+    jump = _proxy_jump(settings) if ssh.jump is None else ssh.jump
     if jump in ("none", ""):
         return None
     before, _, last = jump.rpartition(",")
     user, host, port = parse_hop(last)
     return Hop(checked_host(host), replace(ssh, user=user, port=port, jump=before or None, sudo=None))
+
+
+def _proxy_jump(settings: Settings) -> str:
+    """ProxyJump with the server's own name, port and login filled in, as in the command that ssh makes of it."""
+    host, port, user = one(settings, "hostname"), one(settings, "port"), one(settings, "user")
+    tokens = {"%%": "%", "%h": host, "%n": one(settings, "host", host), "%p": port, "%r": user}
+
+    def token(match: re.Match[str]) -> str:
+        if match[0] not in tokens:
+            raise ResolveError(f"ssh_config: {match[0]} in a ProxyJump is not supported")
+        return tokens[match[0]]
+
+    return re.sub("%.?", token, one(settings, "proxyjump", "none"))
 
 
 def shell(ssh_program: str, host: str, ssh: Ssh, ask: Callable[[list[str]], Settings]) -> list[str]:
@@ -105,7 +118,7 @@ def _settings(ssh: Ssh) -> list[str]:
     user, port = checked(ssh)
     words = []
     if ssh.config is not None:
-        words += ["-F", ssh.config if ssh.config == "none" else os.path.expanduser(ssh.config)]  # noqa: PTH111 - as it is written
+        words += ["-F", ssh.config if ssh.config == "none" else expanded(ssh.config)]
     words += [] if user is None else ["-l", user]
     return [*words, *([] if port is None else ["-p", str(port)])]
 
@@ -154,7 +167,7 @@ def _is(rule: Matches, text: str) -> bool:
 
 def checked(ssh: Ssh) -> tuple[str | None, int | None]:
     """User and port, as they can be put on a command line."""
-    if ssh.user is not None and not is_user(ssh.user):
+    if ssh.user is not None and not _is(LOGIN, ssh.user):
         raise ResolveError(f"user {one_line(ssh.user, 80)!r} is not a login name")
     if ssh.port is not None and not 1 <= ssh.port <= 65535:
         raise ResolveError(f"port {ssh.port} is not between 1 and 65535")

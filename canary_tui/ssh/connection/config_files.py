@@ -1,19 +1,36 @@
-"""Finds the targets for which ssh_config says the same, so that ssh is asked once for all of them."""
+"""Finds the targets for which ssh_config says the same, so that ssh is asked once for all of them.
+
+Only files in which every line is of a plain form, read alike by every OpenSSH, share answers. One quote, backslash or
+comment behind a word, one `Match`, one file that cannot be read: then ssh is asked for each target by itself.
+"""
 
 from __future__ import annotations
 
 import glob
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from canary_tui.ssh.connection.home import expanded, home
 from canary_tui.ssh.connection.known_hosts import matches
 
+_LINE = re.compile(r"[ \t]*([A-Za-z][A-Za-z0-9]*)(?:[ \t]*=[ \t]*|[ \t]+)([^\s=].*)")
+"""A keyword and its value, as every OpenSSH tells the one from the other."""
+_NOTHING = re.compile(r"[ \t]*(?:#.*)?")
+_STRANGE = re.compile(r"[^\n\r\f\t\x20-\x7e\x80-\U0010ffff]")
+_PATTERN = re.compile(r"!?[A-Za-z0-9_.:*?-]+")
+"""Of a `Host` line: no quote, comma, backslash or comment."""
+_PATH = re.compile(r"[A-Za-z0-9_./~*?@+:-]+")
 _OWN_WORD_FOR_EACH = {"match", "hostname", "canonicalizehostname", "canonicaldomains"}
 """Keywords that make an answer depend on the name in other ways than by `Host` lines."""
 _FILLED_IN_BY_US = {"identityfile", "certificatefile", "revokedhostkeys", "identityagent", "proxycommand"}
 """Keywords whose `%h` and the like `ssh -G` leaves as they are."""
 _DEEPEST_INCLUDE = 16
+
+
+class _NotPlainError(Exception):
+    """There is something that is not understood exactly, so nothing is shared."""
 
 
 class ConfigFiles:
@@ -30,53 +47,79 @@ class ConfigFiles:
         if config not in self._read:
             self._read[config] = _host_lines(config)
         host_lines = self._read[config]
-        return None if host_lines is None else tuple(matches(host, ",".join(patterns)) for patterns in host_lines)
+        if host_lines is None or as_ssh_writes(host) != host.lower():
+            return None
+        return tuple(matches(host, ",".join(patterns)) for patterns in host_lines)
+
+
+def as_ssh_writes(host: str) -> str:
+    """The name in lower case, or the address in its usual form: 127.1 is 127.0.0.1, and 0:0:0:0:0:0:0:1 is ::1."""
+    try:
+        return str(socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)[0][4][0])
+    except (OSError, UnicodeError):
+        return host.lower()
 
 
 def _host_lines(config: str | None) -> tuple[tuple[str, ...], ...] | None:
     found: list[tuple[str, ...]] = []
-    for path, folder in () if config == "none" else _starting_points(config):
-        for keyword, words in _settings(path, folder, _DEEPEST_INCLUDE):
-            if keyword in _OWN_WORD_FOR_EACH or ("%" in "".join(words) and keyword not in _FILLED_IN_BY_US):
-                return None
-            if keyword == "host":
-                found.append(words)
+    try:
+        for path, folder in () if config == "none" else _starting_points(config):
+            for keyword, value in _settings(path, folder, _DEEPEST_INCLUDE):
+                if keyword in _OWN_WORD_FOR_EACH or ("%" in value and keyword not in _FILLED_IN_BY_US):
+                    return None
+                if keyword == "host":
+                    found.append(_words(value, _PATTERN))
+    except _NotPlainError:
+        return None
     return tuple(dict.fromkeys(found))
 
 
 def _starting_points(config: str | None) -> tuple[tuple[Path, Path], ...]:
     """Each file with the folder that its relative includes start from."""
-    user_folder = Path("~/.ssh").expanduser()
+    user_folder = home() / ".ssh"
     if config is not None:
-        return ((Path(config).expanduser(), user_folder),)
+        return ((Path(expanded(config)), user_folder),)
     return (user_folder / "config", user_folder), (Path("/etc/ssh/ssh_config"), Path("/etc/ssh"))
 
 
-def _settings(path: Path, folder: Path, depth: int) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Keywords in lower case with their words, includes opened; what is not understood is reported as `match`."""
-    try:
-        text = path.read_text(errors="replace")
-    except FileNotFoundError:
-        return
-    except OSError:
-        yield "match", ()
-        return
-    for line in text.split("\n"):
-        match = re.match(r"""[\s"]*([A-Za-z0-9]+)["\s=]*(.*)""", line)
-        if match is None:
+def _settings(path: Path, folder: Path, depth: int) -> Iterator[tuple[str, str]]:
+    """Keywords in lower case with their values, includes opened."""
+    for line in _lines(path):
+        if _NOTHING.fullmatch(line):
             continue
-        keyword, rest = match[1].lower(), match[2].strip()
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise _NotPlainError
+        keyword, value = match[1].lower(), match[2]
         if keyword == "include":
-            yield from _included(rest, folder, depth)
+            yield from _included(value, folder, depth)
         else:
-            yield keyword, tuple(rest.replace('"', " ").split())
+            yield keyword, value
 
 
-def _included(rest: str, folder: Path, depth: int) -> Iterator[tuple[str, tuple[str, ...]]]:
-    if not depth or re.search(r"""["'%$\\]""", rest):
-        yield "match", ()
-        return
-    for word in rest.split():
-        pattern = Path(word).expanduser()
+def _lines(path: Path) -> list[str]:
+    try:
+        text = path.read_bytes().decode()  # only a line feed ends a line
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError):
+        raise _NotPlainError from None
+    if _STRANGE.search(text):
+        raise _NotPlainError
+    return [line.rstrip(" \t\r\f") for line in text.split("\n")]
+
+
+def _included(value: str, folder: Path, depth: int) -> Iterator[tuple[str, str]]:
+    if not depth:
+        raise _NotPlainError
+    for word in _words(value, _PATH):
+        pattern = Path(expanded(word))
         for name in glob.glob(str(pattern if pattern.is_absolute() else folder / pattern)):  # noqa: PTH207 - any root
             yield from _settings(Path(name), folder, depth - 1)
+
+
+def _words(value: str, plain: re.Pattern[str]) -> tuple[str, ...]:
+    words = tuple(re.split(r"[ \t]+", value))
+    if not all(map(plain.fullmatch, words)):
+        raise _NotPlainError
+    return words

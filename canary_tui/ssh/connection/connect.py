@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import asyncssh
@@ -54,9 +55,10 @@ class Access:
             raise LinkError(f"jump host {endpoint.name}: {error.detail}", final=error.final) from None
 
     async def close(self) -> None:
-        """Close the connections to jump hosts, farthest first."""
+        """Close the connections to jump hosts, farthest first, and the proxies."""
         for endpoint in sorted(self._jumps, key=lambda endpoint: -len(endpoint.jumps)):
             await self._jumps[endpoint].close()
+        await self.shared.close()
 
 
 class _Kept:
@@ -145,6 +147,15 @@ class TargetLink:
     def drop(self, connection: SSHClientConnection) -> None:
         """Forget a connection that proved dead."""
         self._kept.drop(connection)
+
+    @contextlib.asynccontextmanager
+    async def apart(self) -> AsyncIterator[TargetLink]:
+        """Another link to the same target, with a connection of its own, which is closed at the end."""
+        link = TargetLink(self.target, self._access)
+        try:
+            yield link
+        finally:
+            await link.close()
 
     def wrap(self, words: str) -> tuple[str, bytes]:
         """The command line for plain words under the target's sudo, and what its standard input begins with.

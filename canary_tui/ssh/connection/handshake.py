@@ -31,15 +31,18 @@ The order, and the reasons:
    right after: a key that is only shown, and not owned, never gets past `encrypted`.
 3. `shown` is kept before it is judged, so that login can ask about exactly that key. The next attempt trusts that one
    alone (`HostKeys.pinned`): a server that shows another one after the question is refused.
-4. Keys of the agent come before those of files, as with ssh; all are offered in one round, and each attempt has fresh
-   copies, because the library notes in a key which signature this one server took.
-5. A password is given once a method and attempt: a server that asks again has refused it.
-6. A server that lets in whoever comes has proved nothing (`disable_trivial_auth`).
+4. Keys come in the order of `offers`; all are offered in one round, and each attempt has fresh copies, because the
+   library notes in a key which signature this one server took.
+5. The connect limit ends at `encrypted`, as ConnectTimeout does for ssh. The login has a limit of its own, which does
+   not run while a signature is waited for: an agent may ask a person for a touch.
+6. A password is given once a method and attempt: a server that asks again has refused it.
+7. A server may want a key and a password, in any order. It has accepted what was given when its method is not among
+   those that it names next. Keys that were refused before are offered again only behind an accepted password.
+8. A server that lets in whoever comes has proved nothing (`disable_trivial_auth`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -48,13 +51,18 @@ from typing import Any
 import asyncssh
 
 from canary_tui.ssh.connection import private_parts
-from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, shown_key
+from canary_tui.ssh.connection.agent import Agent
+from canary_tui.ssh.connection.clock import Clock
+from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, fingerprint, shown_key
+from canary_tui.ssh.connection.proxy import Proxy, ProxyEnd
 from canary_tui.ssh.connection.resolve import Algorithms, Endpoint
 from canary_tui.text.safe import one_line
 
 KEEPALIVE_INTERVAL = 4.8
 """Seconds. Three unanswered and one more interval: a peer that is silent is given up after 19.2 s, so within 20."""
 KEEPALIVE_COUNT = 3
+LOGIN_WITHIN = 30.0
+"""Seconds for a login after the key exchange, as long as ConnectTimeout lasts; the time of agents does not count."""
 
 _KEX = (
     "mlkem768x25519-sha256 curve25519-sha256 curve25519-sha256@libssh.org ecdh-sha2-nistp256 ecdh-sha2-nistp384"
@@ -87,43 +95,57 @@ class Attempt:
 
     endpoint: Endpoint
     keys: HostKeys
-    pairs: list[asyncssh.SSHKeyPair] = field(default_factory=list)
+    offers: list[asyncssh.SSHKeyPair] = field(default_factory=list)
+    """Keys to offer, in their order."""
     password: str | None = None
+    keys_last: bool = False
+    """The keys were refused before: they are offered again only once the password was taken."""
     attended: bool = False
-    agent_identities: list[bytes] | None = None
-    """Public keys that the agent may be asked for; None: any."""
+    agent: Agent | None = None
+    """Signs for those of the offers that are its own."""
     keys_of_address: Callable[[str], HostKeys] | None = None
     """Looks up the keys of an address, where CheckHostIP wants them to agree."""
     answer: HostKeyAnswer = HostKeyAnswer("new")
     shown: bytes = b""
     """The host key or certificate that the server proved to have."""
     logging_in: bool = False
+    signing: bool = False
+    """An agent or a security key is being waited for."""
+    unsigned: list[str] = field(default_factory=list)
+    """Keys that the server took, and with which nobody signed."""
+    accepted: set[bytes] = field(default_factory=set)
+    """The keys that the server accepted, in the form in which they were offered, and then wanted more."""
+    password_accepted: bool = False
     would_take: set[str] = field(default_factory=set)
-    """Ways to log in, beside keys, that the server offered."""
+    """Ways to log in, beside keys, that the server offered, after it accepted what we gave."""
     words: str = ""
     """The server's own words: its banner, or its question."""
+    proxy_end: ProxyEnd | None = None
+    clock: Clock = field(default_factory=Clock)
 
 
 class _Client(asyncssh.SSHClient):
     """Answers what asyncssh asks while logging in, from what is in the attempt."""
 
+    _connection: asyncssh.SSHClientConnection
+
     def __init__(self, attempt: Attempt) -> None:
         self._attempt = attempt
         self._rounds = 0
         self._tried: set[str] = set()
-        self._agent: asyncssh.SSHAgentClient | None = None
+        self._given: tuple[str, asyncssh.SSHKeyPair | None] | None = None
+        """The method and key that the server has not been seen to answer yet."""
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         peer = conn.get_extra_info("peername")
+        self._connection = conn
         private_parts.judge_host_key_by(conn, lambda shown: self._judge(shown, peer))
         private_parts.log_no_packets(conn)
+        private_parts.live_while_heard(conn, self._attempt.clock.heard)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        del exc
-        self._leave_agent()
-
-    def auth_completed(self) -> None:
-        self._leave_agent()
+        if isinstance(exc, asyncssh.PermissionDenied):  # after what was given last, no method was left that we know
+            self._note_acceptance()
 
     def _judge(self, shown: bytes, peer: tuple[str, int] | None) -> bytes:
         attempt = self._attempt
@@ -138,38 +160,47 @@ class _Client(asyncssh.SSHClient):
     def begin_auth(self, username: str) -> None:
         del username
         self._attempt.logging_in = True
+        self._attempt.clock.allow(login_limit(self._attempt.endpoint))
 
     def auth_banner_received(self, msg: str, lang: str) -> None:
         del lang
         self._attempt.words = one_line(f"{self._attempt.words} {msg}"[:2000])
 
-    async def public_key_auth_requested(self) -> list[asyncssh.SSHKeyPair] | None:
+    def public_key_auth_requested(self) -> list[asyncssh.SSHKeyPair] | None:
         """All keys at once; None when they were refused."""
-        if "publickey" in self._tried:
+        self._hear("publickey")
+        attempt = self._attempt
+        if "publickey" in self._tried or (attempt.keys_last and not attempt.password_accepted):
             return None
         self._tried.add("publickey")
-        return [*await self._agent_keys(), *self._attempt.pairs]
+        offers = attempt.offers
+        if offers and offers[-1].get_algorithm() == "ssh-rsa-cert-v01@openssh.com":
+            # Of the last key the library forgets to offer the certificate under its second name, rsa-sha2-*.
+            offers = [*offers, offers[-1]]
+        return [private_parts.signed_by(pair, self._sign) for pair in offers]
 
-    async def _agent_keys(self) -> Sequence[asyncssh.SSHKeyPair]:
-        """The keys of the agent that may be used; none where it cannot be reached."""
-        path, identities = self._attempt.endpoint.agent, self._attempt.agent_identities
-        if not path or identities == []:  # to the agent an empty list would mean any
-            return ()
+    async def _sign(self, pair: asyncssh.SSHKeyPair, signer: private_parts.Signer) -> bytes:
+        """A signature; the server has taken the key, and waits."""
+        attempt = self._attempt
+        agent = attempt.agent if pair.get_key_type() == "agent" else None
+        attempt.signing = True
         try:
-            self._agent = await asyncssh.connect_agent(path)
-            return await self._agent.get_keys(identities)
-        except (OSError, ValueError, asyncssh.Error):
-            return ()
-
-    def _leave_agent(self) -> None:
-        agent, self._agent = self._agent, None
-        if agent is not None:
-            agent.close()
+            with attempt.clock.stopped():
+                signed = await (signer() if agent is None else agent.sign(signer))
+        except ValueError:  # the library goes on with the next key, as ssh does
+            attempt.signing = False
+            attempt.unsigned.append(f"the agent did not sign with {fingerprint(private_parts.public_data(pair))}")
+            raise
+        attempt.signing = False
+        self._given = ("publickey", pair)
+        return signed
 
     def password_auth_requested(self) -> str | None:
+        self._hear("password")
         return self._password_for("password")
 
     def kbdint_auth_requested(self) -> str | None:
+        self._hear("keyboard-interactive")
         self._attempt.would_take.add("keyboard-interactive")
         return "" if self._attempt.attended else None
 
@@ -192,7 +223,34 @@ class _Client(asyncssh.SSHClient):
         if method in self._tried:
             return None
         self._tried.add(method)
+        if self._attempt.password is not None:
+            self._given = (method, None)
         return self._attempt.password
+
+    def _hear(self, method: str) -> None:
+        """Learn from the method that is asked for now how the server took what was given before.
+
+        No method that it accepted is among those that are left: the library has no other sign of it.
+        """
+        if self._given is not None:
+            if self._given[0] in (method, *self._connection.get_server_auth_methods()):
+                self._given = None
+            else:
+                self._note_acceptance()
+
+    def _note_acceptance(self) -> None:
+        given, self._given = self._given, None
+        if given is not None:
+            self._attempt.would_take.clear()
+            if given[1] is None:
+                self._attempt.password_accepted = True
+            else:
+                self._attempt.accepted.add(private_parts.offered(given[1]))
+
+
+def login_limit(endpoint: Endpoint) -> float:
+    """Seconds for the server's part of a login: what it asks elsewhere may take longer than connecting."""
+    return max(endpoint.connect_timeout, LOGIN_WITHIN)
 
 
 def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] | None, shown: bytes) -> HostKeyAnswer:
@@ -203,14 +261,14 @@ def _also_for_address(look_up: Callable[[str], HostKeys], peer: tuple[str, int] 
 
 
 async def log_in(
-    attempt: Attempt, tunnel: asyncssh.SSHClientConnection | None, *, all_algorithms: bool = False
+    attempt: Attempt, tunnel: asyncssh.SSHClientConnection | Proxy | None, *, all_algorithms: bool = False
 ) -> asyncssh.SSHClientConnection:
-    """Connect and log in within the endpoint's time. Raises what asyncssh and the network raise."""
+    """Connect, and log in, within the attempt's time. Raises what asyncssh, the agent and the network raise."""
     endpoint = attempt.endpoint
     chosen = endpoint.algorithms.host_keys
     offered = [one for one in chosen if one in HOST_KEY_ALGORITHMS] or attempt.keys.order(HOST_KEY_ALGORITHMS)
     options = _OPTIONS | _algorithms(endpoint.algorithms, all_algorithms=all_algorithms)
-    async with asyncio.timeout(endpoint.connect_timeout):
+    async with attempt.clock.start(endpoint.connect_timeout):
         return await asyncssh.connect(
             endpoint.host,
             endpoint.port,
@@ -218,10 +276,10 @@ async def log_in(
             family=endpoint.family,
             local_addr=(endpoint.bind_address, 0) if endpoint.bind_address else None,
             tunnel=tunnel,
-            proxy_command=list(endpoint.proxy_command) or None,
+            proxy_command=None,
             client_factory=lambda: _Client(attempt),
-            login_timeout=endpoint.connect_timeout,
-            preferred_auth=list(endpoint.methods) if attempt.attended else ["publickey"],
+            login_timeout=0,  # the clock knows what the server is not to blame for
+            preferred_auth=list(endpoint.methods) or ["none"],
             server_host_key_algs=list(offered),
             **options,
         )

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncssh
-from asyncssh import SSHKeyPair
+from asyncssh import SSHCertificate, SSHKey, SSHKeyPair
 
 from canary_tui.engine.target import Asker, Question
-from canary_tui.ssh.connection.private_parts import public_data, unused, wants_passphrase
+from canary_tui.ssh.connection.hostkeys import shown_key
+from canary_tui.ssh.connection.private_parts import public_data, wants_passphrase
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
@@ -20,19 +21,26 @@ from canary_tui.text.secrets import Redactor
 MOST_WRONG_ANSWERS = 3
 """Wrong passwords, or wrong passphrases of one key, before nobody is asked any more."""
 _LOCKED = "it is locked by a passphrase"
+_HALF = "only its public half is here, and no agent has the other one"
+_LARGEST = 1 << 20
 
 
 @dataclass(slots=True)
 class Identity:
-    """One identity file. `pairs` are the keys to log in with (certificate first); empty while it is `locked`."""
+    """One identity file: its halves as far as they are there. `pair` is None while the private half is `locked`."""
 
     path: str
-    pairs: tuple[SSHKeyPair, ...] = ()
+    pair: SSHKeyPair | None = None
     locked: bool = False
     public: bytes = b""
+    """The wire form of the public half, or of the certificate in its place."""
+    in_its_place: SSHCertificate | None = None
+    certificate: SSHCertificate | None = None
+    """The one that lies beside the key as `-cert.pub`."""
     missing: bool = False
+    """Neither half is there."""
     problem: str = ""
-    """Why it cannot be used."""
+    """Why the private half cannot be used."""
 
 
 class Questions:
@@ -63,22 +71,34 @@ class Questions:
 
 
 class Keyring:
-    """Identity files, each read once, and unlocked once."""
+    """Identity files and certificates, each read once; each key is unlocked once."""
 
     def __init__(self, questions: Questions) -> None:
         self._questions = questions
-        self._identities: dict[tuple[str, tuple[str, ...]], Identity] = {}
+        self._identities: dict[str, Identity] = {}
+        self._certificates: dict[str, SSHCertificate | str] = {}
         self._refused: set[str] = set()
 
     def identities(self, endpoint: Endpoint) -> list[Identity]:
         """The endpoint's identity files in its order, also those that are missing or of no use."""
-        found = []
         for path in endpoint.identities:
-            key = (path, endpoint.certificates)
-            if key not in self._identities:
-                self._identities[key] = _load(path, endpoint.certificates)
-            found.append(self._identities[key])
-        return found
+            if path not in self._identities:
+                self._identities[path] = _load(path)
+        return [self._identities[path] for path in endpoint.identities]
+
+    def certificates(self, endpoint: Endpoint) -> list[SSHCertificate]:
+        """The certificates that CertificateFile names, as far as they can be read."""
+        return [one for one in self._listed(endpoint) if not isinstance(one, str)]
+
+    def bad_certificates(self, endpoint: Endpoint) -> list[str]:
+        """The files that CertificateFile names and that hold no certificate, each with its problem."""
+        return [one for one in self._listed(endpoint) if isinstance(one, str)]
+
+    def _listed(self, endpoint: Endpoint) -> list[SSHCertificate | str]:
+        for path in endpoint.certificates:
+            if path not in self._certificates:
+                self._certificates[path] = _certificate(path)
+        return [self._certificates[path] for path in endpoint.certificates]
 
     async def unlock(self, identity: Identity, endpoint: Endpoint, name: str) -> None:
         """Ask for a key's passphrase unless somebody did; where none opens it, it stays locked."""
@@ -91,8 +111,8 @@ class Keyring:
                 passphrase = await self._questions.ask(question)
                 if passphrase is None:
                     break
-                opened = await asyncio.to_thread(_load, identity.path, endpoint.certificates, passphrase)
-                identity.pairs, identity.locked, identity.problem = opened.pairs, not opened.pairs, opened.problem
+                opened = await asyncio.to_thread(_load, identity.path, passphrase)
+                identity.pair, identity.locked, identity.problem = opened.pair, not opened.pair, opened.problem
                 words = f"That does not open {identity.path}."
             if identity.locked:
                 self._refused.add(identity.path)
@@ -150,28 +170,54 @@ class Passwords:
         return accepted
 
 
-def pairs_for(identities: list[Identity]) -> list[SSHKeyPair]:
-    """Keys to log in with, for one attempt."""
-    return [unused(pair) for identity in identities for pair in identity.pairs]
-
-
-def _load(path: str, certificates: tuple[str, ...], passphrase: str | None = None) -> Identity:
+def _load(path: str, passphrase: str | None = None) -> Identity:
+    half, beside = _public(path), _certificate(f"{path}-cert.pub")
+    public = b"" if half is None else public_data(half)
+    identity = Identity(path, public=public, certificate=None if isinstance(beside, str) else beside)
+    identity.in_its_place = half if isinstance(half, SSHCertificate) else None
     if not Path(path).exists():
-        return Identity(path, missing=True)
-    public = _public(path)
+        identity.missing = not public and identity.certificate is None
+        identity.problem = "" if identity.missing else _HALF
+        return identity
     try:
-        given = [asyncssh.read_certificate(name) for name in certificates if Path(name).exists()]
-        pairs = tuple(asyncssh.load_keypairs(path, passphrase, given))
+        pair = asyncssh.load_keypairs(asyncssh.import_private_key(_read(path), passphrase))[0]
     except (asyncssh.KeyEncryptionError, asyncssh.KeyImportError, OSError, ValueError) as error:
-        locked = wants_passphrase(error)
-        return Identity(path, locked=locked, public=public, problem=_LOCKED if locked else one_line(str(error)))
-    return Identity(path, pairs, public=public or public_data(pairs[0]))
+        identity.locked = wants_passphrase(error)
+        no_private_half = _HALF if public and not identity.locked else one_line(str(error))
+        identity.problem = _LOCKED if identity.locked else no_private_half
+        return identity
+    if public and shown_key(public) != public_data(pair):
+        identity.problem = f"it does not belong to {path}.pub"
+    else:
+        identity.pair, identity.public = pair, public or public_data(pair)
+    return identity
 
 
-def _public(path: str) -> bytes:
-    """The public part, from its own file or the key's; b"" where neither shows it."""
+def _public(path: str) -> SSHKey | SSHCertificate | None:
+    """The public half, from its own file or the key's; None where neither shows it."""
     for name in (f"{path}.pub", path):
-        for read in (asyncssh.read_certificate, asyncssh.read_public_key):
-            with contextlib.suppress(asyncssh.KeyImportError, OSError, ValueError):
-                return public_data(read(name))
-    return b""
+        with contextlib.suppress(OSError):
+            data = _read(name)
+            for read in (asyncssh.import_certificate, asyncssh.import_public_key):
+                with contextlib.suppress(asyncssh.KeyImportError, ValueError):
+                    return read(data)
+    return None
+
+
+def _certificate(path: str) -> SSHCertificate | str:
+    """The certificate in a file, or the problem with it."""
+    try:
+        return asyncssh.import_certificate(_read(path))
+    except FileNotFoundError:
+        return f"{path}: there is no such file"
+    except (asyncssh.KeyImportError, OSError, ValueError) as error:
+        return f"{path}: {one_line(str(error))}"
+
+
+def _read(path: str) -> bytes:
+    """A file's bytes. OSError also where it is no regular file: reading a pipe would never end."""
+    file = Path(path)
+    if file.exists() and not file.is_file():
+        raise OSError("it is not a regular file")
+    with file.open("rb") as opened:
+        return opened.read(_LARGEST)

@@ -6,25 +6,29 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator
 
 import asyncssh
-from asyncssh import SSHClientConnection
+from asyncssh import SSHClientConnection, SSHKeyPair
 
 from canary_tui.engine.target import Asker, Question
 from canary_tui.errors import CanaryError
+from canary_tui.ssh.connection.agent import Agent, AgentError, AgentKeys
+from canary_tui.ssh.connection.failures import explained, tries_more, wanted
 from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, HostNames, fingerprint, key_type, shown_key
-from canary_tui.ssh.connection.keyring import Identity, Keyring, Passwords, Questions, pairs_for
+from canary_tui.ssh.connection.keyring import Keyring, Passwords, Questions
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
+from canary_tui.ssh.connection.offers import in_order
+from canary_tui.ssh.connection.private_parts import offered, public_data
+from canary_tui.ssh.connection.proxy import Proxy
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
 
 HANDSHAKES_AT_ONCE = 32
 HANDSHAKES_AT_ONE_ADDRESS = 8
-"""Below sshd's default MaxStartups 10."""
-_DROPS_ENDURED = 12
+"""Below sshd's default MaxStartups 10. All ways through a ProxyCommand count as one: they may begin at one server."""
 
 
 class LinkError(CanaryError):
@@ -45,15 +49,30 @@ class Shared:
         self.keyring = Keyring(self.questions)
         self.passwords = Passwords(self.questions)
         self.sudo_passwords = Passwords(self.questions)
+        self._agents: dict[str, Agent] = {}
+        self._proxies: set[Proxy] = set()
         self._all = asyncio.Semaphore(HANDSHAKES_AT_ONCE)
         self._by_address: dict[tuple[str, int], asyncio.Semaphore] = {}
+
+    def agent(self, path: str) -> Agent:
+        """The agent at a socket; "" for none."""
+        return self._agents.setdefault(path, Agent(path))
+
+    def proxy(self, endpoint: Endpoint) -> Proxy | None:
+        """A ProxyCommand that is still to be started, where the endpoint has one."""
+        return Proxy(endpoint.proxy_command, self._proxies) if endpoint.proxy_command else None
+
+    async def close(self) -> None:
+        """End every ProxyCommand."""
+        for proxy in list(self._proxies):
+            proxy.close()
+            await proxy.wait_closed()
 
     @contextlib.asynccontextmanager
     async def handshake(self, endpoint: Endpoint) -> AsyncIterator[None]:
         """A slot for one handshake."""
-        at_address = self._by_address.setdefault(
-            (endpoint.host, endpoint.port), asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS)
-        )
+        first_server = ("", 0) if endpoint.proxy_command else (endpoint.host, endpoint.port)
+        at_address = self._by_address.setdefault(first_server, asyncio.Semaphore(HANDSHAKES_AT_ONE_ADDRESS))
         async with at_address, self._all:
             yield
 
@@ -66,32 +85,30 @@ class Login:
         self._endpoint = endpoint
         self._name = name
         self._tunnel = tunnel
-        self._tried: set[str] = set()
+        self._agent = AgentKeys(shared.agent(endpoint.agent))
+        self._refused: set[bytes] = set()
         self._pinned: HostKeys | None = None
         self._all_algorithms = False
 
     async def connect(self) -> SSHClientConnection:
-        identities = self._shared.keyring.identities(self._endpoint)
-        if not any(identity.pairs for identity in identities) and not self._endpoint.agent:
+        if not await self._offers():
             await self._unlock()
         connection, attempt = await self._try()
-        while connection is None and await self._unlock():
+        while connection is None and not attempt.accepted and await self._unlock():
             connection, attempt = await self._try()
         if connection is None:
             connection = await self._with_password(attempt)
         if connection is None:
-            raise LinkError(self._denied(attempt, identities), final=True)
+            raise LinkError(self._denied(attempt), final=True)
         return connection
 
     async def _unlock(self) -> bool:
-        """Find a key that was not tried yet, unlocking one if needed. False where there is none."""
+        """Find a key that was not refused yet, unlocking one if needed. False where there is none."""
         asks = self._shared.questions.attended and self._endpoint.asks_for_secrets
         for identity in self._shared.keyring.identities(self._endpoint):
-            if identity.path in self._tried:
-                continue
-            if identity.locked and asks:
+            if identity.locked and asks and identity.public not in self._refused:
                 await self._shared.keyring.unlock(identity, self._endpoint, self._name)
-            if identity.pairs:
+            if identity.pair is not None and public_data(identity.pair) not in self._refused:
                 return True
         return False
 
@@ -103,7 +120,7 @@ class Login:
             return Question("password", self._name, self._endpoint.address, words)
 
         async def use(password: str) -> bool:
-            connection, _ = await self._try(password)
+            connection, _ = await self._try(password, attempt.accepted)
             taken.extend([connection] if connection else [])
             return connection is not None
 
@@ -111,15 +128,16 @@ class Login:
             await self._shared.passwords.use(self._endpoint.user, question, use)
         return taken[0] if taken else None
 
-    async def _try(self, password: str | None = None) -> tuple[SSHClientConnection | None, Attempt]:
-        """One attempt; None where the server refused what we offered. Drops before the login are retried."""
-        for drops, wait in enumerate(backoff(0.2, 3)):
-            attempt = self._attempt(password)
+    async def _try(
+        self, password: str | None = None, accepted: Container[bytes] = ()
+    ) -> tuple[SSHClientConnection | None, Attempt]:
+        """One attempt; None where the server refused what we offered. Some failures are worth another try."""
+        for failures, wait in enumerate(backoff(0.2, 3)):
+            attempt = await self._attempt(password, accepted)
             try:
-                async with self._shared.handshake(self._endpoint):
-                    connection = await log_in(attempt, self._tunnel, all_algorithms=self._all_algorithms)
-                return connection, attempt
+                return await self._log_in(attempt), attempt
             except asyncssh.PermissionDenied:
+                self._refused |= {offered(pair) for pair in attempt.offers} - attempt.accepted
                 return None, attempt
             except asyncssh.HostKeyNotVerifiable:
                 await self._ask_about(attempt)
@@ -127,26 +145,60 @@ class Login:
                 if self._all_algorithms:
                     raise LinkError(f"no algorithm in common: {one_line(str(error))}", final=True) from None
                 self._all_algorithms = True
-            except TimeoutError:
-                limit = f"{self._endpoint.connect_timeout:.0f} s"
-                raise LinkError(f"no answer within {limit} from {self._endpoint.address}", final=False) from None
-            except (asyncssh.Error, OSError, ValueError) as error:
-                if not _is_drop(error, attempt) or drops >= _DROPS_ENDURED:
-                    raise self._failure(error, attempt, drops) from None
+            except (asyncssh.Error, AgentError, OSError, ValueError) as error:
+                if failures >= tries_more(error, attempt):
+                    detail, final = explained(error, attempt, failures + 1)
+                    raise LinkError(detail, final=final) from None
                 await asyncio.sleep(wait)
         raise AssertionError("backoff has no end")
 
-    def _attempt(self, password: str | None) -> Attempt:
+    async def _log_in(self, attempt: Attempt) -> SSHClientConnection:
+        proxy = self._shared.proxy(self._endpoint)
+        try:
+            async with self._turn(attempt), self._shared.handshake(self._endpoint):
+                return await log_in(attempt, proxy or self._tunnel, all_algorithms=self._all_algorithms)
+        except (asyncssh.Error, OSError, ValueError):
+            if proxy is not None:
+                proxy.close()
+                await proxy.wait_closed()
+                attempt.proxy_end = proxy.end
+            raise
+        finally:
+            self._agent.close()
+
+    def _turn(self, attempt: Attempt) -> contextlib.AbstractAsyncContextManager[object]:
+        """A place among those who wait for a person's touch, where it is known that they will have to."""
+        asks = any(pair.get_key_type() == "agent" for pair in attempt.offers)
+        agent = self._agent.agent
+        return agent.turns if asks and agent.is_deliberate else contextlib.nullcontext()
+
+    async def _offers(self) -> list[SSHKeyPair]:
+        """The keys that can be offered, in their order."""
+        keyring, endpoint = self._shared.keyring, self._endpoint
+        if "publickey" not in endpoint.methods:
+            return []
+        try:
+            of_agent = await self._agent.pairs()
+        except AgentError as error:
+            raise LinkError(str(error), final=False) from None
+        certificates = keyring.certificates(endpoint)
+        return in_order(keyring.identities(endpoint), certificates, of_agent, only=endpoint.identities_only)
+
+    async def _attempt(self, password: str | None, accepted: Container[bytes]) -> Attempt:
+        """`accepted`: the keys that the server took before, and then wanted a password."""
         endpoint, known = self._endpoint, self._shared.known_hosts
-        identities = self._shared.keyring.identities(endpoint)
-        self._tried = {identity.path for identity in identities if identity.pairs}
+        offers = await self._offers()
+        chosen = [pair for pair in offers if offered(pair) in accepted]
+        if password is None:
+            chosen = [pair for pair in offers if offered(pair) not in self._refused]
         return Attempt(
             endpoint,
             self._pinned or known.look_up(endpoint.names, endpoint.rules),
-            [] if password is not None else pairs_for(identities),
+            chosen or offers,
             password,
+            keys_last=password is not None and not chosen,
             attended=self._shared.questions.attended and endpoint.asks_for_secrets,
-            agent_identities=[one.public for one in identities if one.public] if endpoint.identities_only else None,
+            agent=self._agent.agent,
             keys_of_address=self._keys_of_address() if endpoint.rules.check_address else None,
         )
 
@@ -184,37 +236,16 @@ class Login:
         remember(endpoint.rules.user_files[0], endpoint.names, key, hashed=endpoint.rules.hash_names)
         self._pinned = HostKeys.pinned(endpoint.names.look_up()[0], key)
 
-    def _denied(self, attempt: Attempt, identities: list[Identity]) -> str:
+    def _denied(self, attempt: Attempt) -> str:
+        keyring, endpoint = self._shared.keyring, self._endpoint
+        identities = keyring.identities(endpoint)
         problems = [f"{one.path}: {one.problem}" for one in identities if one.problem]
-        if not self._endpoint.usual_identities:
+        if not endpoint.usual_identities:
             problems += [f"{one.path}: there is no such file" for one in identities if one.missing]
-        offered = ", ".join(sorted(attempt.would_take))
-        more = [f"the server also accepts {offered}"] if offered else []
-        more += [attempt.words] if attempt.words else []
-        return "; ".join([f"login refused for {self._endpoint.address}", *problems, *more])
-
-    def _failure(self, error: Exception, attempt: Attempt, drops: int) -> LinkError:
-        address = self._endpoint.address
-        if drops and _is_drop(error, attempt):
-            detail = f"{address} dropped {drops + 1} connections before the login; its MaxStartups may be too low"
-            return LinkError(detail, final=False)
-        text = _system_words(error) if isinstance(error, OSError) else str(error)
-        refused = attempt.logging_in and not isinstance(error, asyncssh.ConnectionLost | OSError)
-        return LinkError(f"{address}: {one_line(text) or type(error).__name__}", final=refused)
-
-
-def _is_drop(error: Exception, attempt: Attempt) -> bool:
-    """Tell whether the server hung up before the login began, as it does when too many connect at once."""
-    if attempt.logging_in:
-        return False
-    if isinstance(error, asyncssh.DisconnectError):
-        return not isinstance(error, asyncssh.ProtocolError | asyncssh.ProtocolNotSupported)
-    return isinstance(error, ConnectionResetError | BrokenPipeError)
-
-
-def _system_words(error: OSError) -> str:
-    """The system's words for an error: asyncio's own say only that a connect call failed."""
-    return os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error.strerror or str(error)
+        problems += keyring.bad_certificates(endpoint) + attempt.unsigned
+        return "; ".join(
+            [f"login refused for {endpoint.address}", *problems, *wanted(attempt), *filter(None, [attempt.words])]
+        )
 
 
 def _described(key: bytes) -> str:
@@ -231,11 +262,13 @@ def _alarm(endpoint: Endpoint, key: bytes, answer: HostKeyAnswer) -> str:
 
 def _unknown(endpoint: Endpoint, key: bytes, notes: tuple[str, ...]) -> str:
     port = f" -p {endpoint.port}" if endpoint.port != 22 else ""
-    file = next(iter(endpoint.rules.user_files), "known_hosts")
+    scan = f"`ssh-keyscan{port} {endpoint.host}`"
+    way_out = f"add the line of {scan} to a file, and name that in the fleet file: ssh.known-hosts"
+    if file := next((file for file in endpoint.rules.user_files if file != os.devnull), None):
+        way_out = f"connect once with `ssh{port} {endpoint.name}`, or add the line of {scan} to {file}"
     passed_over = f" Ignored lines: {'; '.join(notes[:3])}." if notes else ""
     return (
-        f"the host key of {endpoint.address} is not known: {_described(key)}. Check the fingerprint, then connect once "
-        f"with `ssh{port} {endpoint.name}`, or add the line of `ssh-keyscan{port} {endpoint.host}` to {file}."
+        f"the host key of {endpoint.address} is not known: {_described(key)}. Check the fingerprint, then {way_out}."
         f"{passed_over}"
     )
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import os
 import re
 import shutil
@@ -33,7 +32,8 @@ from canary_tui.ssh.connection.command import (
     parse,
     query,
 )
-from canary_tui.ssh.connection.config_files import ConfigFiles
+from canary_tui.ssh.connection.config_files import ConfigFiles, as_ssh_writes
+from canary_tui.ssh.connection.home import expanded, home, login_name
 from canary_tui.ssh.connection.hostkeys import HostKeyRules, HostNames
 from canary_tui.text.safe import one_line
 
@@ -198,14 +198,14 @@ async def _run(command: list[str]) -> Settings:
 def _without_ssh(host: str, ssh: Ssh) -> Settings:
     """The answer of ssh without any configuration. ResolveError where there is one that only ssh could read."""
     config = ssh.config or "~/.ssh/config"
-    if config != "none" and Path(config).expanduser().exists():
+    if config != "none" and Path(expanded(config)).exists():
         raise ResolveError(f'{config} needs the ssh program to be read; install it, or write ssh.config = "none"')
     user, port = checked(ssh)
     identities = [f"~/.ssh/id_{kind}" for kind in ("rsa", "ecdsa", "ecdsa_sk", "ed25519", "ed25519_sk")]
     return {
-        "hostname": (host.lower(),),
+        "hostname": (as_ssh_writes(host),),
         "port": (str(port or 22),),
-        "user": (user or getpass.getuser(),),
+        "user": (user or login_name(),),
         "identityfile": tuple(identities),
         "userknownhostsfile": ("~/.ssh/known_hosts ~/.ssh/known_hosts2",),
         "globalknownhostsfile": ("/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2",),
@@ -222,7 +222,6 @@ def _read(name: str, answer: Settings, standard: Settings, ssh: Ssh) -> Endpoint
     checked_host(host)
     tokens = _tokens(name, host, port, user, answer)
     identities = (ssh.identity,) if ssh.identity else answer.get("identityfile", ())
-    timeout = one(answer, "connecttimeout", "none")
     return Endpoint(
         name=name,
         host=host,
@@ -238,7 +237,7 @@ def _read(name: str, answer: Settings, standard: Settings, ssh: Ssh) -> Endpoint
         proxy_command=_proxy_command(answer, tokens),
         family={"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(one(answer, "addressfamily"), 0),
         bind_address=one(answer, "bindaddress"),
-        connect_timeout=ssh.connect_timeout or (float(timeout) if timeout.isdigit() else CONNECT_TIMEOUT),
+        connect_timeout=ssh.connect_timeout or _connect_timeout(answer),
         algorithms=_algorithms(answer, standard),
         methods=_methods(answer),
         asks_about_host_keys=not _yes(answer, "stricthostkeychecking") and not _yes(answer, "batchmode"),
@@ -246,21 +245,27 @@ def _read(name: str, answer: Settings, standard: Settings, ssh: Ssh) -> Endpoint
     )
 
 
+def _connect_timeout(answer: Settings) -> float:
+    """To ssh 0 is as good as none: no limit of its own. Ours is a limit on every wait."""
+    seconds = one(answer, "connecttimeout", "none")
+    return float(seconds) if seconds.isdigit() and int(seconds) else CONNECT_TIMEOUT
+
+
 def _refuse_what_cannot_be_honoured(answer: Settings) -> None:
-    for keyword, harmless, shown in (
-        ("knownhostscommand", ("", "none"), "KnownHostsCommand"),
-        ("verifyhostkeydns", ("", "no", "false"), "VerifyHostKeyDNS"),
-        ("proxyusefdpass", ("", "no", "false"), "ProxyUseFdpass"),
-        ("bindinterface", ("", "none"), "BindInterface"),
-        ("hostbasedauthentication", ("", "no", "false"), "HostbasedAuthentication"),
+    """Not what would only trust more hosts or offer another way to log in: we do without that, as ssh can."""
+    for keyword, harmless, shown, way_out in (
+        ("knownhostscommand", ("", "none"), "KnownHostsCommand", "write its keys to a file and name that: known-hosts"),
+        ("proxyusefdpass", ("", "no", "false"), "ProxyUseFdpass", "let the command pass the bytes on itself"),
+        ("bindinterface", ("", "none"), "BindInterface", "name the interface's address: BindAddress"),
     ):
-        if one(answer, keyword) not in harmless:
-            raise ResolveError(f"ssh_config sets {shown} {one(answer, keyword)}, which cannot be honoured here")
+        if one(answer, keyword).lower() not in harmless:
+            value = one_line(one(answer, keyword), 80)
+            raise ResolveError(f"ssh_config sets {shown} {value}, which cannot be honoured here; {way_out}")
 
 
 def _rules(answer: Settings, tokens: Mapping[str, str], ssh: Ssh) -> HostKeyRules:
-    user_files = (ssh.known_hosts,) if ssh.known_hosts else tuple(one(answer, "userknownhostsfile").split())
-    global_files = () if ssh.known_hosts else tuple(one(answer, "globalknownhostsfile").split())
+    user_files = (ssh.known_hosts,) if ssh.known_hosts else split_files(one(answer, "userknownhostsfile"))
+    global_files = () if ssh.known_hosts else split_files(one(answer, "globalknownhostsfile"))
     revoked = _paths((one(answer, "revokedhostkeys", "none"),), tokens)
     return HostKeyRules(
         user_files=_paths(user_files, None),  # ssh -G has filled in the tokens of these two
@@ -273,11 +278,30 @@ def _rules(answer: Settings, tokens: Mapping[str, str], ssh: Ssh) -> HostKeyRule
     )
 
 
+def split_files(value: str) -> tuple[str, ...]:
+    """The paths that `ssh -G` prints one behind the other; those with blanks in them are told by what is on disk.
+
+    ResolveError where the files there allow two readings.
+    """
+    files: list[str] = []
+    for word in value.split(" "):
+        joined = f"{files[-1]} {word}" if files else word
+        there = bool(word) and os.path.exists(expanded(word))  # noqa: PTH110 - a folder that is not ours to read: no
+        alone = word.startswith(("/", "~")) or there
+        if not files or (alone and not os.path.exists(expanded(joined))):  # noqa: PTH110 - the same
+            files.append(word)
+        elif there:
+            raise ResolveError(f"ssh_config: {one_line(joined, 200)!r} is a file, and two files; rename one")
+        else:
+            files[-1] = joined
+    return tuple(filter(None, files))
+
+
 def _tokens(name: str, host: str, port: int, user: str, answer: Settings) -> dict[str, str]:
     local = socket.gethostname()
     return {
-        "%%": "%", "%h": host, "%n": name, "%p": str(port), "%r": user, "%u": getpass.getuser(), "%i": str(os.getuid()),
-        "%d": str(Path.home()), "%l": local, "%L": local.partition(".")[0], "%k": one(answer, "hostkeyalias") or name,
+        "%%": "%", "%h": host, "%n": name, "%p": str(port), "%r": user, "%u": login_name(), "%i": str(os.getuid()),
+        "%d": str(home()), "%l": local, "%L": local.partition(".")[0], "%k": one(answer, "hostkeyalias") or name,
     }  # fmt: skip
 
 
@@ -302,7 +326,7 @@ def _path(text: str, tokens: Mapping[str, str] | None) -> str:
         return os.environ[match[1]]
 
     filled = text if tokens is None else _fill_in(re.sub(r"\$\{(\w+)\}", variable, text), tokens)
-    return str(Path(filled).expanduser().absolute())
+    return str(Path(expanded(filled)).absolute())
 
 
 def _agent(answer: Settings, tokens: Mapping[str, str]) -> str:
@@ -315,12 +339,12 @@ def _agent(answer: Settings, tokens: Mapping[str, str]) -> str:
 
 
 def _proxy_command(answer: Settings, tokens: Mapping[str, str]) -> tuple[str, ...]:
-    """As ssh does: the user's own line, given to sh; the names filled in were checked to be plain words."""
+    """As ssh does: the user's own line, for the user's shell; the names filled in were checked to be plain words."""
     command = one(answer, "proxycommand", "none")
     if command.lower() == "none":
         return ()
     allowed = {token: tokens[token] for token in ("%%", "%h", "%n", "%p", "%r")}
-    return ("/bin/sh", "-c", f"exec {_fill_in(command, allowed)}")
+    return (os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {_fill_in(command, allowed)}")
 
 
 def _algorithms(answer: Settings, standard: Settings) -> Algorithms:

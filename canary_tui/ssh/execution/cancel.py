@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 
@@ -10,7 +11,8 @@ from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.durable import checked_execution
 from canary_tui.ssh.execution.evidence import elsewhere, how_lost, number
 from canary_tui.ssh.execution.install import ANSWER, RunnerError, ask
-from canary_tui.ssh.execution.protocol import Answer, LostError, Pauses, RunnerLink
+from canary_tui.ssh.execution.lines import Answer, LostError
+from canary_tui.ssh.execution.protocol import Pauses, RunnerLink
 from canary_tui.text.safe import one_line
 
 _NOT_STOPPED = {
@@ -23,22 +25,28 @@ async def cancel(link: RunnerLink, execution: str, grace: float, boot: str = "")
     """Stop a step's process group, or make sure that it never starts, and say what was seen.
 
     `boot` is what the probe saw: a target that forgot all of it since cannot say that it never started.
+    Where the step's own channel is the only one that the server opens on a connection, another connection is made.
     """
     checked_execution(execution)
-    limit = grace + ANSWER
+    words, limit = f"cancel {{nonce}} {execution} {math.ceil(grace)}", grace + ANSWER
     give_up, pauses = time.monotonic() + limit, Pauses()
-    while True:
-        try:
-            return _cancelled(await ask(link, f"cancel {{nonce}} {execution} {math.ceil(grace)}", limit), boot)
-        except LinkError as error:
-            detail, final = one_line(error.detail), error.final
-        except RunnerError as error:
-            detail, final = error.detail, True
-        except LostError as error:
-            detail, final = error.detail, False
-        if final or time.monotonic() >= give_up:
-            return CancelReport(confirmed=False, detail=detail)
-        await pauses.next()
+    async with contextlib.AsyncExitStack() as stack:
+        own = link
+        while True:
+            try:
+                return _cancelled(await ask(own, words, limit), boot)
+            except LinkError as error:
+                detail, final = one_line(error.detail), error.final
+            except RunnerError as error:
+                detail, final = error.detail, True
+            except LostError as error:
+                detail, final = error.detail, False
+                if error.full and own is link:
+                    own = await stack.enter_async_context(link.apart())
+                    continue
+            if final or time.monotonic() >= give_up:
+                return CancelReport(confirmed=False, detail=detail)
+            await pauses.next()
 
 
 def _cancelled(answer: Answer, boot: str) -> CancelReport:
@@ -55,7 +63,7 @@ def _cancelled(answer: Answer, boot: str) -> CancelReport:
         case "done" if "stopped" not in fields:
             return CancelReport(confirmed=True, detail=f"it had ended before, with {number(fields.get('rc', ''))}")
         case "done":
-            return CancelReport(confirmed=True)
+            return CancelReport(confirmed=True, detail="its processes are gone, the target says")
         case "forgotten":
             return CancelReport(confirmed=True, detail="it had ended long ago")
         case "lost" if fields.get("why") == "reboot" or fields.get("stopped") == "yes":

@@ -21,7 +21,7 @@ The states as this program knows them (`_Followed._started`):
 | the link fails, or a limit passes | outcome |
 |---|---|
 | nothing was sent | unreachable, after 60 s of trying |
-| else | attach again, with the bytes that came as the offset; unknown 10 min after the step's own limit |
+| else | attach again, with the bytes that came as the offset; unknown where the time of `patience.py` is over |
 
 The order, and the reasons:
 
@@ -42,7 +42,9 @@ The order, and the reasons:
    this execution's own exit record, 0, and both to agree (P1).
 6. The output is acknowledged after it is judged, and only where there is an exit code: from then on the target may
    tidy it away after a day.
-7. The target holds the limits. OVERDUE, SILENCE and OUT_OF_REACH here are nets for a target that does not.
+7. The target holds the limits. SILENCE and `patience.py` are nets for a target that does not: whatever it says or does
+   not say, on however many connections, the wait ends, and the report says what was seen. Until the first word of a
+   conversation the patience is that for a login, because nothing of ours can speak before that.
 """
 
 from __future__ import annotations
@@ -52,8 +54,7 @@ import math
 import re
 import shlex
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from canary_tui.domain.rollout.words import Outcome
@@ -71,26 +72,22 @@ from canary_tui.ssh.execution.install import (
     RunnerError,
     ask,
     ensure_runner,
-    export_lines,
     fenced_by,
     forget_runner,
-    rollout_word,
     speak,
 )
-from canary_tui.ssh.execution.protocol import SILENCE, Answer, Conversation, LostError, Pauses, RunnerLink, new_nonce
+from canary_tui.ssh.execution.lines import Answer, LostError, new_nonce
+from canary_tui.ssh.execution.patience import MOMENT, Patience
+from canary_tui.ssh.execution.protocol import SILENCE, Conversation, Pauses, RunnerLink
+from canary_tui.ssh.execution.start import Start
 from canary_tui.text.safe import one_line
 
-GRACE = 5.0
-"""Seconds between TERM and KILL when a limit is passed; the runner's own."""
-OUT_OF_REACH = 600.0
-"""Seconds beyond its limit that a step which may run is still asked about."""
-START_PATIENCE = 60.0
-"""Seconds of trying to reach a target to which nothing about the step was sent."""
-OVERDUE = 60.0
-"""Seconds beyond its limit after which a step that is still said to run is given up on."""
+MOST_CAUSES = 8
+"""Causes of one loss that are told; each is an event in the journal."""
 MARGIN = 64 << 20
 """Bytes beyond its cap that are kept of a step's output: the target looks at the cap once a second."""
 
+_STILL_RUNNING = "the target reports it as still running, long after its time limit"
 _MOVED = "its runner's folder was emptied or replaced as the step was to be started"
 _REFUSED = {
     "output-cap": "its output exceeded the cap, so it was stopped",
@@ -102,7 +99,7 @@ _EXECUTION = re.compile(r"[0-9a-f]{32}")
 async def execute(link: RunnerLink, request: ExecuteRequest, sink: Sink, watch: Watch) -> ExecuteReport:
     """Start a step and follow it to its end. Cancelling the task leaves it running on the target."""
     try:
-        start = _Start.of(request)
+        start = Start.of(request)
     except ValueError as error:
         return ExecuteReport("failed", detail=str(error))
     return await _Followed(link, request, sink, watch, start).to_its_end()
@@ -113,30 +110,6 @@ async def attach(link: RunnerLink, request: AttachRequest, sink: Sink, watch: Wa
     return await _Followed(link, request, sink, watch, None).to_its_end()
 
 
-def fingerprint(script: bytes, variables: Iterable[str]) -> str:
-    """The digest that an execution's id is bound to on the target: of the script and the names of its variables."""
-    return hashlib.sha256(script + b"\0" + "\n".join(sorted(variables)).encode()).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """The words and the payload that start an execution."""
-
-    words: str
-    payload: bytes
-
-    @classmethod
-    def of(cls, request: ExecuteRequest) -> _Start:
-        lines = export_lines(request.environment)
-        head = b"%d %d\n" % (lines.count(b"\n"), len(request.script))
-        words = f"{_hundredths(request.timeout)} {max(0, request.output_cap)}"
-        rollout = rollout_word(request.rollout) if request.rollout else "''"
-        return cls(
-            f"{words} {fingerprint(request.script, request.environment)} {rollout}",
-            head + lines + request.script,
-        )
-
-
 class _MovedError(Exception):
     """The runner refused a start, because its folder is not the one that the start was meant for."""
 
@@ -145,7 +118,7 @@ class _Followed:
     """One execution as this program knows it: whether it may have started, and how much output came."""
 
     def __init__(
-        self, link: RunnerLink, request: ExecuteRequest | AttachRequest, sink: Sink, watch: Watch, start: _Start | None
+        self, link: RunnerLink, request: ExecuteRequest | AttachRequest, sink: Sink, watch: Watch, start: Start | None
     ) -> None:
         self._link = link
         self._execution = checked_execution(request.execution)
@@ -161,51 +134,64 @@ class _Followed:
         self._moved = False
         self._received = 0
         self._digest = hashlib.sha256()
-        self._lost = False
+        self._lost: list[str] = []
+        """The causes that were told, while the target is lost."""
         self._pauses = Pauses()
-        limit = _now() + request.timeout + GRACE
-        self._start_by = _now() + START_PATIENCE
-        self._overdue = limit + OVERDUE
-        self._give_up = limit + OUT_OF_REACH
+        self._patience = Patience(request.timeout, _now())
+        self._answered = math.inf
+        """The moment of the first word of the conversation that goes on."""
+        self._asked_late = False
+        self._ending = ""
+        """How the target said that it ended, in words for a person."""
         self._most = request.output_cap + MARGIN if request.output_cap > 0 else math.inf
 
     async def to_its_end(self) -> ExecuteReport:
         """Ask, and ask again, until its end is known or the time for asking is over."""
         while True:
-            received = self._received
+            received, self._answered = self._received, math.inf
             try:
                 report = await self._ask()
-            except LinkError as error:
-                detail, final = one_line(error.detail), error.final
-            except LostError as error:
-                detail, final = error.detail, False
+            except (LinkError, LostError, RunnerError) as error:
+                if self._is_over(error):
+                    return self._given_up(error)
+                self._tell_lost(error)
             except TimeoutError:
-                return self._report("unknown", "the target reports it as still running, long after its time limit")
-            except RunnerError as error:
-                return self._report("failed" if self._started == "nothing was sent" else "unknown", error.detail)
+                return self._report("unknown", self._ending or _STILL_RUNNING)
             else:
                 if report is not None:
                     return report
                 continue
-            if final or _now() >= (self._start_by if self._started == "nothing was sent" else self._give_up):
-                return self._given_up(detail)
-            self._tell_lost(detail)
             if self._received > received:
                 self._pauses = Pauses()
             await self._pauses.next()
 
+    def _is_over(self, error: LinkError | LostError | RunnerError) -> bool:
+        """Whether this was the last try."""
+        if self._started == "nothing was sent":
+            final = error.final if isinstance(error, LinkError) else isinstance(error, RunnerError)
+            return final or _now() >= self._patience.start_by
+        if isinstance(error, LinkError):
+            self._patience.away()
+            return error.final or _now() >= self._patience.reached_by
+        if _now() < self._patience.told_by:
+            return False
+        # Cut off as it spoke, it is asked once more: that it still runs then is a better word than silence.
+        asked_enough, self._asked_late = self._asked_late or self._answered == math.inf, True
+        return asked_enough
+
     async def _ask(self) -> ExecuteReport | None:
         """One conversation about it; None: ask again at once."""
         runner = await ensure_runner(self._link)
+        self._patience.reached(_now())
         nonce = new_nonce()
         if self._start is None or self._started == "may have":
             words = f"attach {nonce} {self._execution} {self._received}"
-            return await self._converse(words, Conversation(nonce, b"", self._receive, silence=SILENCE), nonce)
+            return await self._converse(words, self._conversation(nonce, b""), nonce)
         before = self._started
         if before == "nothing was sent":
             # Whatever happens to it happens in the boot and in the folder that the target has now.
             self._boot = runner.boot
-        conversation = Conversation(nonce, self._start.payload, self._receive, silence=SILENCE)
+        conversation = self._conversation(nonce, self._start.payload)
         words = f"run {nonce} {self._execution} {self._start.words} {shlex.quote(self._boot)}"
         try:
             return await self._converse(words, conversation, nonce)
@@ -221,17 +207,26 @@ class _Followed:
             if conversation.sent:
                 self._started = "may have"
 
+    def _conversation(self, nonce: str, payload: bytes) -> Conversation:
+        return Conversation(nonce, payload, self._receive, silence=SILENCE, opening=ANSWER)
+
     async def _converse(self, words: str, conversation: Conversation, nonce: str) -> ExecuteReport | None:
         async with speak(self._link, words, conversation):
+            if self._start is not None:
+                self._patience.sent(_now())
             while True:
                 answer = await self._next(conversation)
                 match answer:
                     case None:
                         raise LostError("the channel was closed")
                     case Answer("STATE") if answer.first in {"absent", "void", "forgotten"}:
+                        await conversation.end()  # the next question needs a channel, and this may be the only one
                         return await self._not_there(answer)
                     case Answer("STATE" | "BEGUN"):
                         self._begun = True
+                        self._patience.begun(_now())
+                        if answer.first == "done":
+                            self._patience.ended(_now())
                         self._boot = self._boot or answer.fields.get("boot", "")
                         self._tell_restored()
                     case Answer("END"):
@@ -247,19 +242,27 @@ class _Followed:
 
     async def _next(self, conversation: Conversation) -> Answer | None:
         """The next answer; TimeoutError where the step is overdue and has nothing more to show."""
-        deadline = max(self._overdue, _now() + ANSWER)
+        if self._answered == math.inf:
+            answer = await conversation.next()
+            self._answered = _now()
+            return answer
         while True:
-            received = self._received
+            deadline = self._deadline
             try:
                 return await conversation.next(deadline)
             except TimeoutError:
-                if self._received == received or self._received > self._most:
+                if self._deadline <= deadline:
                     raise
-                deadline = _now() + ANSWER
+
+    @property
+    def _deadline(self) -> float:
+        return max(self._patience.told_by, self._answered + MOMENT)
 
     def _receive(self, data: bytes) -> None:
         self._begun = True
         room = self._most - self._received
+        if room > 0:
+            self._patience.came(len(data), _now())
         self._received += len(data)
         self._digest.update(data)
         # What a target sends beyond that is no output of a step that it holds to its cap.
@@ -293,7 +296,9 @@ class _Followed:
 
     async def _conclude(self, conversation: Conversation, end: Answer, nonce: str) -> ExecuteReport:
         size = number(end.fields.get("size", ""))
+        self._patience.ended(_now())
         while self._received < size:
+            self._ending = f"it has ended there, but only {self._received} of {size} bytes of its output came"
             if conversation.closed:
                 raise LostError("the channel was closed before all output had come")
             await self._more(conversation)
@@ -305,13 +310,10 @@ class _Followed:
         return report
 
     async def _more(self, conversation: Conversation) -> None:
-        """Wait for more output, however much else is said meanwhile."""
-        received, deadline = self._received, _now() + ANSWER
+        """Wait for more output, however much else is said meanwhile. TimeoutError where it is overdue."""
+        received = self._received
         while self._received == received and not conversation.closed:
-            try:
-                await conversation.changed(deadline)
-            except TimeoutError:
-                raise LostError("the rest of its output did not come") from None
+            await conversation.changed(self._deadline)
 
     def _agrees(self, digest: str) -> bool:
         """Without a tool for digests on the target (`none`), the size has to do."""
@@ -342,28 +344,27 @@ class _Followed:
     def _report(self, outcome: Outcome, detail: str, code: int | None = None) -> ExecuteReport:
         return ExecuteReport(outcome, code, self._received, detail)
 
-    def _given_up(self, detail: str) -> ExecuteReport:
+    def _given_up(self, error: LinkError | LostError | RunnerError) -> ExecuteReport:
+        detail = one_line(error.detail)
         if self._started == "nothing was sent":
-            return self._report("unreachable", detail)
-        return self._report("unknown", f"{detail}; how it ended could not be learned")
+            return self._report("failed" if isinstance(error, RunnerError) else "unreachable", detail)
+        return self._report("unknown", f"{detail}; {self._ending or 'how it ended could not be learned'}")
 
-    def _tell_lost(self, detail: str) -> None:
-        if not self._lost:
-            self._lost = True
-            self._watch.connection_lost(detail)
+    def _tell_lost(self, error: LinkError | LostError | RunnerError) -> None:
+        """Tell the cause, and each other one that keeps it out of reach: the first is not why it still is."""
+        detail = one_line(error.detail)
+        another = isinstance(error, LinkError) and detail not in self._lost and len(self._lost) < MOST_CAUSES
+        if not self._lost or another:
+            self._lost.append(detail)
+            self._watch.connection_lost(detail if self._started != "nothing was sent" else f"not sent yet: {detail}")
 
     def _tell_restored(self) -> None:
         if self._lost:
-            self._lost = False
+            self._lost.clear()
             self._watch.connection_restored()
 
 
 # --- what travels -----------------------------------------------------------------------------------------------------
-
-
-def _hundredths(seconds: float) -> int:
-    """The runner's unit of time; 0 is no limit."""
-    return max(1, math.ceil(seconds * 100)) if seconds > 0 else 0
 
 
 def checked_execution(execution: str) -> str:

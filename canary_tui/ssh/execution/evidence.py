@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from canary_tui.ssh.execution.protocol import Answer
+from canary_tui.ssh.execution.lines import Answer
 
 
 def elsewhere(answer: Answer, boot: str) -> str:

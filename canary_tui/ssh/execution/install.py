@@ -19,19 +19,14 @@ import asyncssh
 from canary_tui.domain.fleet.rules import ROLLOUT
 from canary_tui.engine.target import Claim, Holder, UnlockReport
 from canary_tui.ssh.connection.connect import LinkError
-from canary_tui.ssh.execution.protocol import (
-    Answer,
-    Conversation,
-    LostError,
-    MergedError,
-    Pauses,
-    RunnerLink,
-    new_nonce,
-)
+from canary_tui.ssh.execution.lines import Answer, LostError, MergedError, new_nonce
+from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
 from canary_tui.text.safe import one_line
 
 ANSWER = 60.0
 """Seconds for a question that the runner answers at once."""
+SENDING = 180.0
+"""Seconds that sending the runner may take beside any limit: many targets may share one slow line."""
 UNLOCKING = 20.0
 """Seconds for releasing a lock, the login apart; a target that cannot be reached keeps it, and is named."""
 
@@ -93,14 +88,17 @@ _MEET = (
 )
 
 
-async def ensure_runner(link: RunnerLink, claim: Claim | None = None) -> RunnerInfo:
+async def ensure_runner(
+    link: RunnerLink, claim: Claim | None = None, limit: asyncio.Timeout | None = None
+) -> RunnerInfo:
     """Meet the runner once a connection, installing it where it is missing; with a claim, anew, to ask for the lock.
 
+    `limit` is the caller's, for answers: it stands still while the runner is sent.
     RunnerError where the target cannot have it, LinkError where it cannot be reached, LostError where the way broke.
     """
     connection = await link.connection()
     if connection not in _met or claim is not None:
-        _met[connection] = await _introduce(link, connection, claim)
+        _met[connection] = await _introduce(link, connection, claim, limit)
     return _met[connection]
 
 
@@ -138,7 +136,9 @@ async def _opened(
         conversation.close()
 
 
-async def _introduce(link: RunnerLink, connection: asyncssh.SSHClientConnection, claim: Claim | None) -> RunnerInfo:
+async def _introduce(
+    link: RunnerLink, connection: asyncssh.SSHClientConnection, claim: Claim | None, limit: asyncio.Timeout | None
+) -> RunnerInfo:
     text, name = _runner()
     nonce = new_nonce()
     script = _MEET.format(name=name, size=len(text), nonce=nonce, claim=_words(claim))
@@ -148,7 +148,8 @@ async def _introduce(link: RunnerLink, connection: asyncssh.SSHClientConnection,
         try:
             answer = await conversation.answered(ANSWER)
             if answer is not None and answer.word == "SEND":
-                conversation.write(text)
+                async with _standing_still(limit):
+                    await conversation.send(text)
                 conversation.end_input()
                 asked = time.time()
                 answer = await conversation.answered(ANSWER)
@@ -176,6 +177,20 @@ _MERGED = (
 def _said(conversation: Conversation) -> str:
     """The words that came in place of an answer: shown, not interpreted."""
     return f"; it printed: {conversation.noise}" if conversation.noise else ""
+
+
+@asynccontextmanager
+async def _standing_still(limit: asyncio.Timeout | None) -> AsyncIterator[None]:
+    """For what a line carries as fast as it can, a limit counts anew afterwards; SENDING bounds it meanwhile."""
+    time_of = asyncio.get_running_loop().time
+    at = None if limit is None else limit.when()
+    if limit is None or at is None:
+        yield
+        return
+    left = at - time_of()
+    limit.reschedule(time_of() + SENDING)
+    yield
+    limit.reschedule(time_of() + left)
 
 
 def _words(claim: Claim | None) -> str:

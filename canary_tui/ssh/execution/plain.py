@@ -6,10 +6,12 @@ import contextlib
 import math
 import time
 
+from canary_tui.domain.rollout.patience import OVERDUE, STOPPING
 from canary_tui.engine.target import CommandRequest, ExecuteReport, Sink
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.install import ANSWER, RunnerError, export_lines, fenced_by, rollout_word, speak
-from canary_tui.ssh.execution.protocol import Answer, Conversation, LostError, Pauses, RunnerLink, new_nonce
+from canary_tui.ssh.execution.lines import Answer, LostError, new_nonce
+from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
 from canary_tui.text.safe import one_line
 
 PATIENCE = 60.0
@@ -17,7 +19,7 @@ PATIENCE = 60.0
 LONGEST_PLAIN = 100_000
 """Bytes of a plain command, which has no file: an argument on Linux holds 128 KiB."""
 LAST_BYTES = 2.0
-"""Seconds to wait for what a plain command printed last; a daemon that it left may hold the channel for ever."""
+"""Seconds to wait for what a plain command printed last, where its mark was killed with it."""
 
 
 class _OverCapError(Exception):
@@ -58,19 +60,22 @@ class _Plain:
         self._request = request
         self._sink = sink
         self._nonce = new_nonce()
-        self.conversation = Conversation(self._nonce, payload, self._out, self._err)
+        self.conversation = Conversation(self._nonce, payload, self._out, self._err, opening=ANSWER)
 
     async def run(self, link: RunnerLink) -> ExecuteReport:
         limit, rollout = self._request.timeout, self._request.rollout
         words = f"plain {self._nonce} {max(1, math.ceil(limit))}{f' {rollout_word(rollout)}' if rollout else ''}"
         async with speak(link, words, self.conversation):
+            end = await self.conversation.next()
             try:
-                # The target holds the limit; this is for one that does not.
-                end = await self.conversation.next(time.monotonic() + limit + ANSWER)
+                if end is not None and end.word == "DATA":
+                    # The target holds the limit; this is for one that does not.
+                    end = await self.conversation.next(time.monotonic() + limit + STOPPING + OVERDUE)
             except TimeoutError:
-                return ExecuteReport("timed-out", None, self.size, "the target did not end it")
+                return ExecuteReport("unknown", None, self.size, "the target did not end it at its limit")
             if end is None:
-                raise LostError("the channel was closed")
+                said = self.conversation.noise
+                raise LostError(f"the channel was closed{f'; it says: {said}' if said else ''}")
             await self._last_bytes()
         return self._judge(end)
 
@@ -85,10 +90,10 @@ class _Plain:
         return ExecuteReport("ok" if int(code) == 0 else "failed", int(code), self.size)
 
     async def _last_bytes(self) -> None:
-        """Data and the last word travel in two streams: the channel's end is what tells that all is here."""
+        """Data and the last word travel in two streams: a mark in the first tells that all of it is here."""
         with contextlib.suppress(TimeoutError):
             deadline = time.monotonic() + LAST_BYTES
-            while not self.conversation.closed:
+            while not self.conversation.closed and not self.conversation.all_came:
                 await self.conversation.changed(deadline)
         if self.conversation.failure is not None:
             raise self.conversation.failure

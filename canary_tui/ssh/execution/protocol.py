@@ -1,4 +1,4 @@
-"""Speaks with the runner over one channel: its marked lines are told from other output, and data follows a mark."""
+"""Speaks with the runner over one channel: its answers wait to be read, other output goes to whoever wants it."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import asyncio
 import contextlib
 import math
 import random
-import secrets
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 import asyncssh
 
+from canary_tui.ssh.connection import private_parts
+from canary_tui.ssh.execution import pace
+from canary_tui.ssh.execution.channels import let_go, open_channel
+from canary_tui.ssh.execution.lines import Answer, LostError, MergedError, Splitter
 from canary_tui.text.safe import one_line
 
-LONGEST_LINE = 4096
-"""Bytes of one line of ours. A longer one was never written by the runner."""
 MOST_NOISE = 4096
 """Bytes that are kept of the words of a login shell or of sudo: evidence for an error, no more."""
 MOST_ANSWERS = 64
 """Answers that wait to be read. The runner gives three or four in all."""
 SILENCE = 20.0
 """Seconds without a byte, while a step is followed: the runner says something every four or five."""
+MOVING = 4096
+"""Bytes of a connection within `silence` that show a packet on its way; answers to keepalives are far fewer."""
 OPENING = 30.0
 """Seconds for a channel to open."""
 
@@ -39,83 +41,13 @@ class RunnerLink(Protocol):
         """Forget a connection that proved dead."""
         ...
 
+    def apart(self) -> contextlib.AbstractAsyncContextManager[RunnerLink]:
+        """Another way to the same target, with a connection of its own, which is closed at the end."""
+        ...
+
     def wrap(self, words: str) -> tuple[str, bytes]:
         """The line to execute for these shell words (it may be under sudo), and bytes that must come first on stdin."""
         ...
-
-
-class LostError(Exception):
-    """A conversation ended before its last word. `silent`: nothing was heard, so the whole connection is in doubt."""
-
-    def __init__(self, detail: str, *, silent: bool = False) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.silent = silent
-
-
-class MergedError(Exception):
-    """The other end puts standard error into standard output, so that no answer can be told from a step's output."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One line of the runner: a word and the text behind it. Both are a stranger's until they were looked at."""
-
-    word: str
-    text: str
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """The `key=value` words of the text."""
-        return {key: value for key, equals, value in (word.partition("=") for word in self.text.split(" ")) if equals}
-
-    @property
-    def first(self) -> str:
-        """The text's first word."""
-        return self.text.partition(" ")[0]
-
-
-def new_nonce() -> str:
-    """A word that marks our lines in one conversation."""
-    return secrets.token_hex(12)
-
-
-class Splitter:
-    """Takes our lines out of a stream. Holds back at most one line, or what may be the beginning of one."""
-
-    def __init__(self, nonce: str) -> None:
-        self._mark = f"CTUI1 {nonce} ".encode()
-        self._held = b""
-
-    def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """The bytes before our next line, and that line without its mark; None while it is not there.
-
-        Call again with nothing until there is none. LostError for a line that the runner cannot have written.
-        """
-        data = self._held + data
-        at = data.find(self._mark)
-        if at < 0:
-            keep = self._beginning(data)
-            self._held = data[len(data) - keep :]
-            return data[: len(data) - keep], None
-        end = data.find(b"\n", at)
-        if (end if end >= 0 else len(data)) - at > LONGEST_LINE:
-            raise LostError("it sends lines that are none of ours")
-        if end < 0:
-            self._held = data[at:]
-            return data[:at], None
-        self._held = data[end + 1 :]
-        return data[:at], data[at + len(self._mark) : end]
-
-    def rest(self) -> bytes:
-        """The bytes that were held back."""
-        held, self._held = self._held, b""
-        return held
-
-    def _beginning(self, data: bytes) -> int:
-        """The number of last bytes that may begin the mark."""
-        longest = min(len(data), len(self._mark) - 1)
-        return next((size for size in range(longest, 0, -1) if self._mark.startswith(data[-size:])), 0)
 
 
 class Pauses:
@@ -133,9 +65,12 @@ class Pauses:
 class Conversation(asyncssh.SSHClientSession[bytes]):
     """One channel: `payload` goes out, data goes to `receive`, answers wait to be read with `next`.
 
-    `silence` is how many seconds without a byte prove that the other end is dead.
-    `complain` gets what a command wrote to stderr; without it that is noise. Both are called in the loop; what they
-    raise ends the conversation and is raised again by `next`.
+    `silence` is how many seconds without a byte prove that the other end is dead, from its first answer on. Until
+    that one `opening` seconds are waited, from when it had read what was sent: the login's own shell comes first, and
+    may be slow or noisy.
+    `complain` gets what a plain command wrote to stderr: between the answer DATA and the next one; all else there is
+    noise. Of stdout `receive` gets what comes after the line DATA, of a plain command up to the line DONE. Both are
+    called in the loop; what they raise ends the conversation and is raised again by `next`.
     """
 
     def __init__(
@@ -146,66 +81,83 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         complain: Callable[[bytes], None] | None = None,
         *,
         silence: float = math.inf,
+        opening: float = math.inf,
     ) -> None:
         self.sent = False
         """The payload may have left: from now on the runner may have acted on it."""
         self.exit_status: int | None = None
         self.closed = False
         self.connection_died = False
+        self.all_came = False
+        """The last of a plain command's stdout is here."""
         self._payload = payload
         self._receive = receive
-        self._complain = complain or self._note
+        self._complain = complain
+        self._take_other: Callable[[bytes], None] = self._note
+        """Takes what stands on stderr beside our lines."""
         self._noise = bytearray()
         self._answers: deque[Answer] = deque()
         self.failure: Exception | None = None
         """The error that `receive` or `complain` raised, or the other end's breach of the protocol."""
         self._silence = silence
+        self._opening = opening
+        self._answered = False
         self._loop = asyncio.get_running_loop()
-        self._heard = self._loop.time()
+        self._heard = self._opened = self._loop.time()
+        self._came = 0
+        """The bytes of the connection when something was last heard."""
         self._changed = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._writable.set()
+        self._writable = True
         self._control = Splitter(nonce)
-        self._prelude: Splitter | None = Splitter(nonce)
+        self._data: Splitter | None = Splitter(nonce)
+        """Finds our marks in stdout; None where no more of them come."""
+        self._take_data: Callable[[bytes], None] = self._note
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
+        self._connection: asyncssh.SSHClientConnection | None = None
+        self._in_use = False
+        self._outgoing: pace.Outgoing | None = None
+        self._incoming: pace.Incoming | None = None
 
     # --- what asyncssh tells ------------------------------------------------------------------------------------------
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         self._channel = chan
+        self._incoming = pace.Incoming(chan)
         # Runs right after the request was sent: its answer needs not be awaited, which saves a round trip.
         self._loop.call_soon(self._send_payload)
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
-        self._heard = self._loop.time()
+        if self._incoming is not None:
+            self._incoming.came(len(data))
         try:
             if datatype is not None:
                 self._take_control(data)
-            elif self._prelude is None:
-                self._receive(data)
+            elif self._data is None:
+                self._take_data(data)
             else:
-                self._take_prelude(self._prelude, data)
+                self._take_marked(self._data, data)
         except Exception as error:  # noqa: BLE001 asyncssh would end the whole connection; `next` raises it again
             self.failure = self.failure or error
             self.close()
-        self._changed.set()
+        self._hear()
 
     def exit_status_received(self, status: int) -> None:
         self.exit_status = status
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
+        self._let_go()
         self.connection_died = exc is not None
-        if exc is None and self._complain != self._note and self.failure is None:
-            self._complain(self._control.rest())
+        if exc is None:
+            self._take_held_back()
         self._changed.set()
-        self._writable.set()
 
     def pause_writing(self) -> None:
-        self._writable.clear()
+        self._writable = False
 
     def resume_writing(self) -> None:
-        self._writable.set()
+        self._writable = True
+        self._changed.set()
 
     # --- what others ask ----------------------------------------------------------------------------------------------
 
@@ -213,15 +165,20 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         """Open the channel for these shell words. LostError where that fails; `sent` says how far it came."""
         command, first = link.wrap(words)
         self._payload = first + self._payload
+        self._connection, self._outgoing = connection, pace.Outgoing(connection, self._hear_acknowledged)
         try:
             async with asyncio.timeout(OPENING):
-                await connection.create_session(lambda: self, command, encoding=None)
-            self._heard = self._loop.time()
+                await open_channel(connection, self, command)
+            self._in_use = True
+            if self.closed:
+                self._let_go()
+            self._hear_acknowledged()
+            await self.send(self._payload[pace.FIRST :])
         except TimeoutError:
             self.close()
             raise LostError("no channel was opened", silent=True) from None
         except asyncssh.ChannelOpenError as error:
-            raise LostError(f"no channel: {one_line(error.reason)}") from None
+            raise LostError(f"no channel: {one_line(error.reason)}", full=not connection.is_closed()) from None
         except (asyncssh.Error, OSError) as error:
             raise LostError(one_line(str(error))) from None
         except BaseException:
@@ -251,27 +208,38 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
     async def changed(self, deadline: float = math.inf) -> None:
         """Wait until anything arrives or the channel closes. Raises like `next`."""
         self._changed.clear()
-        silent_at = self._heard + self._silence
+        silent_at = self._heard + self._silence if self._answered else self._opened + self._opening
         at = min(deadline, silent_at)
         try:
             async with asyncio.timeout_at(at if at < math.inf else None):
                 await self._changed.wait()
         except TimeoutError:
-            if silent_at < deadline:
+            if silent_at >= deadline:
+                raise
+            if not self._answered:
+                raise LostError(f"no answer within {self._opening:.0f} s", silent=True) from None
+            if not self._is_moving():
                 raise LostError(f"nothing was heard for {self._silence:.0f} s", silent=True) from None
-            raise
+            self._hear()
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes as fast as the line carries them, until the channel is closed or an answer says enough."""
+        rest = memoryview(data)
+        while rest and self._outgoing is not None and not (self.closed or self.failure or self._answers):
+            if part := rest[: self._outgoing.room if self._writable else 0]:
+                self.write(bytes(part))
+                await self._outgoing.sent(len(part))
+                rest = rest[len(part) :]
+            else:
+                await self.changed()
+        if self.failure is not None:
+            raise self.failure
 
     def write(self, data: bytes) -> None:
         """Send bytes; silently nothing once the channel is closed, `next` tells."""
         if self._channel is not None and not self._channel.is_closing():
             with contextlib.suppress(OSError):
                 self._channel.write(data)
-
-    async def drain(self) -> None:
-        """Wait until little of what was written still waits to be sent."""
-        await self._writable.wait()
-        if self.failure is not None:
-            raise self.failure
 
     def end_input(self) -> None:
         """Say that nothing more is sent."""
@@ -282,6 +250,16 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         """Close the channel once what was written has been sent."""
         if self._channel is not None:
             self._channel.close()
+        self._let_go()
+
+    async def end(self) -> None:
+        """Close the channel, and return when the server has, so that it opens another. LostError where it does not."""
+        self.close()
+        try:
+            while not self.closed:
+                await self.changed(self._loop.time() + OPENING)
+        except TimeoutError:
+            raise LostError("a channel was not closed", silent=True) from None
 
     @property
     def has_answer(self) -> bool:
@@ -297,35 +275,78 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     def _send_payload(self) -> None:
         self.sent = True
-        self.write(self._payload)
+        self.write(self._payload[: pace.FIRST])
+
+    def _let_go(self) -> None:
+        if self._in_use and self._connection is not None:
+            self._in_use = False
+            let_go(self._connection)
+
+    def _hear(self) -> None:
+        """Note a sign of life."""
+        self._heard = self._loop.time()
+        if self._connection is not None:
+            self._came = private_parts.bytes_came(self._connection)
+        self._changed.set()
+
+    def _hear_acknowledged(self) -> None:
+        """Note that the other end has read what was sent: its time for the first answer begins here."""
+        self._hear()
+        self._opened = self._heard
+
+    def _is_moving(self) -> bool:
+        """Tell whether a packet is on its way, however slowly."""
+        return self._connection is not None and private_parts.bytes_came(self._connection) - self._came >= MOVING
 
     def _take_control(self, data: bytes) -> None:
         other, line = self._control.feed(data)
         while True:
             if other:
-                self._complain(other)
+                self._take_other(other)
             if line is None:
                 return
             self._take_answer(line)
             other, line = self._control.feed(b"")
 
     def _take_answer(self, line: bytes) -> None:
+        self._answered = True
         word, _, text = line.decode(errors="replace").partition(" ")
         if word == "TICK":
             return
         if len(self._answers) >= MOST_ANSWERS:
             raise LostError("it answers more than it was asked")
+        self._take_other = self._complain if self._complain is not None and word == "DATA" else self._note
         self._answers.append(Answer(word, text))
 
-    def _take_prelude(self, prelude: Splitter, data: bytes) -> None:
-        noise, line = prelude.feed(data)
-        self._note(noise)
-        if line is not None:
-            if not line.startswith(b"DATA"):  # an answer, which has its place in the other stream
+    def _take_marked(self, splitter: Splitter, data: bytes) -> None:
+        """Take stdout: noise, our mark, the data, and behind that of a plain command another mark and noise."""
+        other, line = splitter.feed(data)
+        while True:
+            if other:
+                self._take_data(other)
+            if line is None:
+                return
+            word = line.partition(b" ")[0]
+            if word not in (b"DATA", b"DONE"):  # an answer, which has its place in the other stream
                 raise MergedError
-            self._prelude = None
-            if rest := prelude.rest():
-                self._receive(rest)
+            self.all_came = self.all_came or word == b"DONE"
+            self._take_data = self._note if self.all_came else self._receive
+            if self._complain is None:
+                self._data = None
+                if rest := splitter.rest():
+                    self._take_data(rest)
+                return
+            other, line = splitter.feed(b"")
+
+    def _take_held_back(self) -> None:
+        """Take what may have been the beginning of a mark, now that nothing follows."""
+        try:
+            if rest := self._control.rest():
+                self._take_other(rest)
+            if self._data is not None and (rest := self._data.rest()):
+                self._take_data(rest)
+        except Exception as error:  # noqa: BLE001 as in data_received
+            self.failure = self.failure or error
 
     def _note(self, noise: bytes) -> None:
         self._noise += noise[: MOST_NOISE - len(self._noise)]

@@ -9,10 +9,13 @@
 #   sh RUNNER void   NONCE ID                               make sure that it never starts, unless it has
 #   sh RUNNER cancel NONCE ID GRACE                         the same, and if it has: stop it, and look
 #   sh RUNNER plain  NONCE TIMEOUT [ROLLOUT]                a command that dies with its connection
-#   sh RUNNER put    NONCE TOKEN SIZE SHA256 MODE [ROLLOUT] a file: its path is the first line of stdin
+#   sh RUNNER put    NONCE TOKEN SIZE SHA256 MODE [ROLLOUT] a file: its path is the first line of stdin; after "SEND at=N"
+#                                                           the second says from which byte on the rest follows, N or 0
+#   sh RUNNER discard NONCE TOKEN [ROLLOUT]                 nobody goes on with that: away with what has come of it
 #
 # Answers are lines on stderr: "CTUI1 NONCE WORD key=value ...". A step's output is on stdout, raw, after the line
-# "CTUI1 NONCE DATA": whatever a login shell says before that is not ours. A payload is a line "LINES BYTES", then as
+# "CTUI1 NONCE DATA": whatever a login shell says before that is not ours. A plain command's stderr is its own after the
+# same line there, until the answer; its stdout ends with "CTUI1 NONCE DONE". A payload is a line "LINES BYTES", then as
 # many lines that export the environment, then as many bytes of script ("plain": lines of script, for it has no file
 # to put them in). A payload that was cut off never runs.
 #
@@ -22,6 +25,7 @@
 #   ID.out        what it printed, both streams in order
 #   ID.exit       ID.go under another name, once its second line says "rc=N why=WORD"
 #   ID.why  ID.cancelled  ID.acked    small marks
+#   TOKEN.part    the beginning of the names of what has come of a file that was cut, for the next try
 #   NONCE.now     "pid start boot rollout" of a plain command or upload of a rollout, while it is at work
 # and of all runs: born, the folder's name for itself.
 # Beside runs/, in this folder: starts.BOOT, the register. Its first line is its own name; each start of this boot adds
@@ -52,7 +56,7 @@ runs=$folder/runs
 shell=${CANARY_TUI_SHELL:-/bin/sh}
 acting= # the file that shows it
 
-say() { printf '%s\n' "$protocol $nonce $*" >&2; }
+say() { printf '%s\n' "$protocol $nonce $*" >&"${told:-2}"; }
 die() { rest; say "ERR $*"; exit 97; }
 
 # --- who is who: pid, start time and boot together name a process for ever --------------------------------------------
@@ -706,6 +710,7 @@ leave() { kill -s KILL $$; exit 1; } # the other end is gone: so are we, and the
 # --- ending -----------------------------------------------------------------------------------------------------------
 
 tidy() { # finished runs: a day after their output arrived, a week after they ended. Never what runs or was lost.
+    tidy_parts
     day=$(find "$runs" -name '*.exit' -mtime +0 2>/dev/null)
     [ -n "$day" ] || return
     week=$(find "$runs" -name '*.exit' -mtime +6 2>/dev/null)
@@ -725,6 +730,14 @@ END
     size_of "$register"
     [ "$size" -gt 4000000 ] || return
     { printf '%s\n' "$$-$nonce" && tail -n 5000 "$register"; } >"$register.$$" && mv -f "$register.$$" "$register"
+}
+
+tidy_parts() { # of uploads that nobody has gone on with for a week
+    for file in "$runs"/*.part; do
+        [ -e "$file" ] && [ -n "$(find "$file" -mtime +6 2>/dev/null)" ] || continue
+        id_=${file##*/}
+        discard "${id_%.part}" '' 2>/dev/null
+    done
 }
 
 hello() { # ROLLOUT WHO SINCE FROM
@@ -793,10 +806,12 @@ hold_limit() { # SECONDS
 
 plain() { # TIMEOUT ROLLOUT. stdin: "child PID START", then "rc N" or "refused WHY"
     read -r _ c_pid c_start || exit 97 # it has said why
+    exec 9>&2 2>/dev/null # from here on the shell's own words would stand among the command's
+    told=9
     [ -z "$2" ] || acting=$runs/$nonce.now
     boot_id; c_boot=$boot
-    listen_for_end >/dev/null 2>&1 & listener=$!
-    hold_limit "$1" >/dev/null 2>&1 4<&- & limit=$!
+    listen_for_end >/dev/null 9>&- & listener=$!
+    hold_limit "$1" >/dev/null 4<&- 9>&- & limit=$!
     why=exit
     read -r word rc
     rest
@@ -818,6 +833,7 @@ start_plain() { # ROLLOUT. stdin: the payload. fd 6: where its stdout goes.
     read_lines "$count" || die 'the command did not arrive whole'
     script=$text
     printf '%s\n' "$protocol $nonce DATA" >&6
+    say DATA
     exec 7>&2 2>/dev/null # the shell's own word about how it ended is not the command's
     (
         who_am_i
@@ -829,7 +845,9 @@ start_plain() { # ROLLOUT. stdin: the payload. fd 6: where its stdout goes.
         eval "$environment"
         leader "$@" >&6 6>&- 2>&7 7>&- 4<&-
     ) </dev/null
-    printf 'rc %s\n' $?
+    rc=$?
+    printf '%s\n' "$protocol $nonce DONE" >&6
+    printf 'rc %s\n' "$rc"
 }
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -860,26 +878,60 @@ put() { # TOKEN SIZE SHA256 MODE ROLLOUT
     fi
     mkdir -p "${parent:-/}" || die 'cannot make its folder'
     umask 077
-    rm -f "$parent/.canary-tui.$1".* # left by an earlier try; one that is still at it finds its own gone
-    temporary=$parent/.canary-tui.$1.$nonce
+    case $parent in /* | '') ;; *) parent=$PWD/$parent ;; esac
+    temporary=$parent/.canary-tui.$1.$nonce part=$runs/$1.part
     set -C # a new file or none: never through a link that was there first
     true >"$temporary" || die 'cannot write to its folder'
     set +C
-    say SEND
+    printf '%s\n' "$parent/.canary-tui.$1" 2>/dev/null >"$part" # without it a part that is left is only never tidied
+    pick_up "$parent/.canary-tui.$1" "$2"
+    trap 'rm -f ${acting:+"$acting"}' EXIT # what has come is for the next try
+    say "SEND at=$size sum=${sum:-none}"
+    read -r from || cut_off
+    [ "$from" = "$size" ] || true >"$temporary" || spoiled 'cannot write it'
     cat >>"$temporary" || spoiled 'cannot write it'
+    size_of "$temporary"
+    [ "$size" -ge "$2" ] || cut_off
     same_bytes "$temporary" "$2" "$3" || spoiled 'it did not arrive whole'
     if ! holds_lock "$5"; then
-        rm -f "$temporary"
+        rm -f "$temporary" "$part"
         rest
         say "FENCED lock=${lock:-none} by=${lock_who:-none}"
         return
     fi
     chmod "$4" "$temporary" && mv -f "$temporary" "$path" || spoiled 'cannot put it in its place'
+    rm -f "$part"
     rest
     say STORED
 }
 
-spoiled() { rm -f "$temporary"; die "$1"; } # nothing is left of it when that is heard
+spoiled() { rm -f "$temporary" "$part"; die "$1"; } # nothing is left of it when that is heard
+
+cut_off() { [ -s "$temporary" ] || rm -f "$temporary"; die 'it did not arrive whole'; }
+
+pick_up() { # PARTS SIZE: into $temporary what an earlier try has brought; its $size and $sum
+    largest_= longest_=0
+    for part_ in "$1".*; do
+        [ "$part_" != "$temporary" ] && [ -f "$part_" ] && [ ! -h "$part_" ] && [ -O "$part_" ] || continue
+        size_of "$part_"
+        [ "$size" -gt "$longest_" ] && [ "$size" -le "$2" ] && largest_=$part_ longest_=$size
+    done
+    # A copy: an earlier try that is still at it may go on writing to its own.
+    [ -z "$largest_" ] || cat "$largest_" >>"$temporary" || true >"$temporary"
+    for part_ in "$1".*; do [ "$part_" = "$temporary" ] || rm -f "$part_"; done
+    size=0 sum=
+    [ -z "$largest_" ] || { size_of "$temporary"; sum=$(sha256 <"$temporary"); sum=${sum%% *}; }
+}
+
+discard() { # TOKEN ROLLOUT
+    left_=none
+    if ! holds_lock "$2"; then
+        left_=kept
+    elif IFS= read -r parts_ 2>/dev/null <"$runs/$1.part"; then
+        rm -f "$parts_".* "$runs/$1.part" && left_=removed || left_=kept
+    fi
+    say "GONE left=$left_"
+}
 
 # --- what was asked for -----------------------------------------------------------------------------------------------
 
@@ -921,5 +973,9 @@ plain)
     { start_plain "$4"; } | { exec 6>&-; plain "$3" "$4"; }
     ;;
 put) put "$3" "$4" "$5" "$6" "$7" ;;
+discard)
+    case $3 in '' | *[!A-Za-z0-9]*) die 'not a token' ;; esac
+    discard "$3" "$4"
+    ;;
 *) die 'not an operation' ;;
 esac

@@ -1,4 +1,8 @@
-"""Sends a file to a target whole or not at all: beside its place first, verified there, then renamed."""
+"""Sends a file to a target whole or not at all: beside its place first, verified there, then renamed.
+
+What had come when a connection broke stays beside its place: the next try goes on from there, where the digest of
+those bytes is that of the file's beginning here. Nothing of it stays where the upload is given up for good.
+"""
 
 from __future__ import annotations
 
@@ -7,34 +11,61 @@ import contextlib
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from typing import BinaryIO
 
 from canary_tui.domain.rollout.words import Outcome
-from canary_tui.engine.target import UploadReport, UploadRequest, Watch
+from canary_tui.engine.target import CancelReport, UploadReport, UploadRequest, Watch
 from canary_tui.ssh.connection.connect import LinkError
-from canary_tui.ssh.execution.install import RunnerError, fenced_by, rollout_word, speak
-from canary_tui.ssh.execution.protocol import Answer, Conversation, LostError, Pauses, RunnerLink, new_nonce
+from canary_tui.ssh.execution.evidence import number
+from canary_tui.ssh.execution.install import RunnerError, ask, fenced_by, rollout_word, speak
+from canary_tui.ssh.execution.lines import Answer, LostError, new_nonce
+from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
 from canary_tui.text.safe import one_line
 
 CHUNK = 256 * 1024
 """Bytes read and written at a time."""
 PROGRESS = 0.1
 """Seconds between two words about how far it came."""
+GIVING_UP = 3.0
+"""Seconds for removing what has come of an upload that is given up; else the target does it after a week."""
+STOPPING = 15.0
+"""Seconds for the same, seen by the target, of an upload that is stopped."""
+_SEEN = {
+    "removed": "the target has removed what had come",
+    "none": "it had ended on the target before; the file may be in its place",
+}
 _CHANGED = "the local file has changed since the plan was made"
 
 
-async def upload(link: RunnerLink, request: UploadRequest, watch: Watch) -> UploadReport:
-    """Send a file; nothing is sent where the same bytes are there already. Tried again over a new connection."""
+async def upload(
+    link: RunnerLink, request: UploadRequest, watch: Watch, stopped: Callable[[CancelReport], None] = lambda _seen: None
+) -> UploadReport:
+    """Send a file; nothing is sent where the same bytes are there already. Tried again over a new connection.
+
+    `stopped` hears what the target said of its end when the task was cancelled.
+    """
     if not request.to or any(character in request.to for character in "\n\r\0"):
         return UploadReport("failed", detail=f"not a path: {one_line(request.to)!r}")
     sending = _Sending(link, request, watch)
     try:
         async with asyncio.timeout(request.timeout or None):
-            return await sending.to_its_end()
+            report = await sending.to_its_end()
     except TimeoutError:
-        return sending.out_of_time()
+        report = sending.out_of_time()
     except OSError as error:
-        return UploadReport("failed", detail=one_line(str(error)))
+        report = UploadReport("failed", detail=one_line(str(error)))
+    except asyncio.CancelledError:
+        stopped(await sending.stop())
+        raise
+    if report.outcome != "ok":
+        await sending.discard()
+    return report
+
+
+def token_of(request: UploadRequest) -> str:
+    """The word that names what comes of a file beside its place: the same for every try, also of a later program."""
+    return hashlib.sha256(f"{request.to}\0{request.sha256}".encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 class _Sending:
@@ -48,11 +79,10 @@ class _Sending:
         self._reached = False
         self._sent = 0
         self._sent_all = False
+        self._left = False
+        """Something of it may lie on the target beside its place."""
         self._told = 0.0
-        # The same for every try, also one of a later program: each try removes what an earlier one left.
-        self._token = hashlib.sha256(f"{request.to}\0{request.sha256}".encode(errors="surrogateescape")).hexdigest()[
-            :16
-        ]
+        self._token = token_of(request)
 
     async def to_its_end(self) -> UploadReport:
         pauses = Pauses()
@@ -81,6 +111,34 @@ class _Sending:
             return self._out_of_reach()
         return UploadReport("timed-out")
 
+    async def discard(self) -> None:
+        """Have removed what has come of it, as far as the target can be reached now."""
+        with contextlib.suppress(LinkError, LostError, RunnerError, TimeoutError):
+            async with asyncio.timeout(GIVING_UP):
+                await self._discard(GIVING_UP)
+
+    async def stop(self) -> CancelReport:
+        """Have it removed, and report what the target saw of that: from then on it puts nothing in its place."""
+        if not self._left:
+            return CancelReport(confirmed=True, detail="nothing of it had come")
+        detail, pauses = f"the target said nothing of it within {STOPPING:.0f} s", Pauses()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOPPING):
+                while True:
+                    try:
+                        left = await self._discard(STOPPING)
+                        return CancelReport(left in _SEEN, _SEEN.get(left, "what had come may be there still"))
+                    except (LinkError, LostError, RunnerError) as error:
+                        detail = one_line(error.detail)
+                    await pauses.next()
+        return CancelReport(confirmed=False, detail=detail)
+
+    async def _discard(self, limit: float) -> str:
+        if not self._left:
+            return ""
+        words = " ".join(("discard {nonce}", self._token, *([self._request.rollout] if self._request.rollout else [])))
+        return (await ask(self._link, words, limit)).fields.get("left", "")
+
     def _out_of_reach(self) -> UploadReport:
         outcome: Outcome = "unknown" if self._sent_all else "unreachable"
         return UploadReport(outcome, detail=self._detail)
@@ -98,7 +156,8 @@ class _Sending:
                 answer = await conversation.next()
                 self._restored()
                 if answer is not None and answer.word == "SEND":
-                    await self._send(conversation, file)
+                    self._left = True
+                    await self._send(conversation, file, await asyncio.to_thread(_common, file, answer))
                     answer = await conversation.next()
                 return await self._judge(answer, conversation)
 
@@ -107,14 +166,14 @@ class _Sending:
             self._watch.connection_restored()
         self._reached = True
 
-    async def _send(self, conversation: Conversation, file: BinaryIO) -> None:
-        sent, total = 0, self._request.size
+    async def _send(self, conversation: Conversation, file: BinaryIO, start: int) -> None:
+        sent, total = start, self._request.size
+        conversation.write(b"%d\n" % start)
         while sent < total and not conversation.closed and not conversation.has_answer:
             chunk = await asyncio.to_thread(file.read, min(CHUNK, total - sent))
             if not chunk:
                 break  # shorter than it was: the target finds that out, too
-            conversation.write(chunk)
-            await conversation.drain()
+            await conversation.send(chunk)
             sent += len(chunk)
             self._sent = max(self._sent, sent)
             self._tell(sent, total)
@@ -143,6 +202,20 @@ class _Sending:
         if self._sent_all and await asyncio.to_thread(_digest, self._request.source) != self._request.sha256:
             detail = _CHANGED
         return UploadReport("failed", detail=detail)
+
+
+def _common(file: BinaryIO, there: Answer) -> int:
+    """The number of first bytes that the target has already; the file is read on from there."""
+    size = number(there.fields.get("at", ""))
+    if 0 < size <= os.fstat(file.fileno()).st_size:
+        left, digest = size, hashlib.sha256()
+        while left and (chunk := file.read(min(CHUNK, left))):
+            digest.update(chunk)
+            left -= len(chunk)
+        if digest.hexdigest() == there.fields.get("sum"):
+            return size
+    file.seek(0)
+    return 0
 
 
 def _digest(path: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from canary_tui.domain.rollout.patience import asked_until
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.tui.rollout.follower import Follower, Pace
 from canary_tui.tui.rollout.status import Status, current_step, step_name
@@ -53,7 +54,10 @@ def _doing(row: Row) -> str:
     step = current_step(plan, target) if plan is not None else None
     if target.unconfirmed:
         return "unconfirmed stop"
-    if target.running is not None and not target.running.lost:
+    if target.running is not None and target.running.lost and step is not None:
+        left = max(0.0, asked_until(step, target.running.since) - row.follower.now())
+        return f"lost, {short_time(left // 60 * 60 if left >= 60 else left)} left"  # 80 columns have room for 14 cells
+    if target.running is not None:
         stopping = "stopping " if target.running.cancelling else ""
         return f"{stopping}{step_name(step)}" if step is not None else ""
     if row.status.kind in ("failed", "unknown") and step is not None and target.steps.attempts:
@@ -92,6 +96,8 @@ def upload_words(pace: Pace) -> str:
 
 
 def _last_line(row: Row) -> str:
+    if row.target.running is not None and row.target.running.lost:
+        return row.target.running.lost
     return row.follower.last_line(row.target.name) or row.target.steps.detail
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.apply import IllegalEvent, apply
-from canary_tui.domain.rollout.events import CancelFinished, CancelStarted, ConnectionLost, Record, RolloutStarted
+from canary_tui.domain.rollout.events import (
+    CancelFinished,
+    CancelStarted,
+    ConnectionLost,
+    ConnectionRestored,
+    Record,
+    RolloutStarted,
+    StepFinished,
+)
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.engine.messages import Heartbeat, Notice, Progress
@@ -158,8 +166,11 @@ class Follower:
         """Note what the state does not keep; return the event's target, "" if it may concern any."""
         event = record.event
         match event:
-            case ConnectionLost():
-                self._lost_since[event.target] = record.at
+            case ConnectionLost():  # told again where the cause is another one
+                self._lost_since.setdefault(event.target, record.at)
+                return event.target
+            case ConnectionRestored() | StepFinished():
+                self._lost_since.pop(event.target, None)
                 return event.target
             case RolloutStarted():
                 names = tuple(name for wave in event.plan.waves for name in wave.targets)

@@ -227,9 +227,10 @@ class LogPane(Vertical):
             return []
         status = self._follower.status(target)
         pieces: list[TonedText] = [(f" {target.name}  ", "strong")]
-        if target.running is not None and not target.running.lost:
+        if target.running is not None:
             waiting = waiting_words(self._follower, target).partition(": ")[2]
-            return [*pieces, (f"{status.symbol} {waiting}{self._upload(target.name)}", status.kind)]
+            more = f": {target.running.lost}" if target.running.lost else self._upload(target.name)
+            return [*pieces, (f"{status.symbol} {waiting}{more}", status.kind)]
         took = self._follower.elapsed(target)
         after = f" after {short_time(took)}" if took is not None and target.steps.outcome is not None else ""
         detail = f": {target.steps.detail}" if target.steps.detail else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from canary_tui.domain.fleet.names import compress_names, count, selection_of
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.events import CancelFinished
+from canary_tui.domain.rollout.narration import noted
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.engine.messages import Ended
@@ -100,9 +101,11 @@ def _stops(follower: Follower) -> Iterator[Line]:
     for event in unproven:
         detail = event.detail if isinstance(event, CancelFinished) and event.detail else "no proof that it ended"
         yield [(" ? ", "unknown"), (f"stop of {event.target} unconfirmed: {detail}", "plain")]
-    if gone:
-        names = compress_names([event.target for event in gone])
-        yield [(" + ", "ok"), (f"stopped, the end of the step confirmed: {names}", "plain")]
+    by_detail: dict[str, list[str]] = {}
+    for event in gone:
+        by_detail.setdefault(event.detail, []).append(event.target)
+    for detail, targets in by_detail.items():
+        yield [(" + ", "ok"), (f"stopped: {compress_names(targets)}{noted(detail)}", "plain")]
 
 
 def is_troubled(target: TargetState) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from textual.strip import Strip
 
 from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout.patience import asked_until
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.domain.rollout.words import ended_word
 from canary_tui.tui.host import Link
 from canary_tui.tui.rollout.follower import SILENT_AFTER, Follower
 from canary_tui.tui.rollout.status import COUNTED, SYMBOLS, current_step, step_name
-from canary_tui.tui.shared.formats import clock, short_count, short_size, short_time
+from canary_tui.tui.shared.formats import clock, short_count, short_size, short_time, tight_time
 from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
 _BAR, _SHORT_BAR = 24, 10
@@ -146,11 +147,13 @@ def waiting_words(follower: Follower, target: TargetState) -> str:
     if running is None or plan is None:
         return ""
     elapsed = follower.now() - running.since
-    if running.lost:
-        return f"{target.name}: reconnecting {short_time(follower.lost_for(target.name))}"
     step = current_step(plan, target)
     if step is None:
         return ""
+    if running.lost:
+        lost = follower.lost_for(target.name)
+        longest = asked_until(step, running.since) - follower.now() + lost
+        return f"{target.name}: reconnecting {tight_time(lost)} of {tight_time(max(lost, longest))}"
     return f"{target.name}: {step_name(step)} {short_time(elapsed)} of {short_time(step.timeout)}"
 
 

@@ -12,6 +12,7 @@ from textual.strip import Strip
 
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.rollout.events import CancelFinished, Operator, StopRequested, StopWithdrawn
+from canary_tui.domain.rollout.narration import noted
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.domain.rollout.words import StopStage
@@ -241,7 +242,7 @@ def _stopping(follower: Follower, target: TargetState) -> Content:
 
 def _stopped(event: CancelFinished) -> Content:
     if event.confirmed:
-        return line((" + ", "ok"), f"{event.target} stopped; the end of its step is confirmed")
+        return line((" + ", "ok"), f"{event.target} stopped{noted(event.detail)}")
     return line(
         (" ? ", "unknown"), f"{event.target} unconfirmed: {event.detail or 'the end of its step is not proven'}"
     )
