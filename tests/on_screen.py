@@ -137,7 +137,7 @@ class Terminal:
         return int(code)
 
 
-ENTER, ESCAPE, CTRL_C = "\r", "\x1b", "\x03"
+ENTER, ESCAPE, CTRL_C, CTRL_Q = "\r", "\x1b", "\x03", "\x11"
 
 
 def run(state: Path, fleet: Path, *arguments: object, **more: str) -> Terminal:

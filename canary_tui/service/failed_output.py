@@ -12,7 +12,7 @@ from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.narration import step_of
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import FAILING, PHASES, TargetState
-from canary_tui.store.files import read_only
+from canary_tui.store.files import close_file, read_only
 from canary_tui.store.logs.format import OURS, LogLine, end_mark, log_path, parse_line
 
 LAST_LINES = 10
@@ -39,13 +39,13 @@ def last_lines(logs: Path, target: str, execution: str) -> list[str]:
 def _tail(path: Path) -> Iterator[LogLine]:
     try:
         fd = read_only(path)
-    except OSError:
+        try:
+            start = max(0, os.fstat(fd).st_size - _TAIL)
+            data = os.pread(fd, _TAIL, start)
+        finally:
+            close_file(fd)
+    except OSError:  # they are words about a failure, which is told without them, too
         return
-    try:
-        start = max(0, os.fstat(fd).st_size - _TAIL)
-        data = os.pread(fd, _TAIL, start)
-    finally:
-        os.close(fd)
     whole = data.split(b"\n")[1 if start else 0 :]
     yield from (parse_line(line, longest=_LONGEST) for line in whole if line)
 

@@ -31,7 +31,7 @@ from canary_tui.engine.messages import (
     read_command,
 )
 from canary_tui.engine.target import ProbeReport
-from canary_tui.errors import CanaryError, ExitCode
+from canary_tui.errors import CanaryError, ExitCode, machine_trouble
 from canary_tui.service.endings import closing_line, closing_of
 from canary_tui.service.front import Front
 from canary_tui.service.preflight import look_at_all
@@ -158,6 +158,9 @@ class Server:
             self._failed(session, error.exit_code, f"the engine had to end: {error}")
         except Exception as error:
             # A front that is not told would look at a rollout that stands still for ever.
+            if trouble := machine_trouble(error):
+                self._failed(session, ExitCode.INTERRUPTED, f"the engine had to end: {trouble}")
+                return
             self._failed(session, ExitCode.FAILED, f"a bug ended the engine: {error!r}")
             raise
         finally:

@@ -13,7 +13,7 @@ from canary_tui.domain.rollout.events import Operator
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.domain.rollout.words import Verdict, ended_word
-from canary_tui.store.files import read_only, write_atomically
+from canary_tui.store.files import close_file, read_only, write_atomically
 from canary_tui.store.format_1 import Format1
 from canary_tui.store.journal_format import Damaged, read_line
 from canary_tui.store.layout import RolloutDirectory, rollouts
@@ -61,10 +61,10 @@ def summarize(directory: RolloutDirectory) -> RolloutSummary | None:
         first, last = read_line(_first_line(fd)), _last_record(fd)
         older = Format1()
         return _summary(directory, *({**one, "event": older.event(one["event"])} for one in (first, last)))
-    except (Damaged, KeyError, TypeError, AttributeError):
+    except (Damaged, OSError, KeyError, TypeError, AttributeError):
         return None
     finally:
-        os.close(fd)
+        close_file(fd)
 
 
 def _summary(directory: RolloutDirectory, first: dict[str, Any], last: dict[str, Any]) -> RolloutSummary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from canary_tui.errors import CanaryError, ExitCode
-from canary_tui.store.files import make_folder, open_file, safe_name, write_all
+from canary_tui.store.files import close_file, make_folder, open_file, safe_name, write_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,12 @@ class Lock:
         self._fd = fd
 
     def release(self) -> None:
-        """Let others in. The file stays: removing it would let two hold it at once."""
+        """Let others in, whatever the disk says. The file stays: removing it would let two hold it at once."""
         if self._fd >= 0:
-            os.ftruncate(self._fd, 0)
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1
+            with contextlib.suppress(OSError):  # the name in it is read only while somebody holds the lock
+                os.ftruncate(fd, 0)
+            close_file(fd)
 
     def __enter__(self) -> Self:
         return self
@@ -78,10 +80,10 @@ def acquire(path: Path, who: str) -> Lock:
         os.ftruncate(fd, 0)
         write_all(fd, tomli_w.dumps({"who": who, "pid": os.getpid(), "since": time.time()}).encode())
     except BlockingIOError:
-        os.close(fd)
+        close_file(fd)
         raise Locked(path, holder(path)) from None
     except BaseException:
-        os.close(fd)
+        close_file(fd)
         raise
     return Lock(path, fd)
 
@@ -89,7 +91,7 @@ def acquire(path: Path, who: str) -> Lock:
 def holder(path: Path) -> Holder | None:
     """The holder that a lock file names, if it can be read."""
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
         return Holder(str(found["who"]), int(found["pid"]), float(found["since"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

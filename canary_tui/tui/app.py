@@ -18,6 +18,7 @@ from textual.binding import Binding
 from textual.command import CommandPalette
 from textual.content import Content
 from textual.dom import DOMNode
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widgets import Static
@@ -43,7 +44,7 @@ from canary_tui.tui.terminal import (
     speak_utf8,
     title,
 )
-from canary_tui.tui.textual_fixes import apply_fixes
+from canary_tui.tui.textual_fixes import apply_fixes, leaving_below
 from canary_tui.tui.themes import THEMES, next_theme, remember_theme, remembered_theme
 
 if TYPE_CHECKING:
@@ -119,6 +120,10 @@ class CanaryApp(App[ExitCode]):
             or self.options.usual_theme
         )
         self.theme = chosen if self.options.colour else "terminal"
+
+    def get_driver_class(self) -> type[Driver]:
+        """Leave the cursor below the last frame."""
+        return leaving_below(super().get_driver_class())
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Add to Textual's filters a last one that no control character passes."""
@@ -322,7 +327,7 @@ def run_app(options: AppOptions) -> ExitCode:
         sys.__stderr__.write(FORMER_TITLE)
         sys.__stderr__.flush()
     _print_last_words(app)
-    return ExitCode.FAILED if code is None else code
+    return _as_it_ended(code, app.link)
 
 
 async def _run(app: CanaryApp) -> ExitCode | None:
@@ -330,6 +335,13 @@ async def _run(app: CanaryApp) -> ExitCode | None:
         return await app.run_async(mouse=app.options.mouse or app.settings.mouse)
     finally:
         await app.link.close()
+
+
+def _as_it_ended(code: ExitCode | None, link: EngineLink) -> ExitCode:
+    """The exit code once the engine has said its last: who left may have left a rollout that was just beginning."""
+    if code is not ExitCode.SUCCEEDED or (link.opened is None and not link.opening):
+        return ExitCode.FAILED if code is None else code
+    return ExitCode(link.ended.exit_code) if link.ended is not None else ExitCode.INTERRUPTED
 
 
 def _print_last_words(app: CanaryApp) -> None:
@@ -341,6 +353,8 @@ def _print_last_words(app: CanaryApp) -> None:
         )
     if app.link.gone:
         sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
+    if app.link.opening:
+        sys.stderr.write("canary-tui: it was being started; `canary-tui history` shows whether it began\n")
     ended = app.link.ended
     if app.link.opened is not None and ended is not None and not ExitCode(ended.exit_code).resumable:
         logs = "" if app.options.demo else f"logs in {app.link.opened.directory}/logs\n"  # a demo's folder is removed

@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Any
 
 from textual.await_complete import AwaitComplete
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widgets import OptionList
@@ -67,6 +68,24 @@ def apply_fixes() -> None:
     OptionList.action_page_down = _page_down  # type: ignore[method-assign]
     with contextlib.suppress(ImportError, AttributeError):  # a Textual without the fault has no need of this
         _release_removed_widgets()
+
+
+_BELOW = "\x1b[999;1H\n"
+
+
+def leaving_below(driver: type[Driver]) -> type[Driver]:
+    """A driver that leaves the cursor in a row of its own below the last frame.
+
+    A terminal without an alternate screen (GNU screen, as it is installed) keeps that frame, and what is printed next
+    would stand in the middle of it. One that has it puts the cursor back where it was before.
+    """
+
+    class LeavingBelow(driver):  # type: ignore[valid-type,misc]  # which driver it is, only Textual knows
+        def stop_application_mode(self) -> None:
+            self.write(_BELOW)
+            super().stop_application_mode()
+
+    return LeavingBelow
 
 
 _divide = Strip.divide

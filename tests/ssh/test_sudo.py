@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import shutil
 import tempfile
 import uuid
@@ -19,7 +20,7 @@ from links import Person, linked, planned, refusal, write_config
 from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.engine.target import ExecuteReport, ExecuteRequest, ProbeRequest, Question
 from canary_tui.ssh.connection.connect import LinkError, TargetLink
-from canary_tui.ssh.connection.sudo import SudoPrefix, Wrapped, user_of
+from canary_tui.ssh.connection.sudo import SudoPrefix, user_of
 from canary_tui.ssh.network import SshNetwork, SshRemote
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
@@ -129,6 +130,19 @@ async def test_real_sudo_without_a_password_runs_it_as_the_user(tmp_path: Path) 
 
 
 @needs_root
+@pytest.mark.found("field 12")
+async def test_what_runs_under_sudo_begins_in_that_users_home(tmp_path: Path) -> None:
+    """The login's own home may be closed to that user; a user without a home begins at the root."""
+    with Farm(tmp_path, 1, net=39) as farm:
+        farm.targets[0].home.chmod(0o700)
+        async with linked(planned(farm.targets[0], farm.ssh_config, sudo="daemon")) as [link]:
+            assert await fed(link, "pwd") == pwd.getpwnam("daemon").pw_dir + "\n"
+            assert await fed(link, "find . -maxdepth 0") == ".\n"
+        async with linked(planned(farm.targets[0], farm.ssh_config, sudo="nobody")) as [link]:
+            assert await fed(link, "pwd") == "/\n"
+
+
+@needs_root
 async def test_a_user_that_sudo_does_not_know_is_final(tmp_path: Path) -> None:
     with Farm(tmp_path, 1, net=39) as farm:
         async with linked(planned(farm.targets[0], farm.ssh_config, sudo="no-such-user")) as [link]:
@@ -198,6 +212,7 @@ async def test_without_a_person_sudo_with_a_password_is_refused(start: Start) ->
     assert error.final
     assert "password is needed" in error.detail
     assert "a password is required" in error.detail
+    assert "write `sudo -n COMMAND` in `run`" in error.detail
 
 
 class Told:
@@ -285,7 +300,9 @@ def test_which_user_a_fleet_file_means() -> None:
 
 
 def test_the_password_is_on_no_command_line() -> None:
-    assert SudoPrefix("root").wrap("id") == Wrapped("sudo -n -H -u root -- id")
+    without = SudoPrefix("root").wrap("id")
+    assert without.command.startswith("sudo -n -H -u root -- ")
+    assert without.password == b""
     wrapped = SudoPrefix("root", "s3cret").wrap("id")
     assert "s3cret" not in wrapped.command
     assert wrapped.password == b"s3cret\n"
@@ -294,5 +311,5 @@ def test_the_password_is_on_no_command_line() -> None:
 def test_words_under_sudo_are_guarded_by_a_line_that_tells_that_sudo_is_done() -> None:
     wrapped = SudoPrefix("root", "s3cret").wrap("sh 'a b'", "abc")
     assert wrapped.guarded
-    assert "echo CTUI1 abc SUDO >&2; exec sh " in wrapped.command
+    assert "echo CTUI1 abc SUDO >&2; cd " in wrapped.command
     assert f"-p '{wrapped.prompt.decode()}'" in wrapped.command

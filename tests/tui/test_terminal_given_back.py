@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pexpect  # type: ignore[import-untyped]  # it has no types of its own
+import pyte
 import pytest
 from driving import SHOP
 
@@ -66,6 +67,22 @@ def test_the_terminal_is_given_back_after(
         assert termios.tcgetattr(child.child_fd) == before
         rest_of(child)
         assert child.exitstatus == code
+
+
+@pytest.mark.found("field 19")
+def test_the_last_words_stand_below_the_frame_where_there_is_no_alternate_screen(tmp_path: Path) -> None:
+    """A terminal that keeps the last frame, as GNU screen does, shows all of it, and below it what is said then."""
+    screen = pyte.Screen(80, 24)  # it has no alternate screen
+    with terminal(tmp_path) as child:
+        child.expect("remaining 18")
+        painted = child.before + child.after
+        child.send("q")
+        rest_of(child)
+        painted += child.before
+    pyte.ByteStream(screen).feed(painted)
+    rows = [row.rstrip() for row in screen.display]
+    assert "? Help" in rows[-3], "\n".join(rows)
+    assert "ended with 0" in rows[-2], "\n".join(rows)
 
 
 def test_a_bug_gives_the_terminal_back_and_prints_a_traceback_without_locals(tmp_path: Path) -> None:

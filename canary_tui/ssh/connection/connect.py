@@ -24,6 +24,7 @@ from canary_tui.ssh.connection.sudo import (
     is_wrong_password,
     last_words,
     needs_password,
+    permission,
     user_of,
 )
 from canary_tui.text.safe import one_line
@@ -206,7 +207,8 @@ class TargetLink:
         if status == 0:
             return SudoPrefix(user)
         if not needs_password(complaint):
-            raise LinkError(f"sudo -u {user}: {last_words(complaint) or f'exit {status}'}", final=True)
+            refused = last_words(complaint) or f"exit {status}"
+            raise LinkError(f"sudo -u {user}: {refused}; {permission(user)}", final=True)
 
         said = complaint
 
@@ -225,8 +227,8 @@ class TargetLink:
         if endpoint.asks_for_secrets:
             password = await passwords.use(endpoint.user, question, use, self._refused)
         if password is None:
-            words = f"sudo -u {user}: a password is needed, and none was accepted; sudo says: {last_words(said)}"
-            raise LinkError(words, final=True)
+            needed = f"sudo -u {user}: a password is needed, and none was accepted; sudo says: {last_words(said)}"
+            raise LinkError(f"{needed}; {permission(user)}", final=True)
         return SudoPrefix(user, password)
 
 

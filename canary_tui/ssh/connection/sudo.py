@@ -39,15 +39,24 @@ class SudoPrefix:
         """The command line for `words`, guarded where there is a nonce.
 
         `-k` makes sudo read the password whatever it remembers, so that the line never reaches the command itself.
-        `-H`: the folder of the runner is that user's own.
+        `-H`: the folder of the runner is that user's own. The command begins in that user's home: the login's may be
+        closed to that user, and is not HOME either.
         """
-        if nonce:
-            words = f"/bin/sh -c {shlex.quote(f'echo CTUI1 {nonce} {IN} >&2; exec {words}')}"
+        told = f"echo CTUI1 {nonce} {IN} >&2; " if nonce else ""
+        words = f"/bin/sh -c {shlex.quote(f'{told}cd 2>/dev/null || cd /; exec {words}')}"
         if self.password is None:
             return Wrapped(f"sudo -n -H -u {self.user} -- {words}", guarded=bool(nonce))
         prompt = f"[{nonce}]" if nonce else ""
         command = f"sudo -k -S -p '{prompt}' -H -u {self.user} -- {words}"
         return Wrapped(command, self.password.encode() + b"\n", prompt.encode(), guarded=bool(nonce))
+
+
+def permission(user: str) -> str:
+    """Words that name the permission which sudo must give, and the way without it."""
+    return (
+        f"sudo must allow this login to run /bin/sh as {user}, and unattended without a password (NOPASSWD); "
+        "where it allows single commands only, leave `sudo` out and write `sudo -n COMMAND` in `run`"
+    )
 
 
 def user_of(setting: bool | str | None) -> str | None:

@@ -20,7 +20,7 @@ from canary_tui.domain.fleet.rules import ROLLOUT
 from canary_tui.engine.target import Claim, Holder, UnlockReport
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.cksum import cksum
-from canary_tui.ssh.execution.lines import Answer, LostError, SudoRefusedError, new_nonce
+from canary_tui.ssh.execution.lines import Answer, LostError, MergedError, SudoRefusedError, new_nonce
 from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
 from canary_tui.text.safe import one_line
 
@@ -159,22 +159,38 @@ async def _introduce(
     conversation = Conversation(nonce, b"", lambda _: None)
     asked = time.time()
     async with _opened(link, connection, f"/bin/sh -c '{script}'", conversation):
-        answer = await conversation.answered(ANSWER)
-        if answer is not None and answer.word == "SEND":
-            with _standing_still(limit):
-                await conversation.deliver(text)
-            conversation.end_input()
-            asked = time.time()
+        try:
             answer = await conversation.answered(ANSWER)
+            if answer is not None and answer.word == "SEND":
+                with _standing_still(limit):
+                    await conversation.deliver(text)
+                conversation.end_input()
+                asked = time.time()
+                answer = await conversation.answered(ANSWER)
+        except MergedError:
+            raise RunnerError(_MERGED + _said(conversation)) from None
         match answer:
             case Answer("HELLO"):
                 return _info(answer, name, asked, conversation.noise)
-            case Answer():
+            case Answer("ERR"):
                 raise RunnerError(f"the runner cannot be installed: {one_line(answer.text)}")
+            case Answer():
+                raise RunnerError(f"not an answer of the runner: {one_line(f'{answer.word} {answer.text}')}")
         if conversation.exit_status is None:
-            raise LostError("the connection was closed")
-        said = f"; it says: {conversation.noise}" if conversation.noise else ""
-        raise RunnerError(f"the login did not run /bin/sh (status {conversation.exit_status}){said}")
+            raise LostError("the connection was closed" + _said(conversation))
+        status = conversation.exit_status
+        raise RunnerError(f"the login ended with status {status} before the runner was heard{_said(conversation)}")
+
+
+_MERGED = (
+    "its login puts standard error into standard output, where an answer cannot be told from a step's output; "
+    "a ForceCommand that runs commands in a terminal (script -c) does that"
+)
+
+
+def _said(conversation: Conversation) -> str:
+    """The words that came in place of an answer: shown, not interpreted."""
+    return f"; it printed: {conversation.noise}" if conversation.noise else ""
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from canary_tui.ssh.connection import private_parts
 from canary_tui.ssh.connection.sudo import IN, Wrapped, last_words
 from canary_tui.ssh.execution import pace
 from canary_tui.ssh.execution.channels import let_go, open_channel
-from canary_tui.ssh.execution.lines import Answer, LostError, Splitter, SudoRefusedError
+from canary_tui.ssh.execution.lines import Answer, LostError, MergedError, Splitter, SudoRefusedError
 from canary_tui.text.safe import one_line
 
 MOST_NOISE = 4096
@@ -385,6 +385,8 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
             if line is None:
                 return
             word = line.partition(b" ")[0]
+            if word not in (b"DATA", b"DONE"):  # an answer, which has its place in the other stream
+                raise MergedError
             self.all_came = self.all_came or word == b"DONE"
             self._take_data = self._note if self.all_came else self._receive
             if self._complain is None:
