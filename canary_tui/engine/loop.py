@@ -183,6 +183,8 @@ class Rollout:
             if isinstance(event, e.WaveStarted):
                 self._executor.leave(event.wave)
         for effect, execution in begun:
+            if isinstance(effect, effects.StartStep) and (look := self._active.get(effects.ReadRelease(effect.target))):
+                look.cancel()  # its answer would tell of the time before
             task = self._active[effect] = tasks.create_task(self._do(effect, execution))
             if isinstance(effect, effects.StartStep | effects.Attach):
                 self._executor.jobs[effect.target] = task
@@ -244,13 +246,15 @@ class Rollout:
         return [*records, *self._take_done(postponed)] if postponed else records
 
     def _take_ends(self, done: _Done) -> list[Record]:
-        """Take in what an effect ended with. A timer's event may have become illegal meanwhile: then it is void."""
+        """Take in what an effect ended with. A timer's event, or what a target said before its next step began, may
+        have become illegal meanwhile: then it is void.
+        """
         records = []
         for event in done.events:
             try:
                 records.append(self._take(event))
             except IllegalEvent:
-                if not isinstance(done.effect, Wait):
+                if not isinstance(done.effect, Wait | effects.ReadRelease):
                     raise
         return records
 

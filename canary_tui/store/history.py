@@ -147,6 +147,10 @@ def _target(state: RolloutState, target: TargetState) -> dict[str, Any]:
     }
     if target.rollback is not None:
         data["rollback"] = target.rollback.outcome or "not-started"
+    if target.rulings:
+        data["decisions"] = [
+            {"step": one.step, "decision": one.word, "by": str(one.by), "note": one.note} for one in target.rulings
+        ]
     if target.started_at:
         data["started"] = when(target.started_at)
     if target.ended_at:

@@ -347,3 +347,23 @@ async def test_a_rollout_that_is_watched_offers_a_shell_until_it_has_ended(tmp_p
         await press(pilot, "escape")
         await shows(app, "v Result", "aborted")
         assert "T Shell" not in screen_text(app)
+
+
+@pytest.mark.found("M8")
+async def test_a_release_is_in_doubt_from_the_first_step_that_may_change_it_until_it_is_read(tmp_path: Path) -> None:
+    """The release before stands with a question mark once a step that may change it has begun, until the target says."""
+    recorded = second_wave(tmp_path)
+    async with waiting(recorded, (160, 40)) as (app, _, _wire, _gate):
+        await shows(app, "web-3")
+        assert "1.4.1 ?" not in screen_text(app)
+        recorded.begin("web-3")
+        await shows(app, "1.4.1 ?")
+        recorded.end("web-3", "failed", 1)
+        await until(lambda: any("web-3" in row and "1.4.1 ?" in row for row in listed(app)))
+        recorded.add(e.ReleaseRead("web-3", "1.4.2"))
+        await until(lambda: any("web-3" in row and "1.4.2" in row for row in listed(app)))
+        recorded.add(e.FailureTreated(("web-3",), "skip", BY))
+        recorded.begin("web-3")
+        recorded.end("web-3")
+        await until(lambda: any("web-3" in row and "1.4.1 ?" in row for row in listed(app)))
+        assert any("web-1" in row and row.split()[-1] == "1.4.2" for row in listed(app)), "every step was ok there"

@@ -43,9 +43,10 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout import gate
 from canary_tui.domain.rollout import target as one_target
 from canary_tui.domain.rollout.events import Event, IllegalEvent, Record, TargetEvent, require
+from canary_tui.domain.rollout.grouping import groups
 from canary_tui.domain.rollout.index import Index
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.domain.rollout.target import TargetState, groups
+from canary_tui.domain.rollout.target import TargetState
 
 __all__ = ["IllegalEvent", "apply", "replay"]
 
@@ -187,6 +188,8 @@ def _start_finally(state: RolloutState, event: e.FinallyStarted) -> None:
     state.stage, state.ending = "finishing", event.ending
     for target in targets:
         _put(state, target)
+    for target in [target for target in state.targets.values() if target.reported is not None]:
+        _put(state, replace(target, reported=None))  # a person may have changed it since: the end asks everybody again
 
 
 def _plan(state: RolloutState) -> Plan:

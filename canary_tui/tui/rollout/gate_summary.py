@@ -138,7 +138,8 @@ def changes(before: GateSummary, after: GateSummary) -> list[str]:
 def _member(state: RolloutState, name: str) -> Member:
     target = state.targets[name]
     status = status_of(state, target)
-    return Member(name, status.kind, status.word, target.steps.why, target.ended_at)
+    detail = target.steps.why or "; ".join(map(str, target.rulings))
+    return Member(name, status.kind, status.word, detail, target.ended_at)
 
 
 def _expiry(planned: Gate, gate: GateState) -> float | None:
