@@ -43,7 +43,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -54,7 +54,7 @@ from canary_tui.domain.rollout.effects import EFFECTS, Action, Effect, Wait
 from canary_tui.domain.rollout.events import Decision, Event, Record
 from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.engine.executor import Executor, Logs, running_on
+from canary_tui.engine.executor import Executor, Logs, Others, running_on
 from canary_tui.engine.messages import Decide
 from canary_tui.engine.target import Network
 from canary_tui.errors import CanaryError, ExitCode
@@ -112,7 +112,7 @@ class Rollout:
         logs: Logs,
         network: Network,
         listeners: Sequence[Listener],
-        has_ended: Callable[[str], bool] = lambda _: False,
+        others: Others | None = None,
     ) -> None:
         assert state.plan is not None
         self.state, self.plan = state, state.plan
@@ -121,7 +121,7 @@ class Rollout:
         self._active: dict[Effect, asyncio.Task[None]] = {}
         self._postponed: dict[str, _Done] = {}
         """Ends of steps that are still being stopped, by target."""
-        self._executor = Executor(self.plan, state, logs, network, self, has_ended)
+        self._executor = Executor(self.plan, state, logs, network, self, others or Others())
 
     def submit(self, thing: Event | Decide) -> None:
         """Hand in a person's decision, or an event from outside (`FrontLost`, `EngineStopped`)."""

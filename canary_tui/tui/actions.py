@@ -16,6 +16,7 @@ TITLES: dict[str, str] = {
     "leave": "Leaving",
     "choose": "Choices",
     "problems": "Problems",
+    "open": "Open rollouts",
     "picker": "Targets",
     "plan": "Plan",
     "rollout": "Rollout",
@@ -118,6 +119,12 @@ ACTIONS: tuple[KeyAction, ...] = (
     KeyAction("choose.up", "k", "Up", "Move up one line."),
     KeyAction("choose.down", "j", "Down", "Move down one line."),
     KeyAction("choose.leave", "escape,q", "Leave", "Close without a choice."),
+    # -- open rollouts of the fleet
+    KeyAction("open.resume", "R", "Resume", "Resume the selected rollout.", footer=1, dangerous=True),
+    KeyAction("open.look", "enter", "Look", "Show the selected rollout read only.", footer=2),
+    KeyAction("open.new", "n,escape", "New one", "Pick canaries for a new rollout.", footer=3),
+    KeyAction("open.up", "k", "Up", "Move up one line."),
+    KeyAction("open.down", "j", "Down", "Move down one line."),
     # -- plan
     KeyAction("plan.start", "S", "Start", "Start the rollout; enter confirms.", footer=2, dangerous=True),
     KeyAction(

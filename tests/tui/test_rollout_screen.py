@@ -193,9 +193,9 @@ async def test_a_directory_with_only_a_journal_is_enough(tmp_path: Path) -> None
     (recorded.directory / "logs").rmdir()
     app = Stage(RolloutScreen(recorded.directory, None))
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(app, "wave 1 of 2 canary", "read only", "· web-1")
+        await shows(app, "wave 1 of 2 canary", "READ ONLY", "· web-1")
         await press(pilot, "l", "slash", "a", "enter", "e", "y", "g", "G")
-        await shows(app, "read only")
+        await shows(app, "READ ONLY")
     recorded.writer.close()
 
 
@@ -336,10 +336,12 @@ async def test_where_no_shell_can_be_had_the_key_says_so(
         assert wire.sent == []
 
 
-async def test_a_rollout_that_is_watched_offers_a_shell_until_it_has_ended(tmp_path: Path) -> None:
+async def test_a_rollout_that_is_watched_offers_no_shell(tmp_path: Path) -> None:
+    """Minor 20: who only watches acts on no target."""
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded, (120, 24), read_only=True) as (app, pilot, _wire, _gate):
-        await shows(app, "T Shell", "read only")
+        await shows(app, "f Follow", "READ ONLY")
+        assert "T Shell" not in screen_text(app)
         recorded.add(e.Aborted(BY, "bad", rollback=False))
         recorded.add(e.FinallyStarted("aborted", ()))
         recorded.add(e.RolloutFinished("aborted", "aborted by maria (bad)", 3))

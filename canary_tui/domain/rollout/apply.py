@@ -113,6 +113,7 @@ def _take_in(state: RolloutState, event: Event, at: float) -> None:  # noqa: C90
 def _start(state: RolloutState, event: e.RolloutStarted, at: float) -> None:
     state.rollout, state.plan, state.attended = event.rollout, event.plan, event.attended
     state.started_at, state.started_by, state.breaks = at, event.by, event.breaks
+    state.engine_by = event.by
     state.targets = {name: TargetState(name, event.plan.wave_of(name)) for name in event.plan.targets}
     state.index = Index.of(event.plan.waves)
     for target in state.targets.values():
@@ -121,7 +122,7 @@ def _start(state: RolloutState, event: e.RolloutStarted, at: float) -> None:
 
 def _resume(state: RolloutState, event: e.EngineResumed) -> None:
     state.attended, state.paused, state.front_lost, state.stop = event.attended, None, False, "none"
-    state.breaks = event.breaks
+    state.breaks, state.engine_by = event.breaks, event.by
     for target in state.targets.values():
         _put(state, one_target.resumed(_plan(state), target))
 
