@@ -8,7 +8,6 @@ import json
 import os
 from pathlib import Path
 
-import pytest
 from farm import Farm
 from fronts import ANN, Front, canary_tui, headless, only_rollout, plan_of, told
 from marks import DEPLOY, fleet_file, let_go, times, waves, with_mark
@@ -27,7 +26,6 @@ timeout = "60s"
 """
 
 
-@pytest.mark.criterion("F5")
 async def test_an_approval_from_another_terminal_opens_the_gate_under_the_same_conditions(
     farm: Farm, state: Path
 ) -> None:
@@ -60,7 +58,6 @@ async def test_an_approval_from_another_terminal_opens_the_gate_under_the_same_c
     assert list(only_rollout(state).spool.iterdir()) == [], "nothing is left for another engine"
 
 
-@pytest.mark.criterion("F6")
 async def test_an_approval_of_what_is_no_longer_so_is_refused_in_the_spool(farm: Farm, state: Path) -> None:
     """An approval by the spool is bound to the plan and to what was seen, and meant for one engine."""
     fleet = fleet_file(farm, DEPLOY)

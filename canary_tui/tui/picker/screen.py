@@ -121,6 +121,7 @@ class PickerScreen(Screen[None]):
         if environment not in environments:
             environment = environments[0] if len(environments) == 1 else ""
         if environments and not environment:
+            self._warn("Choose the environment to roll out to")
             self.action_environment()
             return
         self._choices = replace(self._choices, environment=environment or None)
@@ -164,8 +165,8 @@ class PickerScreen(Screen[None]):
         assert self._loaded is not None
         release = f"release {self._choices.release}" if self._choices.release else "no release yet"
         parts = (self._loaded.fleet.name, self._choices.environment or "", release)
-        number = count(len(self._here.picker.rows), "target")
-        self.query_one(TitleBar).show("canary-tui  " + " · ".join(part for part in parts if part), number)
+        title = "canary-tui  " + " · ".join(part for part in parts if part)
+        self.query_one(TitleBar).show(title, count(len(self._here.picker.rows), "target"))
 
     # -- the counts and the summary
 
@@ -309,7 +310,8 @@ class PickerScreen(Screen[None]):
             return
         current = names.index(self._choices.environment) if self._choices.environment in names else 0
         about = [self._about_environment(name) for name in names]
-        self.app.push_screen(ChooseScreen("Roll out to", about, current), lambda place: self._enter(names, place))
+        esc = "esc keeps it" if self._choices.environment else "esc leaves the program"
+        self.app.push_screen(ChooseScreen("Roll out to", about, current, esc), lambda place: self._enter(names, place))
 
     def _about_environment(self, name: str) -> str:
         assert self._loaded is not None
@@ -381,8 +383,7 @@ class PickerScreen(Screen[None]):
     def _remarks(self) -> Iterable[str]:
         """Warnings for the plan that only the picker can give."""
         if hidden := len(self._here.picker.hidden):
-            are = "is" if hidden == 1 else "are"
-            yield f"{count(hidden, 'marked target')} {are} hidden by the filter"
+            yield f"{count(hidden, 'marked target')} {'is' if hidden == 1 else 'are'} hidden by the filter"
         yield from self._here.remarks()
 
     def action_history(self) -> None:

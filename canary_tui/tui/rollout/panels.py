@@ -221,6 +221,10 @@ class RolloutPanels(LogKeys):
         self.gate.hold()
         self.show_panels()
 
+    def action_note(self) -> None:
+        self.gate.note()
+        self.show_panels()
+
     def action_tick(self) -> None:
         """Tick the first open item: the command palette has no digit."""
         self.gate.tick_next()
@@ -334,6 +338,7 @@ def _some_panel(screen: RolloutPanels) -> bool:
 _CONDITIONS: dict[str, Callable[[RolloutPanels], bool]] = {
     "hold": lambda screen: _answers(screen, screen.gate),
     "tick": lambda screen: _answers(screen, screen.gate),
+    "note": lambda screen: _answers(screen, screen.gate),
     "abort": lambda screen: _can_abort(screen, screen.gate),
     "abort_failed": lambda screen: _can_abort(screen, screen.failures),
     "retry": _way_open("retry"),
