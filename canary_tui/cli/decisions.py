@@ -153,7 +153,7 @@ def _confirm(options: argparse.Namespace, question: str, expected: str, otherwis
 
 
 def _answer(options: argparse.Namespace, question: str, option: str) -> str:
-    """What a person types at the terminal; what was typed before the question stood there is no answer."""
+    """The words that a person types at the terminal; those that were typed before the question stood there are none."""
     if not sys.stdin.isatty():
         raise UsageError(f"{question}: nobody can be asked here; give {option}")
     import termios

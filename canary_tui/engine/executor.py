@@ -76,7 +76,7 @@ class Meanwhile(Protocol):
 
 
 class Others:
-    """What is known here of other rollouts, by their ids: nothing."""
+    """The other rollouts as far as they are known here, by their ids: not at all."""
 
     def has_ended(self, rollout: str) -> bool:  # noqa: ARG002 - for those who know
         """Whether it is known to have ended."""

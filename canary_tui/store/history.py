@@ -42,7 +42,7 @@ class RolloutSummary:
 
     @property
     def result(self) -> str:
-        """How it ended, or how it stands."""
+        """Its end in a word, or its state while it has none."""
         return self.word or f"open ({f'{self.engine.who} is at work' if self.engine else _STANDS[self.reason]})"
 
     @property

@@ -43,7 +43,7 @@ class Unended:
 
     @property
     def stands(self) -> str:
-        """How it stands, in a few words."""
+        """Its state, in a few words."""
         if self.summary.engine is not None:
             return f"is worked on by {self.summary.engine.who}"
         return _STANDS.get(self.summary.reason, "was interrupted")

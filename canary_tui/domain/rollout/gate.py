@@ -105,7 +105,7 @@ def next_wave_targets(plan: Plan, state: RolloutState) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What a person must type to approve, and the order to do so."""
+    """The text that a person must type to approve, and the order to do so."""
 
     expected: str
     question: str
