@@ -184,7 +184,7 @@ ACTIONS: tuple[KeyAction, ...] = (
     KeyAction(
         "gate.abort", "X", "Abort", "Abort: no further targets; then roll back or leave.", "abort", 3, dangerous=True
     ),
-    KeyAction("gate.note", "N", "Note", "Write a note that is kept with the approval."),
+    KeyAction("gate.note", "N", "Note", "Write a note that is kept with the approval.", footer=7),
     KeyAction("gate.tick", "1,2,3,4,5,6,7,8,9", "Tick", "Tick an item of the checklist, or untick it."),
     KeyAction("gate.scroll-up", "left_square_bracket", "Scroll up", "Scroll the panel up."),
     KeyAction("gate.scroll-down", "right_square_bracket", "Scroll down", "Scroll the panel down."),
