@@ -128,7 +128,7 @@ async def test_a_screen_that_only_watches_says_who_sits_at_the_rollout_and_how_t
             front.process.kill()
             await asyncio.to_thread(screen.shows, "READ ONLY · no engine is at work")
             await asyncio.to_thread(screen.press, "A")
-            await asyncio.to_thread(screen.shows, "To steer it: canary-tui")
+            await asyncio.to_thread(screen.shows, "Read only: no engine is at work")
             assert "T Shell" not in screen.text
 
 
