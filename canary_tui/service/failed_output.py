@@ -65,6 +65,8 @@ def failure_lines(plan: Plan, state: RolloutState, said: Mapping[str, str]) -> l
     for target in state.targets.values():
         for kind in _failures(plan, target, said):
             groups.setdefault(kind, []).append(target.name)
+        for ruling in target.rulings if target.steps.outcome in ("ok", "excluded") else ():
+            groups.setdefault(_Kind(target.steps.outcome or "", str(ruling), ""), []).append(target.name)
     lines: list[str] = []
     for kind, names in groups.items():
         lines.append(f"{kind.step}: {kind.why}: {count(len(names), 'target')}: {compress_names(names)}")

@@ -17,6 +17,7 @@ from canary_tui.store.files import close_file, read_only, write_atomically
 from canary_tui.store.format_1 import Format1
 from canary_tui.store.journal_format import Damaged, read_line
 from canary_tui.store.layout import RolloutDirectory, rollouts
+from canary_tui.store.lock import Holder, held_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,29 @@ class RolloutSummary:
     exit_code: int | None = None
     ended_at: float | None = None
     """The time of the last record."""
+    engine: Holder | None = None
+    """The engine that works on it now."""
+
+    @property
+    def result(self) -> str:
+        """Its end in a word, or its state while it has none."""
+        return self.word or f"open ({f'{self.engine.who} is at work' if self.engine else _STANDS[self.reason]})"
 
     @property
     def word(self) -> str:
         """The word of every face for its end, "" while it has not ended."""
         return ended_word(self.verdict, self.exit_code) if self.verdict else ""
+
+
+_STANDS = {
+    "": "its engine was killed",
+    "waiting": "waits for an approval",
+    "unknown": "an outcome is unknown",
+    "detached": "its screen was gone",
+    "interrupted": "stopped by the operator",
+    "terminated": "its engine was told to end",
+}
+"""How a rollout stands on which no engine works, by the reason why its last one ended."""
 
 
 def history(state_dir: Path, fleet: str | None = None) -> list[RolloutSummary]:
@@ -81,6 +100,7 @@ def _summary(directory: RolloutDirectory, first: dict[str, Any], last: dict[str,
         targets=len(plan["targets"]),
         path=directory.path,
         verdict=ended["verdict"] if finished else None,
+        engine=None if finished else held_by(directory.lock),
         reason=ended["reason"] if ended["type"] in ("rollout-finished", "engine-stopped") else "",
         exit_code=ended["exit_code"] if finished else None,
         ended_at=float(last["at"]),
@@ -147,6 +167,10 @@ def _target(state: RolloutState, target: TargetState) -> dict[str, Any]:
     }
     if target.rollback is not None:
         data["rollback"] = target.rollback.outcome or "not-started"
+    if target.rulings:
+        data["decisions"] = [
+            {"step": one.step, "decision": one.word, "by": str(one.by), "note": one.note} for one in target.rulings
+        ]
     if target.started_at:
         data["started"] = when(target.started_at)
     if target.ended_at:

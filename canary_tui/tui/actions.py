@@ -16,6 +16,7 @@ TITLES: dict[str, str] = {
     "leave": "Leaving",
     "choose": "Choices",
     "problems": "Problems",
+    "open": "Open rollouts",
     "picker": "Targets",
     "plan": "Plan",
     "rollout": "Rollout",
@@ -118,6 +119,12 @@ ACTIONS: tuple[KeyAction, ...] = (
     KeyAction("choose.up", "k", "Up", "Move up one line."),
     KeyAction("choose.down", "j", "Down", "Move down one line."),
     KeyAction("choose.leave", "escape,q", "Leave", "Close without a choice."),
+    # -- open rollouts of the fleet
+    KeyAction("open.resume", "R", "Resume", "Resume the selected rollout.", footer=1, dangerous=True),
+    KeyAction("open.look", "enter", "Look", "Show the selected rollout read only.", footer=2),
+    KeyAction("open.new", "n,escape", "New one", "Pick canaries for a new rollout.", footer=3),
+    KeyAction("open.up", "k", "Up", "Move up one line."),
+    KeyAction("open.down", "j", "Down", "Move down one line."),
     # -- plan
     KeyAction("plan.start", "S", "Start", "Start the rollout; enter confirms.", footer=2, dangerous=True),
     KeyAction(
@@ -186,6 +193,7 @@ ACTIONS: tuple[KeyAction, ...] = (
     KeyAction(
         "gate.abort", "X", "Abort", "Abort: no further targets; then roll back or leave.", "abort", 3, dangerous=True
     ),
+    KeyAction("gate.note", "N", "Note", "Write a note that is kept with the approval.", footer=7),
     KeyAction("gate.tick", "1,2,3,4,5,6,7,8,9", "Tick", "Tick an item of the checklist, or untick it."),
     KeyAction("gate.scroll-up", "left_square_bracket", "Scroll up", "Scroll the panel up."),
     KeyAction("gate.scroll-down", "right_square_bracket", "Scroll down", "Scroll the panel down."),

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from canary_tui.engine.messages import Asked, Notice
     from canary_tui.tui.link import EngineLink
     from canary_tui.tui.rollout.screen import RolloutScreen
+    from canary_tui.tui.takeover import Takeover
 
 _STRIP_CONTROLS = StripControls()
 
@@ -110,6 +112,21 @@ class CanaryApp(App[ExitCode]):
         link.listen(self._noticed)
         return link
 
+    @cached_property
+    def takeover(self) -> Takeover:
+        """The way to sit down at a rollout that has not ended."""
+        from canary_tui.tui.takeover import Takeover
+
+        return Takeover(self, self.link, self.options)
+
+    def resume(self, path: Path, refused: Callable[[str], None]) -> None:
+        """Take the rollout in a folder over, and show it; `refused` is told why that cannot be."""
+        self.takeover.begin(path, refused)
+
+    def on_rollout_screen_given_up(self) -> None:
+        """Wait no longer for the engine that works on the rollout."""
+        self.takeover.give_up()
+
     def _register_themes(self) -> None:
         for theme in THEMES:
             self.register_theme(theme)
@@ -156,10 +173,7 @@ class CanaryApp(App[ExitCode]):
         for complaint in self.settings.complaints:
             self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
         if self.options.rollout is not None and self.options.resume:
-            from canary_tui.engine.identity import operator  # late, as the messages are: not before the first paint
-            from canary_tui.engine.messages import Resume
-
-            self.link.send(Resume(str(self.options.rollout), operator(), self.options.breaks))
+            self.takeover.begin(self.options.rollout)
             await self.start_engine()
 
     async def start_engine(self) -> None:
@@ -290,8 +304,10 @@ class CanaryApp(App[ExitCode]):
     # -- the engine
 
     def _noticed(self, notice: Notice) -> None:
-        from canary_tui.engine.messages import Asked  # loaded with the link by now
+        from canary_tui.engine.messages import Asked, Busy, Opened, Refused  # loaded with the link by now
 
+        if isinstance(notice, Busy | Opened | Refused):
+            self.call_later(self.takeover.noticed, notice)
         if isinstance(notice, Asked):
             self.push_screen(QuestionScreen(notice.about), lambda answer: self._answer(notice, answer))
 

@@ -85,12 +85,17 @@ CASES = {
         TWO,
         "succeeded",
         ExitCode.PARTLY,
-        "1 of 2 targets on 2; not: b",
+        "1 of 2 targets on 2; not: b (excluded by ann@here)",
         [treat("exclude", "b")],
         ends={"b": ["failed"]},
     ),
-    "a step of one was waived": Case(
-        TWO, "succeeded", ExitCode.PARTLY, "1 of 2 targets on 2; not: b", [treat("skip", "b")], ends={"b": ["failed"]}
+    "a step of one was waived, M7": Case(
+        TWO,
+        "succeeded",
+        ExitCode.PARTLY,
+        "1 of 2 targets on 2; not: b (deploy skipped by ann@here: I know)",
+        [e.FailureTreated(("b",), "skip", ME, "I know")],
+        ends={"b": ["failed"]},
     ),
     "the second try was good": Case(
         TWO, "succeeded", ExitCode.SUCCEEDED, "2 of 2 targets on 2", [treat("retry", "b")], ends={"b": ["failed"]}
@@ -99,7 +104,7 @@ CASES = {
         TWO,
         "succeeded",
         ExitCode.PARTLY,
-        "1 of 2 targets on 2; not: b",
+        "1 of 2 targets on 2; not: b (rolled back by ann@here)",
         [treat("rollback", "b")],
         ends={"b": ["failed"]},
     ),
@@ -271,8 +276,8 @@ CASES = {
         plan_of(wave("a b", Gate()), wave("c")),
         "failed",
         ExitCode.FAILED,
-        "no canary ran every step (a failed step was skipped, already on 2), so nothing was tested; "
-        "choose others, or --redeploy; 1 of 3 targets on 2; not: a, c",
+        "no canary ran every step (already on 2, deploy skipped), so nothing was tested; "
+        "choose others, or --redeploy; 1 of 3 targets on 2; not: a (deploy skipped by ann@here), c",
         [treat("skip", "a")],
         ends={"a": ["failed"]},
         releases={"b": "2"},

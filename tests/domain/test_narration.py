@@ -14,6 +14,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import replay
 from canary_tui.domain.rollout.events import Operator, Record
 from canary_tui.domain.rollout.narration import left_to_do, narrate, standing
+from canary_tui.domain.rollout.rulings import Ruling
 from canary_tui.domain.rollout.target import Track
 from canary_tui.domain.rollout.words import Outcome
 
@@ -146,6 +147,17 @@ def test_a_step_that_ends_badly_is_named(phase: Phase, outcome: Outcome, detail:
     state.targets["a"] = state.targets["a"].with_track(phase, track)
     code = 3 if outcome == "failed" else None
     assert narrate(e.StepFinished("a", "x", outcome, code, detail=detail), state) == said
+
+
+@pytest.mark.found("M7")
+def test_a_skipped_step_is_named_and_is_no_plain_ok_in_the_counts() -> None:
+    """The sentence of a skip names the step, and the counts tell it from an ok."""
+    state = replay(RECORDS)
+    skipped = replace(state.targets["a"], rulings=(Ruling("deploy", "skipped", ANN, "known"),))
+    state.targets["a"] = skipped.with_track("steps", Track(outcome="ok", skipped=1))
+    said = narrate(e.FailureTreated(("a",), "skip", ANN, "known"), state)
+    assert said == "ann: skip deploy on a (known)"
+    assert standing(state) == "1 ok but for a skipped step, 1 not started"
 
 
 def test_what_is_left_to_do_begins_with_what_is_half_done() -> None:

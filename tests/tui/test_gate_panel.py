@@ -491,3 +491,21 @@ async def test_a_long_gate_says_when_it_expires_and_in_red_when_that_is_soon(
         assert expiry is not None
         assert (expiry.color == title.tone("failed").color) == urgent
         assert ("waiting" in screen_text(app)) == (width == 120)
+
+
+async def test_an_approval_takes_a_note_that_a_person_may_write_before(tmp_path: Path) -> None:
+    """Minor 26: the note is optional, is shown at the gate, approves nothing itself, and goes with the approval."""
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded, (100, 30)) as (app, pilot, wire, gate):
+        await readable(gate)
+        await press(pilot, "N")
+        await shows(app, "N: note for the journal", "enter keeps the note")
+        await type_text(pilot, "3 looks right")
+        await press(pilot, "enter")
+        await shows(app, "note  3 looks right", "A Approve: then")
+        assert approvals(wire) == []
+        await press(pilot, "A")
+        await shows(app, "enter approves")
+        await press(pilot, "3", "enter")
+        await until(lambda: approvals(wire))
+        assert approvals(wire)[0].note == "3 looks right"

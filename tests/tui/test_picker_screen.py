@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from driving import SHOP, opened, press, screen_lines, screen_text, shows, type_text, until
+from textual.widgets import Static
 
 from canary_tui.errors import ExitCode
 from canary_tui.tui.app import CanaryApp
@@ -238,3 +239,15 @@ async def test_a_target_that_sorting_takes_out_of_the_list_leaves_the_cursor_on_
         await shows(app, "only marked   shown 2")
         await press(pilot, "G", "space", "o")
         await shows(app, "shown 1", ">[x] web-2 ")
+
+
+async def test_the_first_dialog_says_what_is_asked_and_that_esc_leaves_the_program(tmp_path: Path) -> None:
+    """Minor 32: behind it nothing claims to be read still, and esc is announced for what it does."""
+    async with opened(tmp_path, environment=None) as (app, pilot):
+        await shows(app, "Roll out to", "esc leaves the program")
+        behind = app.screen_stack[-2].query_one("#summary", Static)
+        assert str(behind.render()) == "Choose the environment to roll out to"
+        await press(pilot, "enter")
+        await shows(app, "remaining 18")
+        await press(pilot, "e")
+        await shows(app, "esc keeps it")

@@ -86,6 +86,8 @@ def named(targets: Sequence[TargetState]) -> str:
 
 def _with_why(target: TargetState) -> str:
     track = target.steps
+    if target.rulings and track.outcome in ("ok", "excluded"):
+        return f"{target.name} ({'; '.join(map(str, target.rulings))})"
     if track.outcome == "ok" and target.reported:
         return f"{target.name} (reports {target.reported})"
     if track.outcome not in FAILING:

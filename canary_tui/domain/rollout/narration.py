@@ -13,6 +13,7 @@ from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.planning.plan import Phase, Plan, applicable
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import Decision, Event
+from canary_tui.domain.rollout.rulings import waived
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import PHASES, TargetState
 from canary_tui.domain.rollout.words import Settlement, StopStage, ended_word, why_ended
@@ -73,7 +74,7 @@ def narrate(event: Event, state: RolloutState) -> str:
             | e.StopRequested()
             | e.StopWithdrawn()
         ):
-            return _of_person(event)
+            return _of_person(event, state)
         case _:
             return _of_target(event, state)
 
@@ -81,7 +82,7 @@ def narrate(event: Event, state: RolloutState) -> str:
 def standing(state: RolloutState) -> str:
     """The number of targets that are done, running, unknown and so on, in one line."""
     words = Counter(
-        "running, to be asked about" if target.running else target.steps.outcome or "not started"
+        "running, to be asked about" if target.running else _ended(target) or "not started"
         for target in state.targets.values()
     )
     return ", ".join(f"{count} {word}" for word, count in words.most_common())
@@ -97,7 +98,13 @@ def left_to_do(state: RolloutState) -> str:
 def _progress(target: TargetState) -> str:
     if target.running is not None or (target.steps.outcome is None and target.started_at):
         return "half done"
-    return "not begun" if target.steps.outcome is None else target.steps.outcome
+    return _ended(target) or "not begun"
+
+
+def _ended(target: TargetState) -> str:
+    """The word for how its deployment ended; a step that a person skipped is no plain `ok`."""
+    outcome = target.steps.outcome or ""
+    return "ok but for a skipped step" if outcome == "ok" and waived(target.rulings) else outcome
 
 
 def _of_engine(event: _OfEngine) -> str:
@@ -140,7 +147,7 @@ def _of_rollout(event: _OfRollout, plan: Plan) -> str:
             assert_never(event)
 
 
-def _of_person(event: Decision) -> str:
+def _of_person(event: Decision, state: RolloutState) -> str:
     match event:
         case e.GateApproved(_, _, _, by, note):
             return f"{by.user} approved{noted(note)}"
@@ -150,7 +157,7 @@ def _of_person(event: Decision) -> str:
             what = "rolled back" if rollback else "kept as they are"
             return f"{by.user} aborted{noted(note)}: changed targets are {what}"
         case e.FailureTreated(targets, treatment, by, note):
-            return f"{by.user}: {treatment} {', '.join(targets)}{noted(note)}"
+            return f"{by.user}: {treatment} {_skipped(event, state)}{', '.join(targets)}{noted(note)}"
         case e.UnknownSettled(target, settlement, by, note):
             return f"{by.user} marked {target} {_SETTLED[settlement]}{noted(note)}"
         case e.StopRequested(stage):
@@ -159,6 +166,15 @@ def _of_person(event: Decision) -> str:
             return f"{by.user} withdrew the stop"
         case _:
             assert_never(event)
+
+
+def _skipped(event: e.FailureTreated, state: RolloutState) -> str:
+    """The names of the steps that a person skips: `switch on `."""
+    if event.treatment != "skip":
+        return ""
+    ruled = (state.targets[name].rulings for name in event.targets)
+    steps = sorted({rulings[-1].step for rulings in ruled if rulings})
+    return f"{' and '.join(steps)} on " if steps else ""
 
 
 def _of_target(event: _OfTarget, state: RolloutState) -> str:

@@ -9,6 +9,7 @@ from typing import assert_never
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.failures import blocking, counted, failed_targets, named
+from canary_tui.domain.rollout.rulings import waived
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.domain.rollout.window import nothing_to_do
@@ -100,7 +101,7 @@ def _unproven(plan: Plan, state: RolloutState) -> str:
 
 def _why_not(canary: TargetState) -> str:
     track = canary.steps
-    return track.detail or ("a failed step was skipped" if track.skipped else track.outcome or "")
+    return track.detail or waived(canary.rulings) or track.outcome or ""
 
 
 def _left(targets: Sequence[TargetState]) -> str:

@@ -22,6 +22,7 @@ from canary_tui.domain.rollout.target import TargetState
 from canary_tui.engine.messages import Heartbeat, Notice, Progress
 from canary_tui.store.journal import JournalReader
 from canary_tui.store.journal_format import JournalError
+from canary_tui.store.lock import Holder, held_by
 from canary_tui.store.logs.format import log_path
 from canary_tui.tui.logs.shown import last_line
 from canary_tui.tui.rollout.status import Roster, Status, status_of
@@ -69,6 +70,8 @@ class Follower:
         self._last_lines: dict[str, tuple[float, str]] = {}
         self.troubled: set[str] = set()
         """Targets that failed or have an unknown outcome: a person is asked about no other ones."""
+        self._engine: Holder | None = None
+        self._engine_at = -1.0
         self._heard_at = time.monotonic()
         self._at_work: set[str] = set()
         self._lost_since: dict[str, float] = {}
@@ -120,6 +123,18 @@ class Follower:
                 self.paces[notice.target] = self._pace(notice)
             case _:
                 pass
+
+    def sitting(self) -> str:
+        """Say who sits at the screens of the rollout, for those who only watch; looked up once a second."""
+        now = time.monotonic()
+        if now - self._engine_at >= 1.0:
+            self._engine, self._engine_at = held_by(self.directory / "lock"), now
+        state = self.state
+        if self._engine is None:
+            return "no engine is at work"
+        if state.front_lost:
+            return "nobody sits at its screens"
+        return f"{state.engine_by} {'sits at its screens' if state.attended else 'runs it headless'}"
 
     def silent_for(self) -> float:
         """Return the seconds since the last heartbeat."""

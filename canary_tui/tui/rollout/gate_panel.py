@@ -26,6 +26,8 @@ class GatePanel(Panel):
         self._read_only = read_only
         self._summary: GateSummary | None = None
         self._note = ""
+        self._reason = ""
+        """The words that go into the journal with the approval; they are optional."""
         self._sent = False
         self._armed = False
         self._drawn = (0, 0)
@@ -49,7 +51,7 @@ class GatePanel(Panel):
             return
         if before is None or before.wave != summary.wave:
             self._armed = self._sent = False
-            self._note = ""
+            self._note = self._reason = ""
             self.open()
         elif before != summary:
             self._changed(changes(before, summary))
@@ -92,6 +94,16 @@ class GatePanel(Panel):
         self.stop_asking()
         self._note = "held: nothing goes on until somebody approves or aborts"
 
+    def note(self) -> None:
+        """Ask on `N` for words that go into the journal with the approval."""
+        if self._summary is not None and not self._read_only and not self._sent and self.deliberate():
+            self._armed = False
+            self.ask(" N: note for the journal, kept with the approval:", self._noted, by_hand=True)
+
+    def _noted(self, text: str) -> None:
+        self._reason = text.strip()
+        self.stop_asking()
+
     def tick(self, item: int) -> None:
         """Tick an item, or untick it."""
         summary = self._summary
@@ -123,7 +135,7 @@ class GatePanel(Panel):
     def _approve(self, summary: GateSummary) -> None:
         self.stop_asking()
         self._armed, self._sent, self._note = False, True, ""
-        approved = GateApproved(summary.wave, summary.plan_hash, summary.evidence, self._by)
+        approved = GateApproved(summary.wave, summary.plan_hash, summary.evidence, self._by, self._reason)
         self.post_message(Decided(Decide(summary.rollout, approved)))
 
     def _changed(self, said: list[str]) -> None:
@@ -172,6 +184,7 @@ class GatePanel(Panel):
 
     def _lock_lines(self, summary: GateSummary) -> list[Content]:
         lines = [line((f" {self._note}", "unknown"))] if self._note else []
+        lines += [line((" note  ", "dim"), self._reason)] if self._reason else []
         if self._sent:
             lines.append(line((" approval sent; waiting for the engine", "running")))
         elif summary.locks:
@@ -185,7 +198,8 @@ class GatePanel(Panel):
             return [line((" read only: this terminal cannot answer", "dim"))]
         held = keyed("H", "Hold (also when you disconnect)   ", ("X", "key"), " Abort: then roll back or leave")
         if self.asking:
-            return [line(" enter approves, esc leaves the field", ("  (nothing happens before)", "dim"))]
+            does = "approves" if self._armed else "keeps the note"
+            return [line(f" enter {does}, esc leaves the field", ("  (nothing happens before)", "dim"))]
         return [self._approve_line(summary), held]
 
     def _approve_line(self, summary: GateSummary) -> Content:

@@ -12,6 +12,8 @@ from canary_tui.domain.planning.plan import Plan, PlannedTarget
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import GiveUp
+from canary_tui.store.layout import resume_command
+from canary_tui.tui.actions import ACTIONS
 from canary_tui.tui.host import Link
 from canary_tui.tui.rollout.abort_panel import AbortPanel
 from canary_tui.tui.rollout.failure_panel import TREATMENT_KEYS, FailurePanel, waiting_targets
@@ -26,6 +28,10 @@ from canary_tui.tui.shared.rows import fit
 from canary_tui.tui.shell import open_shell, ssh_program
 
 _DIGITS = "123456789"
+_ACTING = frozenset(
+    one.keys for one in ACTIONS if one.dangerous and one.pane in ("rollout", "gate", "failures", "abort")
+)
+"""Keys that would act on targets, were the screen not read only."""
 _LABEL = 20
 """Cells that a target's name takes at most in the footer."""
 
@@ -37,6 +43,8 @@ class RolloutPanels(LogKeys):
         super().__init__()
         self.follower = follower
         self.link = link
+        self.takes_over = False
+        """It is read only until the engine that works on the rollout has ended; then another screen follows."""
         by = operator()
         read_only = link is None
         self._guard = KeyGuard()
@@ -154,9 +162,19 @@ class RolloutPanels(LogKeys):
         if bound is not None and bound.binding.id == "gate.approve" and not bound.enabled:
             self.gate.explain()
             self.show_panels()
+        if self.link is None and not self.follower.ended and event.key in _ACTING:
+            event.stop()
+            self.notify(self._why_read_only(), markup=False)
         if self.gate.display and self.link is not None and len(event.key) == 1 and event.key in _DIGITS:
             event.stop()
             self.gate.tick(_DIGITS.index(event.key))
+
+    def _why_read_only(self) -> str:
+        sitting = self.follower.sitting()
+        if self.takes_over:
+            return f"Read only: {sitting}. You get the controls once that has ended."
+        rollout = self.follower.state.rollout or self.follower.directory.name
+        return f"Read only: {sitting}. To steer it: {resume_command(rollout)}"
 
     def on_decided(self, event: Decided) -> None:
         event.stop()
@@ -202,6 +220,10 @@ class RolloutPanels(LogKeys):
 
     def action_hold(self) -> None:
         self.gate.hold()
+        self.show_panels()
+
+    def action_note(self) -> None:
+        self.gate.note()
         self.show_panels()
 
     def action_tick(self) -> None:
@@ -311,9 +333,8 @@ def _can_stop(screen: RolloutPanels) -> bool:
 
 
 def _can_open_shell(screen: RolloutPanels) -> bool:
-    """Whether the plan's targets are still the same machines; those of an ended rollout may be others by now."""
-    told_again = screen.link is None and screen.follower.state.verdict is not None
-    return screen.follower.plan is not None and not told_again
+    """Whether it steers the rollout: who only watches acts on no target, and those of an ended one may be others."""
+    return screen.follower.plan is not None and screen.link is not None
 
 
 def _can_give_up(screen: RolloutPanels) -> bool:
@@ -328,6 +349,7 @@ def _some_panel(screen: RolloutPanels) -> bool:
 _CONDITIONS: dict[str, Callable[[RolloutPanels], bool]] = {
     "hold": lambda screen: _answers(screen, screen.gate),
     "tick": lambda screen: _answers(screen, screen.gate),
+    "note": lambda screen: _answers(screen, screen.gate),
     "abort": lambda screen: _can_abort(screen, screen.gate),
     "abort_failed": lambda screen: _can_abort(screen, screen.failures),
     "retry": _way_open("retry"),

@@ -75,8 +75,14 @@ class RolloutScreen(RolloutPanels):
             super().__init__()
             self.words, self.waits = words, waits
 
-    def __init__(self, directory: Path, link: Link | None, options: AppOptions | None = None) -> None:
+    class GivenUp(Message):
+        """The person does not want to take the rollout over any more."""
+
+    def __init__(
+        self, directory: Path, link: Link | None, options: AppOptions | None = None, *, takes_over: bool = False
+    ) -> None:
         super().__init__(Follower(directory), link)
+        self.takes_over = takes_over
         self._options = options
         self.ended: Ended | None = None
         """The engine's last words."""
@@ -157,7 +163,9 @@ class RolloutScreen(RolloutPanels):
             if self._unseen >= (_NEWS_EVERY if self._news else usual):
                 self._show_all()
             self.logs.flush()
-        if self.follower.ended and not self._told_result:
+        if self.takes_over and self.follower.state.paused is not None:
+            pass  # our own engine goes on in a moment
+        elif self.follower.ended and not self._told_result:
             self._told_result = True
             self._tell_result(reading=reading)
         elif not self.follower.ended:
@@ -289,6 +297,8 @@ class RolloutScreen(RolloutPanels):
         if self.link is not None and self.follower.ended:
             self.action_result()
         elif self.link is None and len(self.app.screen_stack) > 2:
+            if self.takes_over:
+                self.post_message(self.GivenUp())
             self.dismiss()
         else:
             await self.app.run_action("quit")

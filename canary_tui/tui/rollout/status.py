@@ -10,17 +10,21 @@ from typing import Literal
 from canary_tui.domain.fleet.step_names import default_name
 from canary_tui.domain.fleet.steps import Step
 from canary_tui.domain.planning.plan import Phase, Plan
+from canary_tui.domain.rollout.rulings import waived
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import Running, TargetState, Track
 from canary_tui.domain.rollout.words import Outcome
 
-Kind = Literal["failed", "unknown", "unreachable", "running", "pending", "ok", "undone", "skipped", "excluded", "held"]
+Kind = Literal[
+    "failed", "unknown", "unreachable", "running", "pending", "ok", "undone", "waived", "skipped", "excluded", "held"
+]
 
 SYMBOLS: dict[Kind, str] = {
     "pending": "·",
     "running": ">",
     "ok": "+",
     "undone": "<",
+    "waived": "*",
     "failed": "!",
     "unreachable": "~",
     "unknown": "?",
@@ -28,7 +32,17 @@ SYMBOLS: dict[Kind, str] = {
     "excluded": "-",
     "held": "#",
 }
-COUNTED: tuple[Kind, ...] = ("failed", "unknown", "unreachable", "running", "ok", "undone", "skipped", "excluded")
+COUNTED: tuple[Kind, ...] = (
+    "failed",
+    "unknown",
+    "unreachable",
+    "running",
+    "ok",
+    "waived",
+    "undone",
+    "skipped",
+    "excluded",
+)
 """The order of the counts: first those that need a person. Pending is the rest."""
 
 _OUTCOMES: dict[Outcome, tuple[Kind, str]] = {
@@ -51,6 +65,7 @@ _RANKS: dict[Kind, int] = {
     "pending": 2,
     "ok": 4,
     "undone": 3,
+    "waived": 3,
     "skipped": 5,
     "excluded": 6,
     "held": 7,
@@ -75,6 +90,8 @@ def status_of(state: RolloutState, target: TargetState) -> Status:
     if target.running is not None:
         return _running(target.running)
     track = target.rollback or target.steps
+    if track.outcome == "ok" and target.rollback is None and (steps := waived(target.rulings)):
+        return Status("waived", f"ok, {steps}")
     if track.outcome is not None:
         return _ended(track, rolled_back=target.rollback is not None)
     if target.rollback is not None:

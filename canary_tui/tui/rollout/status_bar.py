@@ -78,7 +78,7 @@ class StatusBar(RowWidget):
         if follower.ended:
             return [(ended_words(follower.state), "dim")]
         if self._link is None:
-            return [("read only", "dim")]
+            return [("READ ONLY", "strong"), (f" · {follower.sitting()}", "dim")]
         if self._link.gone:
             return [("engine gone", "failed")]
         if follower.pulse is None:

@@ -18,7 +18,7 @@ from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.shared.rows import RowWidget, TonedText
 
 _WAITING = ("pending", "held")
-_QUIET = (*_WAITING, "ok", "undone", "skipped", "excluded")
+_QUIET = (*_WAITING, "ok", "undone", "waived", "skipped", "excluded")
 
 
 class TargetList(RowWidget, can_focus=True):

@@ -40,6 +40,7 @@ _TONE_COLOURS = {
     "running": "$primary",
     "ok": "$success",
     "undone": "$secondary",
+    "waived": "$warning",
     "failed": "$error",
     "unreachable": "$error",
     "unknown": "$warning",

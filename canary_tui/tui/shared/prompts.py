@@ -169,15 +169,15 @@ class ChooseScreen(ModalScreen[int | None]):
 
     BINDINGS = bindings("choose")
 
-    def __init__(self, title: str, options: Sequence[str], current: int = 0) -> None:
+    def __init__(self, title: str, options: Sequence[str], current: int = 0, esc: str = "esc leaves") -> None:
         super().__init__()
-        self._title, self._options, self._current = title, options, current
+        self._title, self._options, self._current, self._esc = title, options, current, esc
 
     def compose(self) -> ComposeResult:
         """Lay out the options."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(one_line(self._title))
-            dialog.border_subtitle = Content("enter chooses, esc leaves")
+            dialog.border_subtitle = Content(one_line(f"enter chooses, {self._esc}"))
             yield OptionList(*(Option(Content(one_line(option))) for option in self._options), markup=False)
 
     def on_mount(self) -> None:

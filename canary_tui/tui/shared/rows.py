@@ -31,6 +31,7 @@ TONES = (
     "pending",
     "ok",
     "undone",
+    "waived",
     "failed",
     "unreachable",
     "unknown",
