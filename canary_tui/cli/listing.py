@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from canary_tui.cli.options import Subparsers, add_command, load, state_folder
 from canary_tui.cli.rollouts import tell
+from canary_tui.domain.rollout.words import pause_word
 from canary_tui.errors import ExitCode
 from canary_tui.text.safe import one_line, whole_line
 
@@ -71,7 +72,7 @@ def _row(one: RolloutSummary) -> Sequence[str]:
 
 
 def _result(one: RolloutSummary) -> str:
-    return one.word or f"open ({one.reason or 'an engine is at work, or was killed'})"
+    return one.word or f"open, {pause_word(one.reason) or 'an engine is at work, or was killed'}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

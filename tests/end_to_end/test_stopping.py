@@ -131,7 +131,7 @@ async def test_a_stopped_step_is_asked_about_on_resume_and_not_run_again(farm: F
         await front.ended()
     ran = canary_tui(state, "resume", "--headless")
     assert ran.code == 1, ran.text
-    assert "web-1 (cancelled)" in ran.out
+    assert "web-1 (stopped)" in ran.out
     assert untouched(farm.targets[1:])
 
 

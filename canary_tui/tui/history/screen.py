@@ -15,6 +15,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from canary_tui.domain.fleet.names import count
+from canary_tui.domain.rollout.words import pause_word
 from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import Notice, Opened, Refused, Resume
 from canary_tui.errors import ExitCode
@@ -49,7 +50,7 @@ class Column:
 
 
 def _result(summary: RolloutSummary) -> str:
-    return summary.word or (f"open, {summary.reason}" if summary.reason else "open")
+    return summary.word or (f"open, {pause_word(summary.reason)}" if summary.reason else "open")
 
 
 def _result_style(summary: RolloutSummary) -> str:
