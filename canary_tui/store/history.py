@@ -12,7 +12,7 @@ from typing import Any
 from canary_tui.domain.rollout.events import Operator
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
-from canary_tui.domain.rollout.words import Verdict, ended_word
+from canary_tui.domain.rollout.words import Verdict, ended_word, pause_word
 from canary_tui.store.files import close_file, read_only, write_atomically
 from canary_tui.store.format_1 import Format1
 from canary_tui.store.journal_format import Damaged, read_line
@@ -43,23 +43,17 @@ class RolloutSummary:
     @property
     def result(self) -> str:
         """Its end in a word, or its state while it has none."""
-        return self.word or f"open ({f'{self.engine.who} is at work' if self.engine else _STANDS[self.reason]})"
+        return self.word or f"open, {f'{self.engine.who} is at work' if self.engine else self.pause}"
+
+    @property
+    def pause(self) -> str:
+        """The word for why no engine works on it."""
+        return pause_word(self.reason) or "killed"
 
     @property
     def word(self) -> str:
         """The word of every face for its end, "" while it has not ended."""
         return ended_word(self.verdict, self.exit_code) if self.verdict else ""
-
-
-_STANDS = {
-    "": "its engine was killed",
-    "waiting": "waits for an approval",
-    "unknown": "an outcome is unknown",
-    "detached": "its screen was gone",
-    "interrupted": "stopped by the operator",
-    "terminated": "its engine was told to end",
-}
-"""How a rollout stands on which no engine works, by the reason why its last one ended."""
 
 
 def history(state_dir: Path, fleet: str | None = None) -> list[RolloutSummary]:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -22,7 +23,7 @@ from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from canary_tui.errors import ExitCode
 from canary_tui.startup import start_collector
@@ -55,6 +56,10 @@ if TYPE_CHECKING:
     from canary_tui.tui.takeover import Takeover
 
 _STRIP_CONTROLS = StripControls()
+_LONGEST_COMMAND = 60
+"""Characters that the command palette takes."""
+_AFTER_STOP = 2.0
+"""Seconds without a Ctrl-C before one leaves: what was to stop a rollout may come when it has just ended."""
 
 
 class TooSmall(Screen[None]):
@@ -98,6 +103,10 @@ class CanaryApp(App[ExitCode]):
         self.titled = False
         """The terminal shows a title of ours, and keeps its own for the end."""
         self._waited = ""
+        self._interrupted = float("-inf")
+        """The time of the last Ctrl-C."""
+        self.refused_file = ""
+        """Why the fleet file could not be used, in one line; it is printed when the screens were left for it."""
         self._told_clashes: set[str] = set()
         self._engine_started = False
         self._register_themes()
@@ -170,8 +179,8 @@ class CanaryApp(App[ExitCode]):
 
     async def _first_frame_is_out(self) -> None:
         start_collector()
-        for complaint in self.settings.complaints:
-            self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
+        if complaints := "\n".join(map(one_line, self.settings.complaints)):
+            self.notify(complaints, title="Settings", severity="warning", timeout=15, markup=False)
         if self.options.rollout is not None and self.options.resume:
             self.takeover.begin(self.options.rollout)
             await self.start_engine()
@@ -227,8 +236,13 @@ class CanaryApp(App[ExitCode]):
 
     async def action_interrupt(self) -> None:
         """Ctrl-C: ask what to stop while a rollout is live, else leave."""
+        now = time.monotonic()
+        pressed, self._interrupted = self._interrupted, now
         if not self.link.live:
-            self.exit(ExitCode.INTERRUPTED)
+            if now - pressed < _AFTER_STOP:
+                self.notify("It has stopped. Press ctrl+c again in two seconds to leave.", timeout=2, markup=False)
+            else:
+                self.exit(ExitCode.INTERRUPTED)
             return
         for screen in reversed(self.screen_stack):
             if hasattr(screen, "action_stop"):
@@ -258,7 +272,10 @@ class CanaryApp(App[ExitCode]):
         """Show the command palette, once: also not a second one above a dialog that covers the first."""
         if not self._shows(CommandPalette):
             # Without the id that Textual gives it: one that is still being closed would clash with the next.
-            self.push_screen(CommandPalette())
+            palette = CommandPalette()
+            self.push_screen(palette)
+            # Each character starts a search that walks all that were started before: 5,000 ones take half a minute.
+            self.call_after_refresh(lambda: _limit_input(palette))
 
     def _shows(self, kind: type[Screen[Any]]) -> bool:
         """Whether a dialog is open, perhaps below another one."""
@@ -346,6 +363,11 @@ def run_app(options: AppOptions) -> ExitCode:
     return _as_it_ended(code, app.link)
 
 
+def _limit_input(palette: CommandPalette) -> None:
+    for field in palette.query(Input):
+        field.max_length = _LONGEST_COMMAND
+
+
 async def _run(app: CanaryApp) -> ExitCode | None:
     try:
         return await app.run_async(mouse=app.options.mouse or app.settings.mouse)
@@ -371,9 +393,13 @@ def _print_last_words(app: CanaryApp) -> None:
         sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
     if app.link.opening:
         sys.stderr.write("canary-tui: it was being started; `canary-tui history` shows whether it began\n")
+    if app.refused_file:
+        sys.stderr.write(printable(f"canary-tui: {app.refused_file}"))
     ended = app.link.ended
     if app.link.opened is not None and ended is not None and not ExitCode(ended.exit_code).resumable:
         logs = "" if app.options.demo else f"logs in {app.link.opened.directory}/logs\n"  # a demo's folder is removed
         sys.stdout.write(printable(f"{ended.message}\n{logs}"))
     if app.link.opened is not None and not app.options.demo and (ended is None or ExitCode(ended.exit_code).resumable):
-        sys.stderr.write(printable(f"canary-tui: not ended; {resume_command(app.link.opened.rollout)} goes on\n"))
+        sys.stderr.write(
+            printable(f"canary-tui: not finished. Continue with:\n  {resume_command(app.link.opened.rollout)}")
+        )

@@ -33,6 +33,9 @@ class Host(Protocol):
         """The options of the command line."""
         ...
 
+    refused_file: str
+    """Why the fleet file could not be used, in one line, for the terminal after the screens; "" if it could."""
+
     @property
     def link(self) -> Link:
         """The way to the engine; commands sent before the engine has started are kept for it."""

@@ -127,7 +127,7 @@ CASES = {
         plan_of(wave("a b c"), limits=Limits(failures=Share(1), on_failure="abort")),
         "failed",
         ExitCode.FAILED,
-        "2 targets of 3 not ok, limits.failures allows 1: b (timed-out), c (exit 1); 1 of 3 targets on 2",
+        "2 targets of 3 not ok, limits.failures allows 1: b (timed out), c (exit 1); 1 of 3 targets on 2",
         ends={"b": ["timed-out"], "c": ["failed"]},
     ),
     "too many in a row": Case(
@@ -341,7 +341,7 @@ def test_an_ended_rollout_asks_for_nothing_and_takes_nothing(case: Case) -> None
         pytest.param(
             plan_of(wave("a b", Gate()), wave("c"), limits=Limits(failures=Share(3))),
             {"a": ["failed"], "b": ["cancelled"]},
-            "2 canaries not ok, so nothing more starts: a (exit 1), b (cancelled)",
+            "2 canaries not ok, so nothing more starts: a (exit 1), b (stopped)",
             id="no canary may fail, whatever the limit",
         ),
         pytest.param(

@@ -331,7 +331,7 @@ def test_history_lists_the_rollouts_and_tells_one_of_them(farm: Farm, state: Pat
     assert header.split() == ["ROLLOUT", "STARTED", "FLEET", "RELEASE", "TARGETS", "RESULT"]
     assert header.index("RELEASE") == newest.index("2.1 ")
     assert "2.1" in newest
-    assert "open (" in newest
+    assert "open, " in newest
     assert oldest.endswith("succeeded")
     assert canary_tui(state, "history", "shop").out.splitlines() == [header, newest, oldest]
     last, first = map(json.loads, canary_tui(state, "history", "--json").out.splitlines())

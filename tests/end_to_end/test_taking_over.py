@@ -137,7 +137,7 @@ def test_the_list_of_open_rollouts_marks_those_on_which_an_engine_works(farm: Fa
     """`history` and the list of open rollouts tell a rollout at work from one whose engine was killed."""
     fleet = fleet_file(farm, DEPLOY)
     assert headless(state, fleet, "--canary", "web-1").code == 4
-    assert "open (waits for an approval)" in canary_tui(state, "history").out
+    assert "open, at a gate" in canary_tui(state, "history").out
     [one] = history(state)
     assert one.engine is None
     assert held_by(only_rollout(state).lock) is None

@@ -67,11 +67,11 @@ async def test_the_list_is_the_youngest_first_and_an_open_one_can_be_resumed(tmp
     async with opened(tmp_path, engine=("--log", str(log))) as (app, pilot):
         await shows(app, "shop: not ended")
         await press(pilot, "n")
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "h")
-        await shows(app, "HISTORY  shop", "2 rollouts", "open, waiting", "aborted", "maria")
+        await shows(app, "HISTORY  shop", "2 rollouts", "open, at a gate", "aborted", "maria")
         text = screen_text(app)
-        assert text.index("open, waiting") < text.index("aborted")
+        assert text.index("open, at a gate") < text.index("aborted")
         await press(pilot, "j", "R")
         await shows(app, "It is over (aborted); there is nothing to go on with.")
         await press(pilot, "k", "r")
@@ -97,12 +97,12 @@ async def test_enter_shows_a_rollout_again_and_escape_comes_back(tmp_path: Path,
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "shop: not ended")
         await press(pilot, "n")
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "h")
-        await shows(app, "open, waiting")
+        await shows(app, "open, at a gate")
         await press(pilot, "enter")
         await until(lambda: shows_rollout(app))
-        await shows(app, "! web-2", "paused: waiting")
+        await shows(app, "! web-2", "paused: at a gate")
         await press(pilot, "q")
         await shows(app, "HISTORY  shop")
         await press(pilot, "escape")
@@ -114,7 +114,7 @@ async def test_ctrl_c_on_a_live_rollout_asks_what_to_stop_and_ends_nothing(tmp_p
     async with opened(tmp_path, engine=("--directory", str(directory))) as (app, pilot):
         await shows(app, "shop: not ended")
         await press(pilot, "n")
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "enter")
         await shows(app, "Nothing was connected to yet")
         await press(pilot, "S", "enter")
@@ -130,7 +130,7 @@ async def test_at_80_columns_every_column_has_its_title_and_enter_stands_in_the_
 ) -> None:
     rollout(state, "2026-11-23T101500Z", "aborted")
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "h")
         await shows(app, "HISTORY  shop", "enter Open", "BY        TOOK")
         lines = screen_lines(app)

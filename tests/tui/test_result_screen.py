@@ -227,7 +227,7 @@ async def test_an_engine_that_gives_up_without_ending_the_journal_says_why(tmp_p
     async with waiting(recorded, (120, 24)) as (app, _, wire, _gate):
         await shows(app, "wave 1 of 2")
         wire.say(Ended(1, "the disk is full"))
-        await shows(app, "the disk is full; `canary-tui resume 2026-11-23T101500Z-shop-7f3a` goes on.")
+        await shows(app, "the disk is full; resume it with: canary-tui resume 2026-11-23T101500Z-shop-7f3a")
 
 
 async def test_a_journal_that_cannot_be_believed_is_said_and_nothing_more_is_taken(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.effects import Action
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import FAILING, TargetState
+from canary_tui.domain.rollout.words import OUTCOME_WORDS
 
 
 def failed_targets(state: RolloutState) -> tuple[TargetState, ...]:
@@ -92,4 +93,4 @@ def _with_why(target: TargetState) -> str:
         return f"{target.name} (reports {target.reported})"
     if track.outcome not in FAILING:
         return target.name
-    return f"{target.name} ({track.why or track.outcome})"
+    return f"{target.name} ({track.why or OUTCOME_WORDS[track.outcome]})"

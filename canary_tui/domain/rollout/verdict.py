@@ -80,6 +80,8 @@ def _done(plan: Plan, state: RolloutState, said: Sequence[TargetState] = ()) -> 
     others = [target for target in targets if not _has_it(plan, target)]
     unclean = [target for target in targets if target.finally_ is not None and target.finally_.outcome != "ok"]
     done = f"{len(targets) - len(others)} of {counted(targets, 'target')} on {plan.release}"
+    if excluded := sum(target.steps.outcome == "excluded" and target.rollback is None for target in others):
+        done += f" ({excluded} excluded)"
     names = {target.name for target in said}
     if more := [target for target in others if target.name not in names]:
         done += f"; {'also not' if said else 'not'}: {named(more)}"

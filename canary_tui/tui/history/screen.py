@@ -46,7 +46,7 @@ class Column:
 
 
 def _result(summary: RolloutSummary) -> str:
-    return summary.word or f"open, {'at work' if summary.engine else summary.reason or 'killed'}"
+    return summary.word or f"open, {'at work' if summary.engine else summary.pause}"
 
 
 def _result_style(summary: RolloutSummary) -> str:

@@ -108,11 +108,12 @@ class PickerScreen(Screen[None]):
         assert self._options.fleet is not None
         self.app.push_screen(ProblemsScreen(self._options.fleet, error), self._reload_or_leave)
 
-    def _reload_or_leave(self, again: bool | None) -> None:
-        if again:
-            self.action_reload()
-        else:
+    def _reload_or_leave(self, why: str | None) -> None:
+        if why:
+            self._host.refused_file = why
             self.app.exit(ExitCode.USAGE)
+        else:
+            self.action_reload()
 
     async def _settle(self, environment: str) -> None:
         """Show the targets of an environment; ask if several are possible."""
@@ -335,7 +336,7 @@ class PickerScreen(Screen[None]):
         try:
             check_release(text)
         except ValueError as error:
-            return str(error)
+            return str(error) if text else "Which release? For example 1.4.2"
         self._choices = replace(self._choices, release=text)
         self._title()
         return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,7 @@ class Follower:
         self.broken = ""
         """The reason why the journal cannot be followed any further, or ""."""
         self._last_lines: dict[str, tuple[float, str]] = {}
+        self._written: dict[str, tuple[float, float]] = {}
         self.troubled: set[str] = set()
         """Targets that failed or have an unknown outcome: a person is asked about no other ones."""
         self._engine: Holder | None = None
@@ -159,6 +161,18 @@ class Follower:
             line = last_line(log_path(self.logs, target))
             self._last_lines[target] = now, line
         return line
+
+    def printless_for(self, target: TargetState) -> float:
+        """Return the seconds since a target's running step has begun or printed; the log is looked at each second."""
+        if target.running is None:
+            return 0.0
+        now = time.monotonic()
+        looked, written = self._written.get(target.name, (float("-inf"), 0.0))
+        if now - looked >= 1.0:
+            with contextlib.suppress(OSError):
+                written = log_path(self.logs, target.name).stat().st_mtime
+            self._written[target.name] = now, written
+        return max(0.0, self.now() - max(target.running.since, written))
 
     def running(self) -> list[TargetState]:
         """List the targets on which a step runs."""

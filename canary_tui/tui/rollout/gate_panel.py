@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from textual.content import Content
 
 from canary_tui.domain.fleet.names import count
@@ -14,6 +16,8 @@ from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, keyed, line
 from canary_tui.tui.shared.rows import TonedText
 
 _SHOWN_MEMBERS = 12
+_ANSWERING = 2.0
+"""Seconds after a refused `A`, or a digit after it, in which a digit is taken for its answer."""
 _TOO_EARLY = "A does nothing yet. What is missing:"
 
 
@@ -31,6 +35,7 @@ class GatePanel(Panel):
         self._sent = False
         self._armed = False
         self._drawn = (0, 0)
+        self._explained_at = float("-inf")
 
     @property
     def summary(self) -> GateSummary | None:
@@ -87,12 +92,20 @@ class GatePanel(Panel):
         """Say why `A` does nothing while approving is locked."""
         if self._summary is not None and self._summary.locks and not self._read_only:
             self._note = _TOO_EARLY
+            self._explained_at = time.monotonic()
+
+    def swallows(self) -> bool:
+        """Whether a digit is the answer to an approval that did not open: it ticks nothing, and others may follow."""
+        if time.monotonic() - self._explained_at >= _ANSWERING:
+            return False
+        self._explained_at = time.monotonic()
+        return True
 
     def hold(self) -> None:
         """Keep the gate closed on `H`, and drop the typed text."""
         self._armed = False
         self.stop_asking()
-        self._note = "held: nothing goes on until somebody approves or aborts"
+        self._note = "kept waiting: nothing goes on until somebody approves or aborts"
 
     def note(self) -> None:
         """Ask on `N` for words that go into the journal with the approval."""
@@ -176,7 +189,7 @@ class GatePanel(Panel):
             )
             for index, item in enumerate(summary.checklist)
         ]
-        old = ", ".join(summary.old_releases) or "unknown release"
+        old = ", ".join(summary.old_releases) or "(unknown)"
         who = f"  started by {summary.started_by}" if summary.started_by else ""
         lines.append(line((" release  ", "dim"), f"{old} -> {summary.release}", (who, "dim")))
         lines.append(line((" next     ", "dim"), in_short(summary.next_targets)))
@@ -188,15 +201,13 @@ class GatePanel(Panel):
         if self._sent:
             lines.append(line((" approval sent; waiting for the engine", "running")))
         elif summary.locks:
-            ticking = len(summary.ticked) < len(summary.checklist) and not self._read_only
-            hint = " (its number ticks it)" if ticking else ""
-            lines.append(line((f" APPROVE is locked: {'; '.join(summary.locks)}", "failed"), (hint, "dim")))
+            lines.append(line((f" {_locked_words(summary)}", "unknown")))
         return lines
 
     def _key_lines(self, summary: GateSummary) -> list[Content]:
         if self._read_only:
             return [line((" read only: this terminal cannot answer", "dim"))]
-        held = keyed("H", "Hold (also when you disconnect)   ", ("X", "key"), " Abort: then roll back or leave")
+        held = keyed("H", "Keep waiting, also when you leave or disconnect   ", ("X", "key"), " Abort ...")
         if self.asking:
             does = "approves" if self._armed else "keeps the note"
             return [line(f" enter {does}, esc leaves the field", ("  (nothing happens before)", "dim"))]
@@ -209,6 +220,16 @@ class GatePanel(Panel):
             again = "wait a second, then press A once more to approve" if self._armed else "press A, then A again"
             return keyed("A", f"Approve: {again}")
         return keyed("A", f"Approve: then {summary.question}{_expected_hint(summary)}, and enter")
+
+
+def _locked_words(summary: GateSummary) -> str:
+    """Tell what opens the approval: `Approve opens when the checklist is done: 1 item left (press its number)`."""
+    left = len(summary.checklist) - len(summary.ticked)
+    others = [lock for lock in summary.locks if not (left and lock.endswith("of the checklist open"))]
+    if not left:
+        return f"Approve is locked: {'; '.join(others)}"
+    also = f"; also locked: {'; '.join(others)}" if others else ""
+    return f"Approve opens when the checklist is done: {count(left, 'item')} left (press its number){also}"
 
 
 def _ends(summary: GateSummary, now: float) -> tuple[str, bool]:

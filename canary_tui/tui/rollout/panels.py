@@ -16,6 +16,7 @@ from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import ACTIONS
 from canary_tui.tui.host import Link
 from canary_tui.tui.rollout.abort_panel import AbortPanel
+from canary_tui.tui.rollout.failure_groups import held_up
 from canary_tui.tui.rollout.failure_panel import TREATMENT_KEYS, FailurePanel, waiting_targets
 from canary_tui.tui.rollout.follower import SILENT_AFTER, Follower
 from canary_tui.tui.rollout.gate_panel import GatePanel
@@ -23,7 +24,7 @@ from canary_tui.tui.rollout.gate_summary import GateSummary, summarise
 from canary_tui.tui.rollout.log_keys import LogKeys
 from canary_tui.tui.rollout.stop_panel import StopPanel
 from canary_tui.tui.rollout.target_list import TargetList
-from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel
+from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, read_since
 from canary_tui.tui.shared.rows import fit
 from canary_tui.tui.shell import open_shell, ssh_program
 
@@ -60,7 +61,7 @@ class RolloutPanels(LogKeys):
         """The gate that waits for a person."""
         self.targets = TargetList(follower, lambda: self.logs.pinned)
         self.gate = GatePanel(self._guard, by, read_only=read_only)
-        self.failures = FailurePanel(self._guard, by, read_only=read_only)
+        self.failures = FailurePanel(self._guard, by, follower.logs, read_only=read_only)
         self.abort = AbortPanel(self._guard, by)
         self.stopping = StopPanel(self._guard, by)
         self.panels: tuple[Panel, ...] = (self.gate, self.failures, self.abort, self.stopping)
@@ -133,6 +134,7 @@ class RolloutPanels(LogKeys):
         if self._looked_at != (self.follower.version, silent):
             self._looked_at = (self.follower.version, silent)
             self.waiting = bool(self.follower.troubled) and bool(waiting_targets(plan, state))
+            self.failures.held_up = held_up(state) if self.waiting else ((), 0)
             self.summary = summarise(plan, state, engine_silent=silent)
 
     def _follow_keys(self) -> None:
@@ -167,7 +169,8 @@ class RolloutPanels(LogKeys):
             self.notify(self._why_read_only(), markup=False)
         if self.gate.display and self.link is not None and len(event.key) == 1 and event.key in _DIGITS:
             event.stop()
-            self.gate.tick(_DIGITS.index(event.key))
+            if not self.gate.swallows():
+                self.gate.tick(_DIGITS.index(event.key))
 
     def _why_read_only(self) -> str:
         sitting = self.follower.sitting()
@@ -288,7 +291,8 @@ class RolloutPanels(LogKeys):
         name = self.shell_target()
         if plan is None or name not in plan.targets:
             return
-        if self.failures.display and not self.failures.readable():
+        unread = not self.failures.readable() if self.failures.display else not read_since(self.targets.turned_at)
+        if unread:
             why = f"T is for {name} now; press it again"
         elif ssh is None:
             why = "no shell: the ssh program is not installed here"
@@ -362,6 +366,10 @@ _CONDITIONS: dict[str, Callable[[RolloutPanels], bool]] = {
     "abort_cancel": lambda screen: screen.abort.display and not screen.abort.asking,
     "give_up": _can_give_up,
     "shell": _can_open_shell,
+    "next_failed": lambda screen: bool(screen.follower.troubled),
+    "clear_finds": lambda screen: (
+        screen.logs.finds_something and not screen.abort.display and not screen.stopping.display
+    ),
     "ask_stop": lambda screen: _can_stop(screen) and not _some_panel(screen),
     "scroll_up": _some_panel,
     "scroll_down": _some_panel,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -71,9 +72,10 @@ def report(follower: Follower, fleet_file: Path | None, *, demo: bool = False) -
 
 
 def _about(plan: Plan, follower: Follower) -> str:
-    took = clock(follower.now() - follower.state.started_at)
+    began, took = follower.state.started_at, clock(follower.now() - follower.state.started_at)
+    started = time.strftime("%H:%M:%S %Z", time.localtime(began)) if began else "-"  # every time here is of this zone
     where = f" in {plan.environment}" if plan.environment else ""
-    return f"{plan.fleet} {plan.release}{where}, {count(len(plan.targets), 'target')}, took {took}"
+    return f"{plan.fleet} {plan.release}{where}, {count(len(plan.targets), 'target')}, started {started}, took {took}"
 
 
 def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:

@@ -13,7 +13,7 @@ from canary_tui.domain.planning.plan import Phase, Plan
 from canary_tui.domain.rollout.rulings import waived
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import Running, TargetState, Track
-from canary_tui.domain.rollout.words import Outcome
+from canary_tui.domain.rollout.words import OUTCOME_WORDS, Outcome
 
 Kind = Literal[
     "failed", "unknown", "unreachable", "running", "pending", "ok", "undone", "waived", "skipped", "excluded", "held"
@@ -45,16 +45,16 @@ COUNTED: tuple[Kind, ...] = (
 )
 """The order of the counts: first those that need a person. Pending is the rest."""
 
-_OUTCOMES: dict[Outcome, tuple[Kind, str]] = {
-    "ok": ("ok", "ok"),
-    "failed": ("failed", "failed"),
-    "timed-out": ("failed", "timed out"),
-    "unreachable": ("unreachable", "unreachable"),
-    "unknown": ("unknown", "unknown"),
-    "cancelled": ("failed", "stopped"),
-    "skipped": ("skipped", "skipped"),
-    "excluded": ("excluded", "excluded"),
-    "not-started": ("pending", "not started"),
+_KINDS: dict[Outcome, Kind] = {
+    "ok": "ok",
+    "failed": "failed",
+    "timed-out": "failed",
+    "unreachable": "unreachable",
+    "unknown": "unknown",
+    "cancelled": "failed",
+    "skipped": "skipped",
+    "excluded": "excluded",
+    "not-started": "pending",
 }
 _PHASE_WORDS: dict[Phase, str] = {"steps": "running", "rollback": "rolling back", "finally": "finishing"}
 _RANKS: dict[Kind, int] = {
@@ -115,7 +115,7 @@ def _running(running: Running) -> Status:
 
 def _ended(track: Track, *, rolled_back: bool) -> Status:
     assert track.outcome is not None
-    kind, word = _OUTCOMES[track.outcome]
+    kind, word = _KINDS[track.outcome], OUTCOME_WORDS[track.outcome]
     if rolled_back and kind == "ok":
         return Status("undone", "rolled back")
     return Status(kind, f"rollback {word}" if rolled_back else word)

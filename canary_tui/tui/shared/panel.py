@@ -48,6 +48,11 @@ _TONE_COLOURS = {
 }
 
 
+def read_since(painted_at: float) -> bool:
+    """Whether a person had the time to read what was painted then."""
+    return time.monotonic() >= painted_at + GUARD
+
+
 class Decided(Message):
     """A person has decided; the command is for the engine."""
 
@@ -260,7 +265,7 @@ class Panel(Vertical):
 
     def readable(self) -> bool:
         """Whether the panel was open long enough to be read; for keys that the guard does not see."""
-        return self.display and time.monotonic() >= self._painted_at + GUARD
+        return self.display and read_since(self._painted_at)
 
     def _painted(self) -> None:
         self._painted_at = time.monotonic()
