@@ -30,6 +30,7 @@ from canary_tui.startup import start_collector
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import bindings, key_sign
 from canary_tui.tui.keys import Settings, load_settings
+from canary_tui.tui.last_words import exit_code, print_last_words
 from canary_tui.tui.options import AppOptions
 from canary_tui.tui.shared.banner import Banner
 from canary_tui.tui.shared.help import ActionCommands, HelpScreen
@@ -42,7 +43,6 @@ from canary_tui.tui.terminal import (
     colourless,
     few_colours,
     one_line,
-    printable,
     speak_utf8,
     title,
 )
@@ -359,8 +359,8 @@ def run_app(options: AppOptions) -> ExitCode:
     if app.titled and sys.__stderr__ is not None:
         sys.__stderr__.write(FORMER_TITLE)
         sys.__stderr__.flush()
-    _print_last_words(app)
-    return _as_it_ended(code, app.link)
+    print_last_words(app.link, crash=app.crash, refused_file=app.refused_file, demo=app.options.demo)
+    return exit_code(code, app.link)
 
 
 def _limit_input(palette: CommandPalette) -> None:
@@ -373,33 +373,3 @@ async def _run(app: CanaryApp) -> ExitCode | None:
         return await app.run_async(mouse=app.options.mouse or app.settings.mouse)
     finally:
         await app.link.close()
-
-
-def _as_it_ended(code: ExitCode | None, link: EngineLink) -> ExitCode:
-    """The exit code once the engine has said its last: who left may have left a rollout that was just beginning."""
-    if code is not ExitCode.SUCCEEDED or (link.opened is None and not link.opening):
-        return ExitCode.FAILED if code is None else code
-    return ExitCode(link.ended.exit_code) if link.ended is not None else ExitCode.INTERRUPTED
-
-
-def _print_last_words(app: CanaryApp) -> None:
-    """Print to the restored terminal the reason why the screens or the engine died."""
-    if app.crash:
-        sys.stderr.write(printable(app.crash))
-        sys.stderr.write(
-            "canary-tui: a bug, see above. A live rollout starts nothing new; `canary-tui resume` goes on with it.\n"
-        )
-    if app.link.gone:
-        sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
-    if app.link.opening:
-        sys.stderr.write("canary-tui: it was being started; `canary-tui history` shows whether it began\n")
-    if app.refused_file:
-        sys.stderr.write(printable(f"canary-tui: {app.refused_file}"))
-    ended = app.link.ended
-    if app.link.opened is not None and ended is not None and not ExitCode(ended.exit_code).resumable:
-        logs = "" if app.options.demo else f"logs in {app.link.opened.directory}/logs\n"  # a demo's folder is removed
-        sys.stdout.write(printable(f"{ended.message}\n{logs}"))
-    if app.link.opened is not None and not app.options.demo and (ended is None or ExitCode(ended.exit_code).resumable):
-        sys.stderr.write(
-            printable(f"canary-tui: not finished. Continue with:\n  {resume_command(app.link.opened.rollout)}")
-        )

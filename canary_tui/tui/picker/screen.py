@@ -34,15 +34,13 @@ from canary_tui.tui.terminal import one_line
 if TYPE_CHECKING:
     from canary_tui.store.inventory import Known
 
-_HERE = (
-    "plan suggest filter only-marked undo random one-each environment release history reload clear quit".split()  # noqa: SIM905
-)
+_HERE = "plan suggest filter only-marked undo random one-each environment release history reload clear quit"
 
 
 class PickerScreen(Screen[None]):
     """The picker. It is shown before the fleet file is read, in a thread."""
 
-    BINDINGS = bindings(*(f"picker.{name}" for name in _HERE))
+    BINDINGS = bindings(*(f"picker.{name}" for name in _HERE.split()))
     AUTO_FOCUS = "TargetTable"
 
     def __init__(self, host: Host) -> None:
