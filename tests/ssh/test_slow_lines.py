@@ -39,7 +39,7 @@ SIZE = 1_000_000 if THOROUGH else 200_000
 RATES = [64, 128] if THOROUGH else [64]
 """In kbit/s."""
 ROUND_TRIP = 0.3
-CUSHION = 1.0
+CUSHION = 1.0 if THOROUGH else 5.0
 """Seconds that this machine may need itself: it is not faster than others."""
 
 
@@ -242,7 +242,7 @@ async def test_a_stop_on_a_line_full_of_output_is_confirmed_within_seconds(
         endless = step(b"while :; do head -c 65536 /dev/zero; sleep 0.02; done", boot)
         running = asyncio.create_task(remote.execute(endless, sink, seen))
         async with asyncio.timeout(60):
-            while len(sink.out) < 60_000:
+            while len(sink.out) < 30_000:
                 await asyncio.sleep(0.02)
         began = time.monotonic()
         report = await remote.cancel(endless.execution, 1.0, boot)
@@ -296,7 +296,7 @@ async def test_a_server_that_freezes_in_the_middle_is_noticed_within_20_s(
     target = planned(farm.targets[0], farm.ssh_config)
     (one, _), (other, boot) = await asyncio.gather(met(network, target), met(network, target))
     up, down, sink = Seen(), Seen(), Bytes()
-    uploading = asyncio.create_task(one.upload(written(tmp_path / "file", 60_000_000, "frozen.bin"), up))
+    uploading = asyncio.create_task(one.upload(written(tmp_path / "file", 30_000_000, "frozen.bin"), up))
     endless = step(b"while :; do head -c 100000 /dev/zero; sleep 0.05; done", boot)
     running = asyncio.create_task(other.execute(endless, sink, down))
     async with asyncio.timeout(60):
