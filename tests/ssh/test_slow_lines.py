@@ -39,7 +39,7 @@ SIZE = 1_000_000 if THOROUGH else 200_000
 RATES = [64, 128] if THOROUGH else [64]
 """In kbit/s."""
 ROUND_TRIP = 0.3
-CUSHION = 1.0
+CUSHION = 1.0 if THOROUGH else 5.0
 """Seconds that this machine may need itself: it is not faster than others."""
 
 
@@ -79,10 +79,15 @@ async def slow_line(farm: Farm, kbits: int) -> AsyncIterator[tuple[SlowLine, Pla
     server = farm.targets[0]
     line = SlowLine(kbits * 125 * HASTE, ROUND_TRIP / 2 / HASTE)
     async with line.to(server.address, farm.port, "127.0.47.1"):
-        known = farm.folder / f"known_hosts_{line.port}"
-        known.write_text(f"[{line.address}]:{line.port} {farm.host_key(server)}\n")
-        target = planned(server, farm.ssh_config, port=line.port, known_hosts=str(known))
-        yield line, PlannedTarget("web-1", line.address, target.ssh)
+        yield line, at_the_near_end(farm, line)
+
+
+def at_the_near_end(farm: Farm, line: SlowLine) -> PlannedTarget:
+    """The farm's first server, as it is reached over the line."""
+    known = farm.folder / f"known_hosts_{line.port}"
+    known.write_text(f"[{line.address}]:{line.port} {farm.host_key(farm.targets[0])}\n")
+    target = planned(farm.targets[0], farm.ssh_config, port=line.port, known_hosts=str(known))
+    return PlannedTarget("web-1", line.address, target.ssh)
 
 
 async def met(network: SshNetwork, target: PlannedTarget) -> tuple[Remote, str]:
@@ -113,15 +118,15 @@ def told(words: str, took: float, limit: float) -> None:
 
 
 @pytest.mark.found("fault 1")
-async def test_a_login_may_take_longer_than_the_limit_while_the_server_is_heard(
-    farm: Farm, network: SshNetwork
-) -> None:
-    async with slow_line(farm, 64) as (line, target):
-        began = time.monotonic()
-        remote = network.remote(replace(target, ssh=replace(target.ssh, connect_timeout=Duration(2 / HASTE))))
-        report = await remote.probe(ProbeRequest())
-        assert (report.outcome, line.connections) == ("ok", 1)
-        assert time.monotonic() - began > 2 / HASTE
+async def test_a_login_may_take_longer_than_the_limit_while_the_server_is_heard(farm: Farm) -> None:
+    """Here the exchange of keys alone takes two seconds, no silence of it more than one."""
+    server = farm.targets[0]
+    async with SlowLine(1200, 0.05).to(server.address, farm.port, "127.0.47.1") as line:
+        target = at_the_near_end(farm, line)
+        patient = replace(target, ssh=replace(target.ssh, connect_timeout=Duration(1.5)))
+        async with linked(patient) as [link]:
+            await link.connection()
+        assert line.connections == 1
 
 
 @pytest.mark.found("fault 1")
@@ -242,7 +247,7 @@ async def test_a_stop_on_a_line_full_of_output_is_confirmed_within_seconds(
         endless = step(b"while :; do head -c 65536 /dev/zero; sleep 0.02; done", boot)
         running = asyncio.create_task(remote.execute(endless, sink, seen))
         async with asyncio.timeout(60):
-            while len(sink.out) < 60_000:
+            while len(sink.out) < 30_000:
                 await asyncio.sleep(0.02)
         began = time.monotonic()
         report = await remote.cancel(endless.execution, 1.0, boot)
@@ -296,7 +301,7 @@ async def test_a_server_that_freezes_in_the_middle_is_noticed_within_20_s(
     target = planned(farm.targets[0], farm.ssh_config)
     (one, _), (other, boot) = await asyncio.gather(met(network, target), met(network, target))
     up, down, sink = Seen(), Seen(), Bytes()
-    uploading = asyncio.create_task(one.upload(written(tmp_path / "file", 60_000_000, "frozen.bin"), up))
+    uploading = asyncio.create_task(one.upload(written(tmp_path / "file", 30_000_000, "frozen.bin"), up))
     endless = step(b"while :; do head -c 100000 /dev/zero; sleep 0.05; done", boot)
     running = asyncio.create_task(other.execute(endless, sink, down))
     async with asyncio.timeout(60):
