@@ -9,8 +9,8 @@ import importlib.resources
 import re
 import shlex
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -20,14 +20,12 @@ from canary_tui.domain.fleet.rules import ROLLOUT
 from canary_tui.engine.target import Claim, Holder, UnlockReport
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.cksum import cksum
-from canary_tui.ssh.execution.lines import Answer, LostError, new_nonce
+from canary_tui.ssh.execution.lines import Answer, LostError, MergedError, SudoRefusedError, new_nonce
 from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
 from canary_tui.text.safe import one_line
 
 ANSWER = 60.0
 """Seconds for a question that the runner answers at once."""
-SENDING = 180.0
-"""Seconds that sending the runner may take beside any limit: many targets may share one slow line."""
 UNLOCKING = 20.0
 """Seconds for releasing a lock, the login apart; a target that cannot be reached keeps it, and is named."""
 
@@ -60,6 +58,12 @@ class RunnerInfo:
     claim: str = "none"
     holder: Holder | None = None
     busy: str = ""
+
+    @property
+    def server(self) -> str:
+        """The name of this folder in this boot, which no other has; "" where the target could not give it one."""
+        parts = self.boot.split(".")
+        return self.boot if len(parts) >= 3 and all(part not in ("", "none") for part in parts) else ""
 
 
 _met: WeakKeyDictionary[asyncssh.SSHClientConnection, RunnerInfo] = WeakKeyDictionary()
@@ -137,7 +141,9 @@ async def _opened(
     except LostError as error:
         if conversation.exit_status is not None:
             _met.pop(connection, None)
-        if error.silent or conversation.connection_died or connection.is_closed():
+        if isinstance(error, SudoRefusedError):
+            link.sudo_refused(connection)
+        elif error.silent or conversation.connection_died or connection.is_closed():
             link.drop(connection)
         raise
     finally:
@@ -153,34 +159,50 @@ async def _introduce(
     conversation = Conversation(nonce, b"", lambda _: None)
     asked = time.time()
     async with _opened(link, connection, f"/bin/sh -c '{script}'", conversation):
-        answer = await conversation.answered(ANSWER)
-        if answer is not None and answer.word == "SEND":
-            async with _standing_still(limit):
-                await conversation.send(text)
-            conversation.end_input()
-            asked = time.time()
+        try:
             answer = await conversation.answered(ANSWER)
+            if answer is not None and answer.word == "SEND":
+                with _standing_still(limit):
+                    await conversation.deliver(text)
+                conversation.end_input()
+                asked = time.time()
+                answer = await conversation.answered(ANSWER)
+        except MergedError:
+            raise RunnerError(_MERGED + _said(conversation)) from None
         match answer:
             case Answer("HELLO"):
                 return _info(answer, name, asked, conversation.noise)
-            case Answer():
+            case Answer("ERR"):
                 raise RunnerError(f"the runner cannot be installed: {one_line(answer.text)}")
+            case Answer():
+                raise RunnerError(f"not an answer of the runner: {one_line(f'{answer.word} {answer.text}')}")
         if conversation.exit_status is None:
-            raise LostError("the connection was closed")
-        said = f"; it says: {conversation.noise}" if conversation.noise else ""
-        raise RunnerError(f"the login did not run /bin/sh (status {conversation.exit_status}){said}")
+            raise LostError("the connection was closed" + _said(conversation))
+        status = conversation.exit_status
+        raise RunnerError(f"the login ended with status {status} before the runner was heard{_said(conversation)}")
 
 
-@asynccontextmanager
-async def _standing_still(limit: asyncio.Timeout | None) -> AsyncIterator[None]:
-    """For what a line carries as fast as it can, a limit counts anew afterwards; SENDING bounds it meanwhile."""
+_MERGED = (
+    "its login puts standard error into standard output, where an answer cannot be told from a step's output; "
+    "a ForceCommand that runs commands in a terminal (script -c) does that"
+)
+
+
+def _said(conversation: Conversation) -> str:
+    """The words that came in place of an answer: shown, not interpreted."""
+    return f"; it printed: {conversation.noise}" if conversation.noise else ""
+
+
+@contextmanager
+def _standing_still(limit: asyncio.Timeout | None) -> Iterator[None]:
+    """A limit for answers does not count what the line carries as fast as it can."""
     time_of = asyncio.get_running_loop().time
     at = None if limit is None else limit.when()
     if limit is None or at is None:
         yield
         return
     left = at - time_of()
-    limit.reschedule(time_of() + SENDING)
+    limit.reschedule(None)
     yield
     limit.reschedule(time_of() + left)
 

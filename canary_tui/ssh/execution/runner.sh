@@ -833,9 +833,10 @@ END
     for name in setsid perl python3; do command -v "$name" >/dev/null 2>&1 && session=$name && break; done
     seconds=$(date +%s.%N)
     know_place
-    if [ "$born" = none ] || [ "$name_" = none ]; then
+    registered=$name_ # giving a name reads one
+    if [ "$born" = none ] || [ "$registered" = none ]; then
         [ "$born" != none ] || give_name "$runs/born"
-        [ "$name_" != none ] || give_name "$register"
+        [ "$registered" != none ] || give_name "$register"
         know_place
     fi
     claim=none busy=
