@@ -12,7 +12,8 @@ from canary_tui.ssh.execution.durable import checked_execution
 from canary_tui.ssh.execution.evidence import elsewhere, how_lost, number
 from canary_tui.ssh.execution.install import ANSWER, RunnerError, ask
 from canary_tui.ssh.execution.lines import Answer, LostError
-from canary_tui.ssh.execution.protocol import Pauses, RunnerLink
+from canary_tui.ssh.execution.patience import Pauses
+from canary_tui.ssh.execution.protocol import RunnerLink
 from canary_tui.text.safe import one_line
 
 _NOT_STOPPED = {

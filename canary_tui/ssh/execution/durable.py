@@ -77,8 +77,8 @@ from canary_tui.ssh.execution.install import (
     speak,
 )
 from canary_tui.ssh.execution.lines import Answer, LostError, new_nonce
-from canary_tui.ssh.execution.patience import MOMENT, Patience
-from canary_tui.ssh.execution.protocol import SILENCE, Conversation, Pauses, RunnerLink
+from canary_tui.ssh.execution.patience import MOMENT, Patience, Pauses
+from canary_tui.ssh.execution.protocol import SILENCE, Conversation, RunnerLink
 from canary_tui.ssh.execution.start import Start
 from canary_tui.text.safe import one_line
 

@@ -21,7 +21,8 @@ from canary_tui.engine.target import Claim, Holder, UnlockReport
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.cksum import cksum
 from canary_tui.ssh.execution.lines import Answer, LostError, MergedError, SudoRefusedError, new_nonce
-from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
+from canary_tui.ssh.execution.patience import Pauses
+from canary_tui.ssh.execution.protocol import Conversation, RunnerLink
 from canary_tui.text.safe import one_line
 
 ANSWER = 60.0

@@ -1,4 +1,4 @@
-"""Knows how long one execution is waited for: from its start, whatever is reconnected in between.
+"""Knows how long one execution is waited for, from its start, whatever is reconnected in between; and how long to pause.
 
     nothing was sent ── START ──▶ unreachable
     sent ── the first word of the target (LOGIN at most), its time limit, STOPPING ──▶ "limit"
@@ -11,7 +11,9 @@ connection nor a word that says nothing new does.
 
 from __future__ import annotations
 
+import asyncio
 import math
+import random
 
 from canary_tui.domain.rollout.patience import LOGIN, OUT_OF_REACH, OVERDUE, STOPPING
 
@@ -83,3 +85,15 @@ class Patience:
     def reached_by(self) -> float:
         """The end of trying to reach a target that may run it."""
         return self._limit + OUT_OF_REACH
+
+
+class Pauses:
+    """The waits between retries: half a second, then twice as long each time, up to 15 s, with jitter."""
+
+    def __init__(self) -> None:
+        self._longest = 0.5
+
+    async def next(self) -> None:
+        """Wait."""
+        await asyncio.sleep(self._longest * random.uniform(0.5, 1))  # noqa: S311 jitter is no secret
+        self._longest = min(15.0, self._longest * 2)

@@ -11,7 +11,8 @@ from canary_tui.engine.target import CommandRequest, ExecuteReport, Sink
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.install import ANSWER, RunnerError, export_lines, fenced_by, rollout_word, speak
 from canary_tui.ssh.execution.lines import Answer, LostError, new_nonce
-from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
+from canary_tui.ssh.execution.patience import Pauses
+from canary_tui.ssh.execution.protocol import Conversation, RunnerLink
 from canary_tui.text.safe import one_line
 
 PATIENCE = 60.0

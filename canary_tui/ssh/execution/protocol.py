@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import random
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -55,18 +54,6 @@ class RunnerLink(Protocol):
     def sudo_refused(self, connection: asyncssh.SSHClientConnection) -> None:
         """Forget a connection, and what its sudo no longer takes."""
         ...
-
-
-class Pauses:
-    """The waits between retries: half a second, then twice as long each time, up to 15 s, with jitter."""
-
-    def __init__(self) -> None:
-        self._longest = 0.5
-
-    async def next(self) -> None:
-        """Wait."""
-        await asyncio.sleep(self._longest * random.uniform(0.5, 1))  # noqa: S311 jitter is no secret
-        self._longest = min(15.0, self._longest * 2)
 
 
 class Conversation(asyncssh.SSHClientSession[bytes]):

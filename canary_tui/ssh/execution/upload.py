@@ -21,7 +21,8 @@ from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.evidence import number
 from canary_tui.ssh.execution.install import RunnerError, ask, fenced_by, rollout_word, speak
 from canary_tui.ssh.execution.lines import Answer, LostError, new_nonce
-from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
+from canary_tui.ssh.execution.patience import Pauses
+from canary_tui.ssh.execution.protocol import Conversation, RunnerLink
 from canary_tui.text.safe import one_line
 
 CHUNK = 256 * 1024
