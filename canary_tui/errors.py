@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -43,6 +44,30 @@ class UsageError(CanaryError):
     """A request that cannot be carried out as it was made; nothing was connected to."""
 
     exit_code = ExitCode.USAGE
+
+
+_NO_FAULT_OF_THE_MACHINE = (ConnectionError, TimeoutError)
+"""Errors of a connection: each has its own place that turns it into words, so one that is seen elsewhere is a bug."""
+
+
+def machine_trouble(error: BaseException) -> str:
+    """The words for what this machine refuses us: a call to the disk, a file too many, memory; "" for a bug."""
+    match error:
+        case BaseExceptionGroup():
+            words = [machine_trouble(one) for one in error.exceptions]
+            return words[0] if all(words) else ""
+        case OSError(errno=int(number)) if not isinstance(error, _NO_FAULT_OF_THE_MACHINE):
+            where = f"{error.filename}: " if error.filename else ""
+            hint = "; raise the limit: ulimit -n 1024" if number in (errno.EMFILE, errno.ENFILE) else ""
+            return f"{where}{error.strerror}{hint}"
+        case MemoryError():
+            return "there is not enough memory here"
+        case RuntimeError() if "start new thread" in str(error):
+            return "no more threads can be started here; there may be too little memory, or too many processes"
+        case ImportError() if "failed to map" in str(error) or "cannot allocate" in str(error):
+            return f"there is not enough memory here: {error}"
+        case _:
+            return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,17 +9,19 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from canary_tui import __version__
+from canary_tui.cli.decisions import add_abort, add_approve
 from canary_tui.cli.fleets import add_check, add_ping, add_plan, add_schema
 from canary_tui.cli.listing import add_history
 from canary_tui.cli.options import Command
 from canary_tui.cli.program import add_demo, add_keys, add_serve
 from canary_tui.cli.rollouts import add_replay, add_resume, add_run, add_verify, add_watch
-from canary_tui.errors import CanaryError, ExitCode, FleetFileError, UsageError
+from canary_tui.cli.streams import lost_output
+from canary_tui.errors import CanaryError, ExitCode, FleetFileError, UsageError, machine_trouble
 from canary_tui.text.safe import make_safe
 
 _ADDED = (
-    add_run, add_check, add_plan, add_ping, add_history, add_watch, add_replay, add_resume, add_verify,
-    add_schema, add_keys, add_demo, add_serve,
+    add_run, add_check, add_plan, add_ping, add_history, add_watch, add_replay, add_resume, add_approve, add_abort,
+    add_verify, add_schema, add_keys, add_demo, add_serve,
 )  # fmt: skip
 """Every command, in the order of `--help`."""
 _EPILOG = """\
@@ -44,9 +46,10 @@ def run(arguments: Sequence[str]) -> ExitCode:
         return error.exit_code
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output is gone; so must be what Python would flush into it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except Exception as error:
+        if not (trouble := machine_trouble(error)):
+            raise
+        sys.stderr.write(f"canary-tui: {make_safe(trouble)}\n")
         return ExitCode.FAILED
 
 
@@ -56,7 +59,11 @@ def _run(arguments: Sequence[str]) -> ExitCode:
     if options.state_dir:
         os.environ["CANARY_TUI_STATE"] = str(Path(options.state_dir).expanduser().absolute())
     command: Command = options.command
-    return command(options)
+    code = command(options)
+    # The lines about a rollout are not what it is for: its exit code stays that of the rollout.
+    if "approve_with" not in options and (why := lost_output()):
+        raise CanaryError(f"standard output: {why}; what was printed there is not whole")
+    return code
 
 
 def _parser() -> tuple[argparse.ArgumentParser, Collection[str]]:

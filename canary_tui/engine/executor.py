@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, assert_never
@@ -77,6 +77,18 @@ class Meanwhile(Protocol):
     def progress(self, target: str, size: int, total: int) -> None: ...
 
 
+class Others:
+    """The other rollouts as far as they are known here, by their ids: not at all."""
+
+    def has_ended(self, rollout: str) -> bool:  # noqa: ARG002 - for those who know
+        """Whether it is known to have ended."""
+        return False
+
+    def way_on(self, rollout: str) -> str:  # noqa: ARG002 - for those who know
+        """How to go on with one that holds a target, "" where nothing is known of it."""
+        return ""
+
+
 class Executor:
     """Does what it is told, with what the state says at that moment; decides and records nothing."""
 
@@ -87,13 +99,14 @@ class Executor:
         logs: Logs,
         network: Network,
         meanwhile: Meanwhile,
-        has_ended: Callable[[str], bool],
+        others: Others,
     ) -> None:
         self._plan, self._state, self._logs, self._network, self._meanwhile = plan, state, logs, network, meanwhile
-        self._has_ended = has_ended
-        """Whether a rollout, by its id, is known here to have ended."""
+        self._others = others
         self.jobs: dict[str, asyncio.Task[None]] = {}
         """The task that follows each target's step."""
+        self._waits: dict[str, asyncio.Future[str]] = {}
+        """By target: done once a person waits no longer for its step, with the reason."""
         self._remotes: dict[str, Remote] = {}
         probed = (target for target in state.targets.values() if target.probe == "ok")
         self._servers = Servers({target.name: target.boot for target in probed})
@@ -150,8 +163,11 @@ class Executor:
         self._claimed.add(target)
         report = await self._remote(target).probe(replace(request, claim=claim))
         holder = report.holder.rollout if report.holder else ""
-        if holder and (holder in self._state.breaks or await asyncio.to_thread(self._has_ended, holder)):
+        if holder and (holder in self._state.breaks or await asyncio.to_thread(self._others.has_ended, holder)):
             return await self._remote(target).probe(replace(request, claim=replace(claim, take_from=holder)))
+        if holder and (way_on := await asyncio.to_thread(self._others.way_on, holder)):
+            words = f"{report.holder}; {way_on}; or break its locks with --break-lock {holder}"
+            return replace(report, detail=words)
         return report
 
     async def _start(self, target: str, phase: Phase, index: int, execution: str) -> Event:
@@ -163,7 +179,10 @@ class Executor:
         follower = _Follower(self._meanwhile, target, output)
         self._groups.pop(target, None)
         remote, began_here = self._remote(target), partial(self._groups.__setitem__, target)
-        report = await self._retake(target) or await perform(task, remote, follower, follower, began_here)
+        report = await self._retake(target)
+        if report is None:
+            step_ends = perform(task, remote, follower, follower, began_here)
+            report = await self._until_given_up(target, step_ends)
         return self._finished(target, execution, output, report)
 
     async def _retake(self, target: str) -> ExecuteReport | None:
@@ -184,8 +203,28 @@ class Executor:
         follower = _Follower(self._meanwhile, target, output)
         boot, cap = self._state.targets[target].boot, self._plan.limits.output
         request = AttachRequest(running.execution, boot, step.timeout, cap, heard)
-        report = await self._remote(target).attach(request, follower, follower)
+        report = await self._until_given_up(target, self._remote(target).attach(request, follower, follower))
         return self._finished(target, running.execution, output, report)
+
+    async def _until_given_up(self, target: str, following: Coroutine[None, None, ExecuteReport]) -> ExecuteReport:
+        """The report of a step, or `unknown` as soon as a person waits no longer; what runs there goes on."""
+        wait = self._waits[target] = asyncio.get_running_loop().create_future()
+        follower = asyncio.create_task(following)
+        try:
+            await asyncio.wait({follower, wait}, return_when=asyncio.FIRST_COMPLETED)
+            if follower.done():
+                return await follower
+            return ExecuteReport("unknown", detail=wait.result())
+        finally:
+            del self._waits[target]
+            follower.cancel()
+            await asyncio.wait({follower})
+
+    def give_up(self, target: str, user: str) -> None:
+        """Wait no longer for a target that is lost. Nothing where it is there again, or its step has ended."""
+        wait, running = self._waits.get(target), self._state.targets[target].running
+        if wait is not None and not wait.done() and running is not None and running.lost:
+            wait.set_result(f"{user} stopped waiting ({running.lost}); how it ended could not be learned")
 
     def _finished(self, target: str, execution: str, output: Output, report: ExecuteReport) -> Event:
         output.finish(f"{report.outcome}: {report.detail}" if report.detail else report.outcome)

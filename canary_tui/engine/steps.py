@@ -62,9 +62,9 @@ async def perform(
     step, cap = task.step, task.plan.limits.output
     match step:
         case RunStep(durable=True):
-            return await remote.execute(_durable(task, b"set -e\n" + step.run.encode()), sink, watch)
+            return await remote.execute(_durable(task, _as_typed(step.run)), sink, watch)
         case RunStep():
-            command = CommandRequest(b"set -e\n" + step.run.encode(), task.variables, step.timeout, cap, task.rollout)
+            command = CommandRequest(_as_typed(step.run), task.variables, step.timeout, cap, task.rollout)
             return await remote.command(command, sink)
         case ScriptStep():
             return await remote.execute(_durable(task, task.plan.scripts[step.script].encode()), sink, watch)
@@ -101,6 +101,11 @@ async def see_ended(step: Step, remote: Remote, group: int | None) -> CancelRepo
             assert_never(step)
 
 
+def _as_typed(text: str) -> bytes:
+    """Text for sh that stops at the first failure; on one line with that, so that sh counts lines as the file does."""
+    return b"set -e; " + text.encode()
+
+
 def _durable(task: Task, script: bytes) -> ExecuteRequest:
     step = task.step
     cap = task.plan.limits.output
@@ -114,11 +119,16 @@ async def _upload(task: Task, step: UploadStep, remote: Remote, sink: Sink, watc
         size, sha256 = task.artifacts[source] if source in task.artifacts else await asyncio.to_thread(measure, path)
     except OSError as error:
         return ExecuteReport("failed", detail=f"{path}: {error.strerror}")
-    request = UploadRequest(str(path), size, sha256, to, int(step.mode, 8), step.timeout, task.rollout)
+    request = UploadRequest(str(path), size, sha256, _from_home(to), int(step.mode, 8), step.timeout, task.rollout)
     report = await remote.upload(request, watch)
     words = "already there, skipped" if report.skipped else f"{size} bytes, verified"
     sink.write(f"{source} to {to}: {words if report.outcome == 'ok' else report.detail}\n".encode())
     return ExecuteReport(report.outcome, 0 if report.outcome == "ok" else None, 0, report.detail, report.fenced)
+
+
+def _from_home(to: str) -> str:
+    """A path that begins at the home, as a relative one does there: no shell reads it that would know `~/`."""
+    return f"./{to[2:]}" if to.startswith("~/") else to
 
 
 def read_artifacts(plan: Plan) -> Iterator[ArtifactRead]:

@@ -229,7 +229,7 @@ class Remote(Protocol):
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport: ...
 
     def upload_end(self) -> CancelReport:
-        """What the target said of the last upload's end, once that was cancelled."""
+        """The target's words about the end of the last upload, once that was cancelled."""
         ...
 
     async def unlock(self, rollout: str) -> UnlockReport:

@@ -17,7 +17,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 from canary_tui.domain.fleet.names import suggest
 from canary_tui.domain.fleet.quoting import shorten
 from canary_tui.domain.fleet.rules import Rule
+from canary_tui.domain.fleet.steps import RunStep
+from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.fleetfile.locate import KeyPath
+from canary_tui.fleetfile.other_words import left_out, synonym
 from canary_tui.fleetfile.unsupported import UNSUPPORTED, UNSUPPORTED_STEPS
 
 NAMES = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
@@ -227,8 +230,8 @@ def _tables(members: dict[str, Any]) -> Reader:
             message = f"expected one kind of step, got {' and '.join(present)}"
             return _refuse(faults, (*path, present[1]), message, "make them steps of their own")
         strange = [name for name in value if not any(name in keys_of(member) for member in members.values())]
-        near = next((hint for name in strange if (hint := suggest(name, members))), "")
-        at = next((name for name in strange if suggest(name, members)), None)
+        meant = {name: suggest(synonym(RunStep, name) or name, members) for name in strange}
+        at, near = next(((name, hint) for name, hint in meant.items() if hint), (None, ""))
         message = f"expected a step with one of {listed}"
         return _refuse(faults, path if at is None else (*path, at), message, near)
 
@@ -268,13 +271,25 @@ def read_keys(
         elif key in UNSUPPORTED.get(cls, ()):
             _refuse(faults, at, f"{key} is not supported yet", "leave it out")
         else:
-            _refuse(faults, at, f"unknown key {shorten(key)}", suggest_key(key, keys))
+            faults.append(_unknown(cls, key, at, keys))
     return arguments
 
 
-def suggest_key(key: str, known: Collection[str]) -> str:
-    """A near key; `connect_timeout` is near to `connect-timeout`."""
-    return suggest(key.replace("_", "-"), known)
+def _unknown(cls: type, key: str, at: KeyPath, known: Collection[str]) -> Fault:
+    if why := left_out(key):
+        return Fault(at, f"{key} is left out on purpose", why)
+    return Fault(at, f"unknown key {shorten(key)}", suggest_key(cls, key, known))
+
+
+def suggest_key(cls: type, key: str, known: Collection[str]) -> str:
+    """The key that is meant, by its name elsewhere or a near one (`connect_timeout`), or else all that there are."""
+    written = key.replace("_", "-")
+    meant = synonym(cls, key)
+    if meant and (near := suggest(meant, known)):
+        return near
+    if written not in known and written in keys_of(Ssh) and "ssh" in known:
+        return f"it belongs into the table ssh: ssh.{written}"
+    return suggest(written, known) or f"the keys here: {', '.join(known)}"
 
 
 def describe(value: object) -> str:

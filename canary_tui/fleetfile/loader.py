@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import StringIO
@@ -86,7 +87,7 @@ def _scripts(fleet: Fleet, folder: Path, faults: list[Fault]) -> dict[str, str]:
         for index, step in enumerate(steps):
             if isinstance(step, ScriptStep) and step.script not in found:
                 try:
-                    found[step.script] = _script(folder / step.script)
+                    found[step.script] = _script(folder / os.path.expanduser(step.script))  # noqa: PTH111 - Path raises for unknown users
                 except FleetFileError as error:
                     problem = error.problems[0]
                     faults.append(Fault((table, index, "script"), f"{problem.path}: {problem.message}", problem.hint))

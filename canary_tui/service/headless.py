@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +21,15 @@ from canary_tui.domain.rollout.narration import narrate, standing
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.messages import Decide
-from canary_tui.errors import CanaryError, ExitCode, UsageError
+from canary_tui.errors import CanaryError, ExitCode, UsageError, machine_trouble
 from canary_tui.service.endings import closing_line, closing_of
 from canary_tui.service.failed_output import failure_lines, last_lines
 from canary_tui.service.session import Session
 from canary_tui.store.layout import resume_command
 from canary_tui.text.safe import whole_line
+
+_DELIBERATE = 1.0
+"""Seconds without a Ctrl-C after which the next one is a decision of its own."""
 
 
 @wire("prepared-approval")
@@ -49,7 +53,7 @@ def read_approval(path: Path) -> PreparedApproval:
         UsageError: it cannot be read, or is not an approval.
     """
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
         approval: PreparedApproval = decode(PreparedApproval, encode(PreparedApproval(plan="")) | data)
     except (OSError, ValueError) as error:
         raise UsageError(
@@ -60,13 +64,32 @@ def read_approval(path: Path) -> PreparedApproval:
     return approval
 
 
-def run_headless(session: Session, by: Operator, approval: PreparedApproval | None, *, as_json: bool) -> ExitCode:
-    """Run a session to its end with nobody to ask."""
-    return asyncio.run(_run(session, by, approval, as_json=as_json))
+def run_headless(
+    session: Session,
+    by: Operator,
+    approval: PreparedApproval | None,
+    *,
+    as_json: bool,
+    decisions: Sequence[Decision] = (),
+) -> ExitCode:
+    """Run a session to its end with nobody to ask; `decisions` were made just before."""
+    try:
+        return asyncio.run(_run(session, Printer(session, by, approval, as_json=as_json, decisions=decisions)))
+    except Exception as error:
+        if not (trouble := machine_trouble(error)):
+            raise
+        end = closing_of(session.state)
+        if end.ended:
+            return end.exit_code
+        return _cut_off(session, trouble, ExitCode.INTERRUPTED)
 
 
-async def _run(session: Session, by: Operator, approval: PreparedApproval | None, *, as_json: bool) -> ExitCode:
-    printer = Printer(session, by, approval, as_json=as_json)
+def _cut_off(session: Session, why: str, code: ExitCode) -> ExitCode:
+    _say(f"the engine had to end: {why}; resume it with: {resume_command(session.directory.id)}")
+    return code
+
+
+async def _run(session: Session, printer: Printer) -> ExitCode:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, printer.interrupt)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -74,10 +97,9 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
     try:
         state = await session.run([printer], None, printer.begin)
     except CanaryError as error:
-        _say(f"the engine had to end: {error}; resume it with: {resume_command(session.directory.id)}")
-        return error.exit_code
+        return _cut_off(session, str(error), error.exit_code)
     printer.sum_up()
-    if not as_json:
+    if not printer.as_json:
         print(whole_line(closing_line(state)), flush=True)
     return closing_of(state).exit_code
 
@@ -85,10 +107,19 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
 class Printer(Listener):
     """Prints each record as it comes, and hands in the decisions that were made beforehand."""
 
-    def __init__(self, session: Session, by: Operator, approval: PreparedApproval | None, *, as_json: bool) -> None:
-        self._session, self._by, self._approval, self._as_json = session, by, approval, as_json
+    def __init__(
+        self,
+        session: Session,
+        by: Operator,
+        approval: PreparedApproval | None,
+        *,
+        as_json: bool,
+        decisions: Sequence[Decision] = (),
+    ) -> None:
+        self._session, self._by, self._approval, self.as_json = session, by, approval, as_json
+        self._decisions = decisions
         self._rollout: Rollout | None = None
-        self._interrupts = 0
+        self._interrupts, self._interrupted = 0, float("-inf")
         self._said: dict[str, str] = {}
         """The last line that each failed execution printed."""
 
@@ -98,15 +129,17 @@ class Printer(Listener):
         _say(f"rollout {self._session.directory.id}, logs in {self._session.directory.logs}")
         if isinstance(self._session.begun[0].event, e.EngineResumed):
             _say(standing(self._session.state))
+        for decision in self._decisions:
+            self._decide(decision)
         gate = self._session.state.gate
         if self._approval is not None and gate is not None and gate.decision == "open":
             self._approve(self._approval, gate.wave, gate.evidence)
 
     def recorded(self, record: Record) -> None:
         """Print one record."""
-        if self._as_json:
+        if self.as_json:
             print(json.dumps(encode(record)), flush=True)
-        closing = isinstance(record.event, e.RolloutFinished) and not self._as_json  # it is the result, on stdout
+        closing = isinstance(record.event, e.RolloutFinished) and not self.as_json  # it is the result, on stdout
         if not closing and (line := narrate(record.event, self._session.state)):
             _say(f"{clock(record.at)} {line}")
         if isinstance(record.event, e.StepFinished) and record.event.outcome in ("failed", "timed-out"):
@@ -131,14 +164,20 @@ class Printer(Listener):
 
     def refused(self, decision: Decision, reason: str) -> None:
         """A prepared decision that does not fit."""
-        what = "tick" if isinstance(decision, e.ItemTicked) else "approval"
-        _say(f"the prepared {what} is refused: {reason}")
+        kinds = {e.ItemTicked: "tick", e.GateApproved: "approval"}
+        _say(f"the prepared {kinds.get(type(decision), 'decision')} is refused: {reason}")
 
     def interrupt(self) -> None:
-        """Ctrl-C: first start nothing new, then stop what runs."""
+        """Ctrl-C: first start nothing new; pressed again after a pause, stop what runs.
+
+        A key that is held down repeats, first after up to 0.5 s: that is no second decision.
+        """
+        pause, self._interrupted = time.monotonic() - self._interrupted, time.monotonic()
+        if self._interrupts and pause < _DELIBERATE:
+            return
         self._interrupts += 1
         again = self._interrupts > 1
-        _say("stopping what runs" if again else "starting nothing new; Ctrl-C again stops what runs")
+        _say("stopping what runs" if again else "starting nothing new; Ctrl-C again, after a second, stops what runs")
         self._submit(e.StopRequested("running" if again else "starting", self._by))
 
     def terminate(self) -> None:

@@ -67,6 +67,12 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def close_file(fd: int) -> None:
+    """Close a file of which everything that has to last was synced before: its end is no news."""
+    with contextlib.suppress(OSError):
+        os.close(fd)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file by one that is whole and on disk, or leave it as it was."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -76,10 +82,11 @@ def write_atomically(path: Path, text: str) -> None:
             write_all(fd, text.encode())
             os.fsync(fd)
         finally:
-            os.close(fd)
+            close_file(fd)
         temporary.replace(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error is the news
+            temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 
@@ -90,4 +97,4 @@ def sync_folder(path: Path) -> None:
     try:
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close_file(fd)

@@ -76,7 +76,7 @@ def _release(state: RolloutState, target: TargetState) -> str | None:
     if target.rollback is not None:
         return target.previous if target.rollback.outcome == "ok" else ""
     assert state.plan is not None
-    return state.plan.release if target.steps.outcome == "ok" else ""
+    return state.plan.release if target.steps.outcome == "ok" and not target.steps.skipped else ""
 
 
 def _with_journals(
@@ -118,7 +118,7 @@ def _known_from(directory: RolloutDirectory, fleet: str) -> Known | None:
 def _remembered(state_dir: Path, fleet: str) -> tuple[Known, dict[str, int]]:
     """The content of `targets.toml`; nothing where it is missing or not of our making."""
     try:
-        data = tomllib.loads((state_dir / "fleets" / safe_name(fleet) / "targets.toml").read_text())
+        data = tomllib.loads((state_dir / "fleets" / safe_name(fleet) / "targets.toml").read_text(encoding="utf-8"))
         known = {name: _from_toml(one) for name, one in data["targets"].items()}
         return known, {str(name): int(size) for name, size in data["journals"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from canary_tui.domain.rollout.events import Event, Record
 from canary_tui.errors import CanaryError, ExitCode
-from canary_tui.store.files import create_file, open_file, read_only, sync_folder, write_all
+from canary_tui.store.files import close_file, create_file, open_file, read_only, sync_folder, write_all
 from canary_tui.store.journal_format import Chain, JournalError, line_hash, write_line
 
 _BURST = 8
@@ -28,6 +28,10 @@ class JournalDead(CanaryError):
     """A write or fsync failed. What the disk holds is no longer sure, so nothing more is recorded or started."""
 
     exit_code = ExitCode.INTERRUPTED
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{why}; nothing more can be recorded, so nothing more is started")
+        self.why = why
 
 
 class JournalWriter:
@@ -58,8 +62,12 @@ class JournalWriter:
     def create(cls, path: Path) -> JournalWriter:
         """A new, empty journal, whose file is durable."""
         fd = create_file(path)
-        os.fsync(fd)
-        sync_folder(path.parent)
+        try:
+            os.fsync(fd)
+            sync_folder(path.parent)
+        except BaseException:
+            close_file(fd)
+            raise
         return cls(path, fd, Chain(str(path)), [])
 
     @classmethod
@@ -79,7 +87,7 @@ class JournalWriter:
                 os.ftruncate(fd, used)
             os.fsync(fd)
         except BaseException:
-            os.close(fd)
+            close_file(fd)
             raise
         return cls(path, fd, chain, past)
 
@@ -127,7 +135,12 @@ class JournalWriter:
             await asyncio.sleep(self._delay())
             if self._fd < 0:
                 break  # closed meanwhile, and that wrote everything
-            await loop.run_in_executor(self._thread, self._write)
+            try:
+                written = loop.run_in_executor(self._thread, self._write)
+            except RuntimeError:  # no thread can be started: late screens are better than a lost record
+                self._write()
+            else:
+                await written
             self._tell()
         # A record may have landed with `append_now` meanwhile: nobody may be left waiting.
         self._tell()
@@ -154,9 +167,7 @@ class JournalWriter:
                 # fsync is never tried again: after a failure the kernel may have dropped the pages and say yes.
                 os.fdatasync(self._fd)
             except OSError as error:
-                self._failure = (
-                    f"{self.path}: {error.strerror}; nothing more can be recorded, so nothing more is started"
-                )
+                self._failure = f"{self.path}: {error.strerror}"
                 return
             self._durable = batch[-1][0] + 1
 
@@ -181,7 +192,7 @@ class JournalWriter:
             try:
                 os.posix_fallocate(fd, 0, _RESERVE)
             finally:
-                os.close(fd)
+                close_file(fd)
 
     def _release_reserve(self) -> bool:
         try:
@@ -207,8 +218,8 @@ class JournalWriter:
         self._write()
         if self._thread is not None:
             self._thread.shutdown()
-        failure, self._failure = self._failure, self._failure or f"{self.path}: closed"
-        os.close(self._fd)
+        failure, self._failure = self._failure, self._failure or f"{self.path}: it is closed"
+        close_file(self._fd)
         self._fd = -1
         self._release_reserve()
         if failure and not told:
@@ -253,7 +264,7 @@ class JournalReader:
 
     def close(self) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
+            close_file(self._fd)
             self._fd = -1
 
 
@@ -301,7 +312,7 @@ def _read_file(path: Path) -> bytes:
     try:
         return _read_from(fd, 0)
     finally:
-        os.close(fd)
+        close_file(fd)
 
 
 def _read_from(fd: int, offset: int) -> bytes:
@@ -318,5 +329,5 @@ def _keep_torn(path: Path, data: bytes) -> None:
         write_all(fd, data if data.endswith(b"\n") else data + b"\n")
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close_file(fd)
     sync_folder(path.parent)

@@ -7,8 +7,9 @@ import difflib
 import os
 import secrets
 import shlex
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +43,10 @@ class RolloutDirectory:
     @property
     def lock(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def spool(self) -> Path:
+        return self.path / "spool"
 
     @property
     def summary(self) -> Path:
@@ -88,10 +93,21 @@ def new_rollout(state_dir: Path, fleet: str, now: float) -> RolloutDirectory:
     else:
         raise UsageError(f"{state_dir}: no free name for another rollout of {fleet} at {stamp}")
     directory = RolloutDirectory(path)
-    directory.logs.mkdir(mode=0o700)
-    sync_folder(path)
-    sync_folder(path.parent)
+    with discarded_on_error(directory):
+        directory.logs.mkdir(mode=0o700)
+        sync_folder(path)
+        sync_folder(path.parent)
     return directory
+
+
+@contextlib.contextmanager
+def discarded_on_error(directory: RolloutDirectory) -> Iterator[None]:
+    """Remove the directory of a rollout that could not begin: nobody shall find it open and resume it."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(directory.path, ignore_errors=True)
+        raise
 
 
 def rollouts(state_dir: Path, fleet: str | None = None) -> list[RolloutDirectory]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from canary_tui.errors import CanaryError, ExitCode
-from canary_tui.store.files import make_folder, open_file, safe_name, write_all
+from canary_tui.store.files import close_file, make_folder, open_file, read_only, safe_name, write_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,12 @@ class Lock:
         self._fd = fd
 
     def release(self) -> None:
-        """Let others in. The file stays: removing it would let two hold it at once."""
+        """Let others in, whatever the disk says. The file stays: removing it would let two hold it at once."""
         if self._fd >= 0:
-            os.ftruncate(self._fd, 0)
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1
+            with contextlib.suppress(OSError):  # the name in it is read only while somebody holds the lock
+                os.ftruncate(fd, 0)
+            close_file(fd)
 
     def __enter__(self) -> Self:
         return self
@@ -74,22 +76,54 @@ def acquire(path: Path, who: str) -> Lock:
 
     fd = open_file(path, create=True)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(fd)
         os.ftruncate(fd, 0)
         write_all(fd, tomli_w.dumps({"who": who, "pid": os.getpid(), "since": time.time()}).encode())
     except BlockingIOError:
-        os.close(fd)
+        close_file(fd)
         raise Locked(path, holder(path)) from None
     except BaseException:
-        os.close(fd)
+        close_file(fd)
         raise
     return Lock(path, fd)
+
+
+def _flock(fd: int) -> None:
+    """Lock it; who only looks whether it is locked (`held_by`) is out of the way in a moment."""
+    for last in (False, False, True):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if last:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+def held_by(path: Path) -> Holder | None:
+    """The process that holds a lock now; None where nobody does, also where its holder was killed."""
+    named = holder(path)
+    if named is None:
+        return None
+    try:
+        os.kill(named.pid, 0)
+        fd = read_only(path)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return named
+    finally:
+        os.close(fd)
+    return None
 
 
 def holder(path: Path) -> Holder | None:
     """The holder that a lock file names, if it can be read."""
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
         return Holder(str(found["who"]), int(found["pid"]), float(found["since"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -18,6 +18,9 @@ from canary_tui.engine.messages import (
     Opened,
     Quit,
     Ready,
+    Refused,
+    Resume,
+    Start,
     read_notice,
     to_line,
 )
@@ -28,6 +31,8 @@ NoticeListener = Callable[[Notice], None]
 _LAST_WORDS = 4096
 """Bytes of the engine's stderr that are shown after its death."""
 _LINE_LIMIT = 1 << 24
+_OPENING = 15.0
+"""Seconds that leaving waits for a rollout that is being opened: its files are measured before it begins."""
 
 
 class EngineLink:
@@ -47,6 +52,8 @@ class EngineLink:
         self._stderr: IO[bytes] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._closed = False
+        self.opening = False
+        """The engine was told to begin or resume a rollout, and has not answered yet."""
         self.ready: Ready | None = None
         self.opened: Opened | None = None
         self.ended: Ended | None = None
@@ -89,6 +96,7 @@ class EngineLink:
         """Send a command; it is kept until the engine has started, and dropped when the engine is gone."""
         if self.gone or self._closed:
             return
+        self.opening = self.opening or isinstance(command, Start | Resume)
         if self._writer is None:
             self._unsent.append(to_line(command))
         else:
@@ -105,14 +113,17 @@ class EngineLink:
         return forget
 
     async def close(self, wait: float = 2.0) -> None:
-        """Tell the engine that the front ends, and wait up to `wait` seconds for it. It is never killed."""
+        """Tell the engine that the front ends, and wait up to `wait` seconds for it. It is never killed.
+
+        An engine that is just opening a rollout is waited for longer: its last words say whether one began.
+        """
         self.send(Quit())
         self._closed = True
         if self._writer is not None:
             with contextlib.suppress(OSError):
                 self._writer.write_eof()
         if self._reading is not None:
-            await asyncio.wait({self._reading}, timeout=wait)
+            await asyncio.wait({self._reading}, timeout=max(wait, _OPENING) if self.opening else wait)
             self._reading.cancel()
         if self._writer is not None:
             self._writer.close()
@@ -143,7 +154,9 @@ class EngineLink:
             case Ready():
                 self.ready = notice
             case Opened():
-                self.opened, self.ended = notice, None
+                self.opened, self.ended, self.opening = notice, None, False
+            case Refused(command="Start" | "Resume"):
+                self.opening = False
             case Ended():
                 self.ended = notice
             case _:

@@ -77,6 +77,17 @@ def test_without_a_gate_there_are_no_canaries_to_speak_of() -> None:
     assert warnings(ungated, tagged(a="eu", b="eu", c="us", d="us"), STEPS) == ()
 
 
+@pytest.mark.found("field 14")
+@pytest.mark.parametrize(
+    "text", ["set -o pipefail\nmake | tee log", "cd app\n  set -eu -o pipefail", "set -euo pipefail"]
+)
+def test_a_step_whose_shell_may_not_know_pipefail_is_warned_of(text: str) -> None:
+    step = RunStep(run=text, name="build")
+    [warned] = warnings(WAVES, targets(), (step,))
+    assert "'build' sets pipefail" in warned
+    assert warnings(WAVES, targets(), (RunStep(run="echo set -o pipefail", name="build"),)) == ()
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sets(st.integers(0, 1)), min_size=4, max_size=4))
 def test_a_step_is_warned_about_where_the_rest_runs_it_and_no_canary_does(applied: list[set[int]]) -> None:

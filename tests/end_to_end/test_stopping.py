@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -129,9 +130,12 @@ async def test_a_stopped_step_is_asked_about_on_resume_and_not_run_again(farm: F
         await hanging(front, farm)
         await front.stop("running")
         await front.ended()
+    before = only_rollout(state).journal.read_bytes()
     ran = canary_tui(state, "resume", "--headless")
-    assert ran.code == 1, ran.text
-    assert "web-1 (cancelled)" in ran.out
+    assert ran.code == 130, ran.text
+    assert "a step was stopped before its end on 1 target: web-1" in ran.err
+    assert f"resume {only_rollout(state).id} --headless --retry-stopped" in ran.err
+    assert only_rollout(state).journal.read_bytes() == before, "it is as open as the stop promised (minor 29)"
     assert untouched(farm.targets[1:])
 
 
@@ -242,18 +246,27 @@ def under_way(farm: Farm, state: Path) -> Iterator[subprocess.Popen[bytes]]:
 async def test_ctrl_c_once_lets_the_step_end_and_twice_stops_it(
     farm: Farm, state: Path, under_way: subprocess.Popen[bytes]
 ) -> None:
-    """G5, exit code 130"""
+    """A key that is held down is one press: only another one, after a second without any, stops what runs."""
     await until(lambda: farm.targets[0].read("pid"))
-    under_way.send_signal(signal.SIGINT)
+    for _ in range(40):  # as a terminal repeats a key
+        under_way.send_signal(signal.SIGINT)
+        await asyncio.sleep(1 / 30)
     await until(lambda: told(state, e.StopRequested))
+    await asyncio.sleep(1.1)
+    assert [event.stage for event in told(state, e.StopRequested)] == ["starting"]
     assert not gone(farm.targets[0].read("pid"))
     under_way.send_signal(signal.SIGINT)
     out, err = under_way.communicate(timeout=30)
     assert under_way.returncode == 130
     assert gone(farm.targets[0].read("pid"))
-    assert b"starting nothing new; Ctrl-C again stops what runs" in err
+    assert b"starting nothing new; Ctrl-C again, after a second, stops what runs" in err
     assert b"web-1: stopped" in err
     assert f"canary-tui --state-dir {state} resume {only_rollout(state).id}".encode() in out
+    let_go(farm)
+    ran = canary_tui(state, "resume", "--headless", "--retry-stopped")
+    assert ran.code == 4, ran.text
+    assert times(farm)["web-1"] == 2, "run again, for a person said so"
+    assert [event.treatment for event in told(state, e.FailureTreated)] == ["retry"]
 
 
 async def test_ctrl_c_once_then_resume_goes_on(farm: Farm, state: Path, under_way: subprocess.Popen[bytes]) -> None:

@@ -144,6 +144,7 @@ def test_a_server_that_never_comes_back_is_unknown_and_its_stop_unconfirmed(farm
         engine = _with_one_server_gone(farm, controller)
         engine.kill(signal.SIGINT)
         until(lambda: any(isinstance(r.event, e.StopRequested) for r in engine.records), 30, engine.said)
+        time.sleep(1.1)  # sooner, it would be the same press of a key that is held down
         engine.kill(signal.SIGINT)
         assert engine.wait() == 130, engine.said()
         state = controller.judge()

@@ -157,8 +157,24 @@ class Prose:
 
 
 @dataclass(frozen=True, slots=True)
+class ShellText:
+    """Text for sh, which asks no #! line what should read it."""
+
+    longest: int
+
+    def check(self, value: object) -> None:
+        Prose(self.longest).check(value)
+        if isinstance(value, str) and (named := re.match(r"\s*#!\s*(?!/bin/sh\s*(?:\n|$))([^\n]*)", value)):
+            words = f"sh runs this text, not {shorten(named[1].strip())}"
+            raise ValueError(f"{words}; put it into a file of its own: `script` runs that by its #! line")
+
+    def schema(self) -> dict[str, object]:
+        return Prose(self.longest).schema()
+
+
+@dataclass(frozen=True, slots=True)
 class RemotePath:
-    """A path on a target that cannot climb out of where it points."""
+    """A path on a target that cannot climb out of where it points; `~/` begins it in the home."""
 
     def check(self, value: object) -> None:
         if not isinstance(value, str):
@@ -168,6 +184,8 @@ class RemotePath:
             raise ValueError(f"'..' does not belong into a path on a target: {shorten(value)}")
         if value.endswith("/"):
             raise ValueError(f"expected the path of a file, got a folder: {shorten(value)}")
+        if value.startswith("~") and not value.startswith("~/"):
+            raise ValueError(f"of all '~' only '~/' is known, the home; for a file of that name write './{value}'")
 
     def schema(self) -> dict[str, object]:
         return {"minLength": 1, "maxLength": 1024}
@@ -238,4 +256,4 @@ ROLLOUT = Matches(r"[A-Za-z0-9][A-Za-z0-9._~-]*", "a rollout's id", longest=160)
 """Also a word that no shell reads anything into."""
 LABEL = Printable(80)
 PATH = Printable(1024)
-COMMAND = Prose(2**20)
+COMMAND = ShellText(2**20)

@@ -74,7 +74,7 @@ class UploadStep:
 
     upload: Annotated[str, "Path, relative to the fleet file; $NAME is filled in.", PATH]
     to: Annotated[
-        str, "Absolute path on the target, or relative to the login's home; $NAME is filled in.", RemotePath()
+        str, "Absolute path on the target, or relative to the user's home, as `~/`; $NAME is filled in.", RemotePath()
     ]
     mode: Annotated[str, "Permissions of the file, in octal.", OCTAL] = "0644"
     name: Annotated[str, "Name on the screens and in the logs. Default: its first words.", LABEL] = ""

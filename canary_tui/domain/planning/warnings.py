@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from canary_tui.domain.fleet.names import count, some_names
-from canary_tui.domain.fleet.steps import Step
+from canary_tui.domain.fleet.steps import LocalStep, RunStep, Step
 from canary_tui.domain.planning.plan import PlannedTarget, PlannedWave, canaries_of
+
+_PIPEFAIL = re.compile(r"^[ \t]*set[ \t]+(?:-\w+[ \t]+)*-\w*o[ \t]+pipefail", re.MULTILINE)
 
 
 def warnings(
     waves: Sequence[PlannedWave], targets: Mapping[str, PlannedTarget], steps: Sequence[Step]
 ) -> tuple[str, ...]:
-    """Sentences about canaries that prove less than they seem to."""
+    """Sentences about text that not every sh reads, and about canaries that prove less than they seem to."""
+    return (*_strange_to_sh(steps), *_of_canaries(waves, targets, steps))
+
+
+def _strange_to_sh(steps: Sequence[Step]) -> Iterator[str]:
+    for step in steps:
+        text = step.run if isinstance(step, RunStep) else step.local if isinstance(step, LocalStep) else ""
+        if _PIPEFAIL.search(text):
+            yield (
+                f"step {step.name!r} sets pipefail, which sh is not bound to know (dash, on Debian and Ubuntu); "
+                "a script with #!/bin/bash is sure to"
+            )
+
+
+def _of_canaries(
+    waves: Sequence[PlannedWave], targets: Mapping[str, PlannedTarget], steps: Sequence[Step]
+) -> tuple[str, ...]:
     canaries = [targets[name] for name in canaries_of(waves) if name in targets]
     if not canaries:
         return ()

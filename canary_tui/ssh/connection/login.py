@@ -17,10 +17,11 @@ from canary_tui.ssh.connection.agent import Agent, AgentError, AgentKeys
 from canary_tui.ssh.connection.failures import explained, tries_more, wanted
 from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, HostNames, fingerprint, key_type, shown_key
-from canary_tui.ssh.connection.keyring import Keyring, Passwords, Questions
+from canary_tui.ssh.connection.keyring import Keyring, Questions
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
 from canary_tui.ssh.connection.off_loop import off_loop
 from canary_tui.ssh.connection.offers import in_order
+from canary_tui.ssh.connection.passwords import Passwords
 from canary_tui.ssh.connection.private_parts import offered, public_data
 from canary_tui.ssh.connection.proxy import Proxy
 from canary_tui.ssh.connection.resolve import Endpoint
@@ -113,7 +114,7 @@ class Login:
         if not await self._offers():
             await self._unlock()
         connection, attempt = await self._try()
-        while connection is None and not attempt.accepted and await self._unlock():
+        while connection is None and attempt.takes_keys and not attempt.accepted and await self._unlock():
             connection, attempt = await self._try()
         if connection is None:
             connection = await self._with_password(attempt)
@@ -135,11 +136,17 @@ class Login:
         taken: list[SSHClientConnection] = []
 
         def question(trouble: str) -> Question:
-            words = f"{trouble} The server says: {attempt.words}" if attempt.words else trouble
+            taken_so_far = "The key was accepted, and a password is wanted as well." if attempt.accepted else ""
+            said = f"The server says: {attempt.words}" if attempt.words else ""
+            words = " ".join(filter(None, (trouble, taken_so_far, said)))
             return Question("password", self._name, self._endpoint.address, words)
 
         async def use(password: str) -> bool:
-            connection, _ = await self._try(password, attempt.accepted)
+            connection, tried = await self._try(password, attempt.accepted)
+            while connection is None and tried.password_accepted and await self._unlock():
+                connection, tried = await self._try(password, attempt.accepted)
+            if connection is None and tried.password_accepted:
+                raise LinkError(self._denied(tried), final=True)
             taken.extend([connection] if connection else [])
             return connection is not None
 
@@ -156,7 +163,8 @@ class Login:
             try:
                 return await self._log_in(attempt), attempt
             except asyncssh.PermissionDenied:
-                self._refused |= {offered(pair) for pair in attempt.offers} - attempt.accepted
+                if attempt.takes_keys:
+                    self._refused |= {offered(pair) for pair in attempt.offers} - attempt.accepted
                 return None, attempt
             except asyncssh.HostKeyNotVerifiable:
                 await self._ask_about(attempt)
@@ -262,12 +270,15 @@ class Login:
     def _denied(self, attempt: Attempt) -> str:
         keyring, endpoint = self._shared.keyring, self._endpoint
         identities = keyring.identities(endpoint)
-        problems = [f"{one.path}: {one.problem}" for one in identities if one.problem]
+        problems = [
+            f"{one.path}: {one.problem}" for one in identities if one.problem and one.public not in self._refused
+        ]
         if not endpoint.usual_identities:
             problems += [f"{one.path}: there is no such file" for one in identities if one.missing]
         problems += keyring.bad_certificates(endpoint) + attempt.unsigned
+        reasons = [] if attempt.accepted else problems
         return "; ".join(
-            [f"login refused for {endpoint.address}", *problems, *wanted(attempt), *filter(None, [attempt.words])]
+            [f"login refused for {endpoint.address}", *reasons, *wanted(attempt), *filter(None, [attempt.words])]
         )
 
 

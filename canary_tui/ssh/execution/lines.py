@@ -22,6 +22,14 @@ class LostError(Exception):
         self.full = full
 
 
+class SudoRefusedError(LostError):
+    """sudo did not let the command in, so that nothing was run."""
+
+
+class MergedError(Exception):
+    """The other end puts standard error into standard output, so that no answer can be told from a step's output."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One line of the runner: a word and the text behind it. Both are a stranger's until they were looked at."""

@@ -170,14 +170,18 @@ class _Sending:
     async def _send(self, conversation: Conversation, file: BinaryIO, start: int) -> None:
         sent, total = start, self._request.size
         conversation.write(b"%d\n" % start)
+
+        def went(size: int) -> None:
+            nonlocal sent
+            sent += size
+            self._sent = max(self._sent, sent)
+            self._tell(sent, total)
+
         while sent < total and not conversation.closed and not conversation.has_answer:
             chunk = await asyncio.to_thread(file.read, min(CHUNK, total - sent))
             if not chunk:
                 break  # shorter than it was: the target finds that out, too
-            await conversation.send(chunk)
-            sent += len(chunk)
-            self._sent = max(self._sent, sent)
-            self._tell(sent, total)
+            await conversation.send(chunk, went)
         conversation.end_input()
         self._sent_all = self._sent_all or sent == total
 

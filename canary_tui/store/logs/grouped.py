@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from canary_tui.domain.fleet.names import compress_names, count
-from canary_tui.store.files import read_only
+from canary_tui.store.files import close_file, read_only
 from canary_tui.store.logs.format import log_path
 from canary_tui.store.logs.grouping import MOST_LINES, Branch, Group, Grouping
 from canary_tui.store.logs.lines import Lines, Piece
@@ -140,7 +140,7 @@ class GroupedReader(Lines):
             records = unpack(os.pread(fd, (self._records - before) * SIZE, before * SIZE))
             return [names[number] for number in sorted({record.target for record in records}) if number < len(names)]
         finally:
-            os.close(fd)
+            close_file(fd)
 
     def _take(self, target: str) -> None:
         """Compare the next portion of a log."""
@@ -287,7 +287,7 @@ def _read_portion(path: Path, offset: int) -> bytes:
     try:
         return os.pread(fd, _PORTION, offset)
     finally:
-        os.close(fd)
+        close_file(fd)
 
 
 def _cut(group: Group) -> str:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from pathlib import Path
 
-from canary_tui.store.files import read_only
+from canary_tui.store.files import close_file, read_only
 from canary_tui.store.logs.format import log_path
 from canary_tui.store.logs.lines import Lines, Piece, Pieces
 from canary_tui.store.logs.order import SIZE, OrderRecord, order_path, read_names, unpack
@@ -97,13 +97,13 @@ class MergedReader(Lines):
             except OSError:
                 return -1
             if len(self._files) > _MOST_OPEN:
-                os.close(self._files.popitem(last=False)[1])
+                close_file(self._files.popitem(last=False)[1])
         self._files.move_to_end(target)
         return self._files[target]
 
     def close(self) -> None:
         """Close the files."""
         for fd in [*self._files.values(), *([self._fd] if self._fd >= 0 else [])]:
-            os.close(fd)
+            close_file(fd)
         self._files.clear()
         self._fd = -1

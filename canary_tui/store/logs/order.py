@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from canary_tui.store.files import open_file, read_only, write_all
+from canary_tui.store.files import close_file, open_file, read_only, write_all
 from canary_tui.store.logs.format import log_path
 
 _FORM = struct.Struct("<IIQQQQ")
@@ -67,10 +67,14 @@ class Order:
         self._lock = threading.Lock()
         self._names = self._mend_names()
         self._numbers = {name: number for number, name in enumerate(self._names)}
-        self._fd = open_file(order_path(folder), create=True)
         self.lines = 0
         """Lines of all targets so far."""
-        self._mend()
+        self._fd = open_file(order_path(folder), create=True)
+        try:
+            self._mend()
+        except BaseException:
+            close_file(self._fd)
+            raise
 
     def number(self, target: str) -> int:
         """Return a target's number; its name is in the file before the number is used."""
@@ -80,7 +84,7 @@ class Order:
                 try:
                     write_all(fd, " ".join(target.splitlines()).encode("utf-8", "replace") + b"\n")
                 finally:
-                    os.close(fd)
+                    close_file(fd)
                 self._numbers[target] = len(self._numbers)
             return self._numbers[target]
 
@@ -98,7 +102,7 @@ class Order:
             write_all(self._fd, b"".join(packed))
 
     def close(self) -> None:
-        os.close(self._fd)
+        close_file(self._fd)
 
     def _mend_names(self) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
@@ -139,7 +143,7 @@ class Order:
                 self.add(number, start, data, at_ms)
                 start += len(data)
         finally:
-            os.close(fd)
+            close_file(fd)
 
 
 def whole_lines(path: Path) -> int:
@@ -158,7 +162,7 @@ def whole_lines(path: Path) -> int:
             end = start
         return 0
     finally:
-        os.close(fd)
+        close_file(fd)
 
 
 def _read_all(fd: int) -> bytes:

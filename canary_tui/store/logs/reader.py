@@ -7,7 +7,7 @@ from array import array
 from bisect import bisect_right
 from pathlib import Path
 
-from canary_tui.store.files import read_only
+from canary_tui.store.files import close_file, read_only
 from canary_tui.store.logs.lines import Lines, Piece, Pieces
 
 BLOCK = 1 << 16
@@ -111,5 +111,5 @@ class LogReader(Lines):
     def close(self) -> None:
         """Close the file."""
         if self._fd >= 0:
-            os.close(self._fd)
+            close_file(self._fd)
             self._fd = -1

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, Protocol
 
-from canary_tui.store.files import open_file, read_only, sync_folder, write_all
+from canary_tui.store.files import close_file, open_file, read_only, sync_folder, write_all
 from canary_tui.store.logs.format import OURS, PREFIX, Formatter, log_path, step_word
 from canary_tui.store.logs.order import whole_lines
 from canary_tui.store.logs.resume import held
@@ -93,7 +93,7 @@ class TargetLog:
         except OSError:
             return True
         finally:
-            os.close(fd)
+            close_file(fd)
 
     def begin(self, step: str, execution: str, *, resume: bool = False) -> None:
         """Begin an execution's output. With `resume` it comes again from its first byte, and the held part is kept."""
@@ -251,7 +251,7 @@ class TargetLog:
     def _close_if_idle(self) -> None:
         """Close the file of an idle log: of thousands of targets only a few are at work."""
         if self._fd >= 0 and self._idle and not self._volatile:
-            os.close(self._fd)
+            close_file(self._fd)
             self._fd = -1
 
     def sync(self) -> None:
@@ -286,5 +286,5 @@ class TargetLog:
         self.drain()
         with self._io:
             if self._fd >= 0:
-                os.close(self._fd)
+                close_file(self._fd)
                 self._fd = -1

@@ -34,18 +34,26 @@ class LogError(CanaryError):
     exit_code = ExitCode.INTERRUPTED
 
 
+def _order_in(folder: Path) -> Order:
+    """The order of the lines, in a folder that is made if need be and mended after a crash."""
+    try:
+        make_folder(folder)
+        return Order(folder)
+    except OSError as error:
+        raise LogError(f"{error.filename or folder}: {error.strerror}; output could not be written there") from None
+
+
 class LogSet:
     """The logs of one rollout, in its folder `logs`. Opening it repairs them after a crash."""
 
     def __init__(self, folder: Path, clock: Callable[[], float] = time.time, keep_free: int = _KEEP_FREE) -> None:
-        make_folder(folder)
         self.folder = folder
         self.clock = clock
         self.failure = ""
         """The reason why output is no longer written, "" while it is. Nothing new may start then."""
         self._logs: dict[str, TargetLog] = {}
         self._ended: set[TargetLog] = set()
-        self._order = Order(folder)
+        self._order = _order_in(folder)
         self._keep_free = keep_free
         self._room_checked = -1.0
         self._since_look = 0
