@@ -10,7 +10,7 @@ import asyncssh
 from farm import Farm
 
 from canary_tui.ssh.connection.connect import LinkError
-from canary_tui.ssh.connection.sudo import SudoPrefix
+from canary_tui.ssh.connection.sudo import SudoPrefix, Wrapped
 
 
 class DirectLine:
@@ -54,8 +54,11 @@ class DirectLine:
         yield line
         await line.close()
 
-    def wrap(self, words: str) -> tuple[str, bytes]:
-        return self.sudo.wrap(words) if self.sudo else (words, b"")
+    def wrap(self, words: str, nonce: str) -> Wrapped:
+        return self.sudo.wrap(words, nonce) if self.sudo else Wrapped(words)
+
+    def sudo_refused(self, connection: asyncssh.SSHClientConnection) -> None:
+        self.drop(connection)
 
     async def close(self) -> None:
         if self.held is not None:

@@ -47,5 +47,6 @@ FOUND = {
     "fault 7": "A step's output is what the step wrote.",
     "fault 8": "What is missing on a target is never taken for what did not happen.",
     "fault 9": "Leaving while a rollout starts is told as it is.",
+    "fault sudo": "sudo reads one password and nothing else as one; a refusal is told in its words.",
 }
 """Each code with the rule that its test holds: the marker `found` names it."""

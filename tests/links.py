@@ -12,7 +12,7 @@ from farm import Farm, FarmTarget
 from canary_tui.domain.codec import decode, encode
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
-from canary_tui.engine.target import Question
+from canary_tui.engine.target import Asker, Question
 from canary_tui.ssh.connection.connect import Access, LinkError, TargetLink
 from canary_tui.text.secrets import Redactor
 
@@ -49,7 +49,7 @@ def planned(target: FarmTarget, config: Path, **ssh: object) -> PlannedTarget:
 
 
 @contextlib.asynccontextmanager
-async def linked(*targets: PlannedTarget, asker: Person | None = None) -> AsyncIterator[list[TargetLink]]:
+async def linked(*targets: PlannedTarget, asker: Asker | None = None) -> AsyncIterator[list[TargetLink]]:
     """A link to each target, closed at the end."""
     access = Access(asker, Redactor())
     links = [TargetLink(target, access) for target in targets]

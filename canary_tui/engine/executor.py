@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, assert_never
@@ -32,6 +32,7 @@ from canary_tui.engine.target import (
     Remote,
     Sink,
 )
+from canary_tui.engine.twins import Servers
 from canary_tui.text.sink import Stream
 
 GRACE = 10.0
@@ -93,7 +94,11 @@ class Executor:
         """Whether a rollout, by its id, is known here to have ended."""
         self.jobs: dict[str, asyncio.Task[None]] = {}
         """The task that follows each target's step."""
+        self._waits: dict[str, asyncio.Future[str]] = {}
+        """By target: done once a person waits no longer for its step, with the reason."""
         self._remotes: dict[str, Remote] = {}
+        probed = (target for target in state.targets.values() if target.probe == "ok")
+        self._servers = Servers({target.name: target.boot for target in probed})
         self._groups: dict[str, int] = {}
         """The process group of each target's latest local step."""
         self._claimed: set[str] = set()
@@ -125,6 +130,9 @@ class Executor:
         environment = variables(self._plan, self._state, target, "steps")
         tools = tools_of(self._plan, target)
         report = await self._claim(target, ProbeRequest(self._plan.current, environment, tools=tools))
+        if objection := self._servers.objection(target, report.server):
+            # The lock there stays: it is that of the target which was met first.
+            report = ProbeReport("failed", detail=objection)
         return e.TargetProbed(
             target,
             report.outcome,
@@ -157,7 +165,10 @@ class Executor:
         follower = _Follower(self._meanwhile, target, output)
         self._groups.pop(target, None)
         remote, began_here = self._remote(target), partial(self._groups.__setitem__, target)
-        report = await self._retake(target) or await perform(task, remote, follower, follower, began_here)
+        report = await self._retake(target)
+        if report is None:
+            step_ends = perform(task, remote, follower, follower, began_here)
+            report = await self._until_given_up(target, step_ends)
         return self._finished(target, execution, output, report)
 
     async def _retake(self, target: str) -> ExecuteReport | None:
@@ -178,8 +189,28 @@ class Executor:
         follower = _Follower(self._meanwhile, target, output)
         boot, cap = self._state.targets[target].boot, self._plan.limits.output
         request = AttachRequest(running.execution, boot, step.timeout, cap, heard)
-        report = await self._remote(target).attach(request, follower, follower)
+        report = await self._until_given_up(target, self._remote(target).attach(request, follower, follower))
         return self._finished(target, running.execution, output, report)
+
+    async def _until_given_up(self, target: str, following: Coroutine[None, None, ExecuteReport]) -> ExecuteReport:
+        """The report of a step, or `unknown` as soon as a person waits no longer; what runs there goes on."""
+        wait = self._waits[target] = asyncio.get_running_loop().create_future()
+        follower = asyncio.create_task(following)
+        try:
+            await asyncio.wait({follower, wait}, return_when=asyncio.FIRST_COMPLETED)
+            if follower.done():
+                return await follower
+            return ExecuteReport("unknown", detail=wait.result())
+        finally:
+            del self._waits[target]
+            follower.cancel()
+            await asyncio.wait({follower})
+
+    def give_up(self, target: str, user: str) -> None:
+        """Wait no longer for a target that is lost. Nothing where it is there again, or its step has ended."""
+        wait, running = self._waits.get(target), self._state.targets[target].running
+        if wait is not None and not wait.done() and running is not None and running.lost:
+            wait.set_result(f"{user} stopped waiting ({running.lost}); how it ended could not be learned")
 
     def _finished(self, target: str, execution: str, output: Output, report: ExecuteReport) -> Event:
         output.finish(f"{report.outcome}: {report.detail}" if report.detail else report.outcome)

@@ -55,7 +55,7 @@ from canary_tui.domain.rollout.events import Decision, Event, Record
 from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.executor import Executor, Logs, running_on
-from canary_tui.engine.messages import Decide
+from canary_tui.engine.messages import Decide, GiveUp
 from canary_tui.engine.target import Network
 from canary_tui.errors import CanaryError, ExitCode
 
@@ -117,14 +117,14 @@ class Rollout:
         assert state.plan is not None
         self.state, self.plan = state, state.plan
         self._journal, self._logs, self._listeners = journal, logs, listeners
-        self._inbox: asyncio.Queue[Event | Decide | _Done] = asyncio.Queue()
+        self._inbox: asyncio.Queue[Event | Decide | GiveUp | _Done] = asyncio.Queue()
         self._active: dict[Effect, asyncio.Task[None]] = {}
         self._postponed: dict[str, _Done] = {}
         """Ends of steps that are still being stopped, by target."""
         self._executor = Executor(self.plan, state, logs, network, self, has_ended)
 
-    def submit(self, thing: Event | Decide) -> None:
-        """Hand in a person's decision, or an event from outside (`FrontLost`, `EngineStopped`)."""
+    def submit(self, thing: Event | Decide | GiveUp) -> None:
+        """Hand in a person's decision, their impatience, or an event from outside (`FrontLost`, `EngineStopped`)."""
         self._inbox.put_nowait(thing)
 
     async def run(self) -> RolloutState:
@@ -215,10 +215,14 @@ class Rollout:
             await self._logs.sync()
         await self._tell([record for thing in heard for record in self._take_in(thing)])
 
-    def _take_in(self, thing: Event | Decide | _Done) -> list[Record]:
+    def _take_in(self, thing: Event | Decide | GiveUp | _Done) -> list[Record]:
         if isinstance(thing, _Done):
             return self._take_done(thing)
         if self._over:
+            return []
+        if isinstance(thing, GiveUp):
+            if thing.rollout == self.state.rollout:
+                self._executor.give_up(thing.target, thing.by.user)
             return []
         if not isinstance(thing, Decide):
             return [self._take(thing)]

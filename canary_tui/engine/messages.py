@@ -52,6 +52,16 @@ class Decide:
     decision: Decision
 
 
+@wire("give-up")
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """A person waits no longer for a target that is lost: what became of its step is unknown, and they settle it."""
+
+    rollout: str
+    target: str
+    by: Operator
+
+
 @wire("answered")
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -67,7 +77,7 @@ class Quit:
     """The front ends. A live rollout is left as when the front is lost."""
 
 
-Command = Preflight | Start | Resume | Decide | Answered | Quit
+Command = Preflight | Start | Resume | Decide | GiveUp | Answered | Quit
 
 
 @wire("ready")

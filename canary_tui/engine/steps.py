@@ -27,6 +27,7 @@ from canary_tui.engine.target import (
     Watch,
 )
 from canary_tui.errors import UsageError
+from canary_tui.regular import open_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,6 @@ def read_artifacts(plan: Plan) -> Iterator[ArtifactRead]:
 
 def measure(path: Path) -> tuple[int, str]:
     """Size in bytes and sha256 in hex of a file."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         digest = hashlib.file_digest(file, "sha256")
         return file.tell(), digest.hexdigest()

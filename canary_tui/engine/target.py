@@ -73,7 +73,10 @@ class ProbeRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
-    """`locked`: the claim has, or may have, the lock, however the probe ended. `holder`: who else has it."""
+    """`locked`: the claim has, or may have, the lock, however the probe ended. `holder`: who else has it.
+
+    `server` names the server that was reached, the same by whichever way; "" where that is not known.
+    """
 
     outcome: Outcome
     boot: str = ""
@@ -83,6 +86,7 @@ class ProbeReport:
     detail: str = ""
     locked: bool = False
     holder: Holder | None = None
+    server: str = ""
 
     @property
     def note(self) -> str:
@@ -225,7 +229,7 @@ class Remote(Protocol):
     async def upload(self, request: UploadRequest, watch: Watch) -> UploadReport: ...
 
     def upload_end(self) -> CancelReport:
-        """What the target said of the last upload's end, once that was cancelled."""
+        """The target's words about the end of the last upload, once that was cancelled."""
         ...
 
     async def unlock(self, rollout: str) -> UnlockReport:

@@ -6,14 +6,13 @@ by a cheap look of our own first.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from canary_tui.errors import FleetFileError, Problem
+from canary_tui.regular import NotRegularError, TooLargeError, read_regular
 
 LARGEST = 4 * 2**20
 """Bytes. 10,000 targets, each in a table of its own with all its keys, take about 2 MiB."""
@@ -34,30 +33,19 @@ _LONE_RETURN = re.compile(r"\r(?!\n)")
 _AT = re.compile(r"^(.*) \(at (?:line (\d+), column (\d+)|end of document)\)$", re.DOTALL)
 
 _PLAINER = {"Cannot overwrite a value": "a key is set twice"}
-_KINDS = {
-    stat.S_IFDIR: "is a folder",
-    stat.S_IFIFO: "is a pipe",
-    stat.S_IFCHR: "is a device",
-    stat.S_IFBLK: "is a device",
-    stat.S_IFSOCK: "is a socket",
-}
 
 
 def read_text(path: Path, largest: int = LARGEST) -> str:
     """The text of a regular file; FleetFileError for whatever else is there. Never blocks on a pipe."""
     try:
-        # Opening a pipe without O_NONBLOCK waits for its writer.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK | os.O_NOCTTY)) as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise _refused(path, _not_a_file(status.st_mode), "a regular file is needed")
-            data = file.read(largest + 1)
-    except IsADirectoryError:
-        raise _refused(path, "is a folder", "name the file in it") from None
+        data = read_regular(path, largest)
+    except NotRegularError as error:
+        hint = "name the file in it" if error.kind == "is a folder" else "a regular file is needed"
+        raise _refused(path, error.kind, hint) from None
+    except TooLargeError as error:
+        raise _refused(path, str(error.strerror), "no fleet file needs that") from None
     except (OSError, ValueError) as error:
         raise _refused(path, getattr(error, "strerror", None) or str(error)) from None
-    if len(data) > largest:
-        raise _refused(path, f"is larger than {largest // 2**20} MiB", "no fleet file needs that")
     return _decoded(path, data)
 
 
@@ -120,10 +108,6 @@ def _explained(text: str, error: str) -> tuple[int, str, str]:
     start = sum(len(line) + 1 for line in text.split("\n")[: int(match[2]) - 1])
     # tomllib counts in a text whose line ends are single characters.
     return start + int(match[3]) - 1, message, ""
-
-
-def _not_a_file(mode: int) -> str:
-    return _KINDS.get(stat.S_IFMT(mode), "is not a file")
 
 
 def _refused(path: Path, message: str, hint: str = "") -> FleetFileError:

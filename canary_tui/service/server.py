@@ -19,6 +19,7 @@ from canary_tui.engine.messages import (
     Command,
     Decide,
     Ended,
+    GiveUp,
     Opened,
     Preflight,
     Preflighted,
@@ -118,6 +119,9 @@ class Server:
                 if self._rollout is None:
                     self._front.refused(decision, "no rollout is under way")
                 else:
+                    self._rollout.submit(command)
+            case GiveUp():
+                if self._rollout is not None:
                     self._rollout.submit(command)
             case Quit():
                 pass

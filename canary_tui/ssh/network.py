@@ -165,7 +165,8 @@ class SshRemote:
             return self._told(ProbeReport("failed", detail=found.lacking, locked=claimed))
         detail = "; ".join(filter(None, (runner.note, found.trouble)))
         report = ProbeReport("ok", runner.boot, found.release, runner.clock_offset, runner.free_bytes, detail)
-        return self._told(replace(report, locked=claimed, holder=None if claimed else runner.holder))
+        report = replace(report, locked=claimed, holder=None if claimed else runner.holder, server=runner.server)
+        return self._told(report)
 
     async def _meet(self, claim: Claim | None, limit: asyncio.Timeout) -> RunnerInfo:
         for _ in range(_PROBES - 1):

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
+from canary_tui.regular import read_regular
 from canary_tui.tui.actions import ACTIONS, KeyAction, find_action, key_signs
 from canary_tui.tui.themes import NAMES
 
+_LARGEST = 2**20
 _UNSAFE = {"enter", "space", "tab", "escape"}
 _RENAMED = {"log.folded": "log.grouped"}
 """Ids that an older version had: an operator's file may still use them."""
@@ -41,7 +43,7 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Read the file. Without one, return the defaults; with an unreadable one, also a complaint."""
     path = settings_path(environ)
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(read_regular(path, _LARGEST).decode())
     except FileNotFoundError:
         return Settings()
     except (OSError, ValueError) as error:

@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -55,6 +56,7 @@ NAMES = {
     "shop-3": ("127.0.94.3",),
     "db.example": ("127.0.94.3",),
     "second": ("127.0.94.99", "127.0.94.2"),
+    "deaf": ("127.0.94.98", "127.0.94.2"),
     "both": ("::1", "127.0.94.1"),
 }
 """/etc/hosts: names and their addresses, in the order in which they are tried."""
@@ -139,7 +141,8 @@ class World:
             for port in self.ports.values():
                 for address in ADDRESSES:
                     _until(functools.partial(farm._answers, address, port))
-            yield
+            with _deaf("127.0.94.98", self.ports["main"]):
+                yield
         finally:
             for process in self.started:
                 process.kill()
@@ -161,6 +164,18 @@ class World:
                     [farm.SSHD, "-D", "-e", "-f", config], stdin=subprocess.DEVNULL, stdout=log, stderr=log
                 )
             )
+
+
+@contextlib.contextmanager
+def _deaf(address: str, port: int) -> Iterator[None]:
+    """An address at which connecting gets no answer at all: its queue is full, and nobody takes from it."""
+    with contextlib.ExitStack() as kept:
+        kept.enter_context(socket.create_server((address, port), backlog=0))
+        for _ in range(2):
+            client = kept.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex((address, port))
+        yield
 
 
 @contextlib.contextmanager

@@ -133,6 +133,7 @@ CONFIGS = {
     "no jump host": Case("ProxyJump none\nUser deploy\n"),
     # Addresses
     "the second address of a name": Case("User deploy\n", ("second",)),
+    "a first address that does not answer": Case("ConnectTimeout 2\nUser deploy\n", ("deaf",)),
     "addresses of both families": Case("User deploy\n", ("both",)),
     "an address": Case("Host 127.0.94.*\n User deploy\n", ("127.0.94.1", "127.0.94.2", "shop-1")),
     "an address of version 6": Case("Host ::1\n User deploy\n", ("::1", "0:0:0:0:0:0:0:1", "127.0.94.1")),

@@ -23,6 +23,7 @@ from canary_tui.ssh.connection import handshake, private_parts
 from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeyRules, HostKeys, HostNames, NameKeys
 from canary_tui.ssh.connection.private_parts import HostCertificate, public_data
+from canary_tui.ssh.connection.proxy import Proxy
 from canary_tui.ssh.connection.resolve import Endpoint
 from canary_tui.ssh.execution.protocol import Conversation
 
@@ -272,6 +273,32 @@ async def test_a_signature_is_asked_for_where_the_server_has_taken_the_key(serve
     connection.abort()
     await connection.wait_closed()
     assert [private_parts.offered(one) for one in signed] == [public_data(pair)]
+
+
+async def test_a_tunnel_is_whatever_opens_connections(served: Serve) -> None:
+    port, begun = await served(generated())
+
+    class Tunnel(Proxy):
+        async def create_connection(self, session_factory: Any, host: str, port: int) -> Any:
+            return await asyncio.get_running_loop().create_connection(session_factory, host, port)
+
+    connection = await log_in(attempt(port, Judge(answer=TRUSTED)), Tunnel((), set()))
+    connection.abort()
+    await connection.wait_closed()
+    assert begun == ["connected", "login of ann"]
+
+
+async def test_the_words_of_a_server_before_its_version_are_heard() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"go away\r\n")
+        await reader.readline()
+        writer.close()
+
+    async with await asyncio.start_server(serve, ADDRESS, 0) as server:
+        trial = attempt(server.sockets[0].getsockname()[1], Judge())
+        with pytest.raises(asyncssh.ConnectionLost):
+            await log_in(trial, None)
+    assert (trial.first_words, trial.has_version) == ("go away", False)
 
 
 def test_a_certificate_is_offered_in_the_place_of_its_key_and_the_key_stays_as_it_is() -> None:

@@ -518,6 +518,6 @@ async def test_under_sudo_all_of_it_belongs_to_the_other_user(line: DirectLine) 
     stubborn = request(b"trap '' TERM; while :; do sleep 0.1; done")
     step = asyncio.create_task(durable.execute(line, stubborn, Bytes(), Seen()))
     folder = pathlib.Path((await install.ensure_runner(line)).folder)
-    await until((folder / "runs" / f"{stubborn.execution}.child").exists)
+    await until(lambda: (folder / "runs" / f"{stubborn.execution}.out").exists())
     assert (await cancel(line, stubborn.execution, 0)).confirmed
     assert (await step).outcome == "cancelled"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hmac
 import subprocess
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -316,3 +317,23 @@ def test_a_fingerprint_is_the_one_that_ssh_keygen_prints(tmp_path: Path) -> None
 )
 def test_patterns_mean_what_they_mean_to_openssh(name: str, patterns: str, expected: bool) -> None:
     assert matches(name, patterns) == expected
+
+
+@pytest.mark.found("fault 6")
+def test_a_line_of_known_hosts_costs_little_memory(tmp_path: Path) -> None:
+    """Files of 200,000 lines exist; a line with two names took 800 bytes of memory once."""
+    lines, path = 4_000, tmp_path / "known"
+    blobs = (b"\0\0\0\x0bssh-ed25519\0\0\0 %032d" % number for number in range(lines))
+    text = (
+        f"host-{i}.example,10.0.{i >> 8}.{i & 255} ssh-ed25519 {base64.b64encode(one).decode()}"
+        for i, one in enumerate(blobs)
+    )
+    path.write_text("\n".join(text))
+    store = KnownHosts()
+    tracemalloc.start()
+    try:
+        store.load(HostKeyRules(user_files=(str(path),)))
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept / lines < 600

@@ -1,11 +1,11 @@
-"""Keys on disk, certificates and the agent meet as they do for `ssh`: the same login with the same key, or none."""
+"""Keys on disk, certificates and the agent meet, and proxies are run, as by `ssh`: the same login, or none."""
 
 from __future__ import annotations
 
 import pytest
 from against_ssh import Case, Outcome, compare, why_not
 
-pytestmark = [pytest.mark.skipif(bool(why_not()), reason=why_not()), pytest.mark.found("field 2")]
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
 
 _REST = """
 Host *
@@ -127,6 +127,35 @@ CASES = {
 }  # fmt: skip
 
 
+HOP = "ssh -F {F}/hop -W [%h]:%p hop@localhost"
+HOP_CONFIG = """Port {hop}
+IdentityFile {K}/work
+IdentityAgent none
+UserKnownHostsFile {W}/known_hosts
+GlobalKnownHostsFile /dev/null
+"""
+
+
+def proxied(command: str) -> Case:
+    return case(f"User deploy\n{WORK}ProxyCommand {command}\n", {"work": "@work", "hop": HOP_CONFIG}, ())
+
+
+PROXIES = {
+    "a proxy whose words are thrown away": proxied(f"{HOP} 2>/dev/null"),
+    "a proxy with words of its own": proxied(f"sh -c 'echo hello >&2; exec {HOP}'"),
+    "a proxy with many words": proxied(f"sh -c 'head -c 300000 /dev/zero >&2; exec {HOP}'"),
+    "a proxy that speaks first on its stream": proxied(f"sh -c 'echo welcome; exec {HOP}'"),
+    "a proxy that ends": proxied("false"),
+    "a proxy behind a command that ends": proxied(f"true && {HOP}"),
+    "a proxy behind an assignment": proxied(f"F=1; {HOP}"),
+    "a proxy with an environment of its own": proxied(f"env F='a  b' {HOP}"),
+    "a proxy in a pipe": proxied(f"cat | {HOP} | cat"),
+    "a proxy that is not there": proxied("{F}/none"),
+    "a proxy to nowhere": proxied("ssh -F {F}/hop -W [%h]:1 hop@localhost"),
+    "a proxy by a login that is refused": proxied("ssh -F {F}/hop -W [%h]:%p deploy@localhost"),
+}
+
+
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest) -> dict[str, dict[str, Outcome]]:
     """Of the cases that are to be tested, all at once."""
@@ -135,10 +164,32 @@ def outcomes(request: pytest.FixtureRequest) -> dict[str, dict[str, Outcome]]:
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.module is request.module and hasattr(item, "callspec")
     }
-    return compare({name: one for name, one in CASES.items() if name in wanted})
+    return compare({name: one for name, one in (CASES | PROXIES).items() if name in wanted})
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.found("field 2")) for name in CASES),
+        *(pytest.param(name, marks=pytest.mark.found("field 5")) for name in PROXIES),
+    ],
+)
 def test_we_log_in_with_the_key_that_ssh_logs_in_with(outcomes: dict[str, dict[str, Outcome]], name: str) -> None:
     for host, outcome in outcomes[name].items():
         assert outcome.our_login == outcome.login, f"{host}: {outcome.why}; ours: {outcome.our_why}"
+
+
+@pytest.mark.found("field 2")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a public half, its key nowhere", "/work: only its public half is here, and no agent has the other one"),
+        ("nothing on disk, and only that", "/work: there is no such file"),
+        ("a locked key that the agent has not", "/locked: it is locked by a passphrase"),
+        ("a public half of another key", "/work: it does not belong to "),
+        ("the fourth key of the agent", "Too many authentication failures; IdentityFile with IdentitiesOnly"),
+    ],
+)
+def test_why_there_was_no_login_is_named(outcomes: dict[str, dict[str, Outcome]], name: str, words: str) -> None:
+    [outcome] = outcomes[name].values()
+    assert words in outcome.our_why

@@ -264,6 +264,10 @@ async def counted(tmp_path: pathlib.Path, config: str, hosts: list[str]) -> int:
     [
         pytest.param("Host *\n User u\n IdentityFile /x\n", 2, id="all alike"),
         pytest.param("Host web-*\n User w\nHost *\n User u\n", 3, id="two kinds"),
+        pytest.param("Host unix/* .host\n ProxyCommand x %h\nHost *\n User u\n", 2, id="what some systems come with"),
+        pytest.param('Host * # all\n IdentityFile "/x y"\n', 6, id="a comment behind a Host line"),
+        pytest.param('Host *\n IdentityFile "/x y" # mine\n', 2, id="quotes and comments behind others"),
+        pytest.param('"Host" *\n User u\n', 6, id="a quoted keyword"),
         pytest.param("Host !web-1 *\n User w\n", 3, id="all but one"),
         pytest.param("Host Web-*\n User w\n", 3, id="upper case is another name"),
         pytest.param("Host *\n IdentityFile /x/%h\n", 2, id="a path made from the name"),

@@ -100,6 +100,11 @@ class Host:
     async def attach(self, run: str, offset: int = 0) -> tuple[bytes, str]:
         return await (await self.speak("attach", run, offset)).to_the_end()
 
+    def recorded(self, run: str) -> str:
+        """The line about a run's command, "" while there is none."""
+        path = self.runs / f"{run}.child"
+        return path.read_text().strip() if path.exists() else ""
+
     def identity(self, run: str, what: str) -> int:
         return int((self.runs / f"{run}.{what}").read_text().split()[0])
 
@@ -303,7 +308,7 @@ async def test_a_killed_supervisor_is_seen_and_its_child_is_followed(host: Host,
 async def test_limits_hold_without_a_supervisor(host: Host) -> None:
     talk = await host.start("sleep 60\n", timeout=150)
     await talk.until("BEGUN")
-    await until((host.runs / f"{talk.run}.child").exists)
+    await until(lambda: host.recorded(talk.run))
     os.kill(host.identity(talk.run, "go"), signal.SIGKILL)
     await until(lambda: "child=gone" in host.answer("attach", talk.run, 0))
     await talk.cut()
@@ -349,7 +354,7 @@ async def test_a_pid_that_was_used_again_is_not_signalled(host: Host) -> None:
     talk = await host.start("sleep 60\n")
     await talk.until("BEGUN")
     child = host.runs / f"{talk.run}.child"
-    pid, start, boot = (await until(lambda: child.read_text() if child.exists() else "")).split()
+    pid, start, boot = (await until(lambda: host.recorded(talk.run))).split()
     child.write_text(f"{pid} {int(start) + 1} {boot}\n")
     await asyncio.to_thread(host.answer, "cancel", talk.run, 0)
     os.kill(int(pid), 0)
@@ -361,7 +366,7 @@ async def test_a_pid_that_was_used_again_is_not_signalled(host: Host) -> None:
 async def test_a_reboot_during_a_step_is_seen(host: Host) -> None:
     talk = await host.start("sleep 60\n")
     await talk.until("BEGUN")
-    await until((host.runs / f"{talk.run}.child").exists)
+    await until(lambda: host.recorded(talk.run))
     go = host.runs / f"{talk.run}.go"
     pid, start, _, digest = go.read_text().splitlines()[0].split()
     go.write_text(f"{pid} {start} another-boot {digest}\n")

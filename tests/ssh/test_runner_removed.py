@@ -250,3 +250,22 @@ async def test_output_that_was_removed_is_never_said_to_be_whole(shell: str, tmp
     data, end = await talk.to_the_end()
     assert data == b"two\n"
     assert "sum=removed" in end
+
+
+@pytest.mark.found("field 11")
+def test_who_comes_second_to_name_a_folder_is_told_its_whole_name(tmp_path: pathlib.Path) -> None:
+    """A server with two names is told by it; here another visitor names `runs` in the very moment of the attempt."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    real = shutil.which("ln")
+    (tools / "ln").write_text(f'#!/bin/sh\ncase $2 in */born) echo 1-other >"$2" ;; esac\nexec {real} "$@"\n')
+    (tools / "ln").chmod(0o755)
+    host = Host(tmp_path, "/bin/sh")
+    shutil.rmtree(host.runs)
+    for register in host.folder.glob("starts.*"):
+        register.unlink()
+    host.environment["PATH"] = f"{tools}:{os.environ['PATH']}"
+    place = next(word[5:] for word in host.answer("hello").split() if word.startswith("boot="))
+    boot, born, registered = place.split(".")
+    assert born == "1-other"
+    assert "none" not in (boot, registered)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,3 +95,28 @@ async def test_a_wrong_password_behind_a_key_is_refused(start: Start, tmp_path: 
         error = await refusal(link)
     assert len(person.asked) == 3
     assert "the key was accepted, and the server wants password as well" in error.detail
+
+
+async def test_a_right_password_before_a_key_that_is_not_there_is_asked_for_once(start: Start, tmp_path: Path) -> None:
+    farm, person = start(ORDERS[1]), Person(PASSWORD, PASSWORD)
+    target = planned(farm.targets[0], write_config(farm, tmp_path / "config"), identity=str(tmp_path / "none"))
+    async with linked(target, asker=person) as [link]:
+        error = await refusal(link)
+    assert len(person.asked) == 1
+    assert "the password was accepted, and the server wants publickey as well" in error.detail
+
+
+async def test_a_locked_key_behind_a_right_password_is_unlocked(start: Start, tmp_path: Path) -> None:
+    farm, person = start(ORDERS[1]), Person(PASSWORD, "correct horse")
+    key = tmp_path / "locked"
+    shutil.copy(farm.identity, key)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "correct horse", "-f", key], check=True)
+    other = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", other], check=True)
+    config = write_config(farm, tmp_path / "config", "Host *", f" IdentityFile {other}")
+    config.write_text(config.read_text().replace(f"IdentityFile {farm.identity}", f"IdentityFile {key}"))
+    async with linked(planned(farm.targets[0], config), asker=person) as [link]:
+        assert await run(link, "echo in") == "in\n"
+    assert [question.kind for question in person.asked] == ["passphrase", "password"] or person.asked[
+        0
+    ].kind == "password"

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import pytest
-from direct_line import Bytes, Seen
+from direct_line import Bytes, DirectLine, Seen
 from farm import Farm, available
 from links import linked, planned, refusal
 from slow_line import SlowLine
@@ -28,6 +28,7 @@ from canary_tui.domain.planning.plan import PlannedTarget
 from canary_tui.engine.target import ExecuteRequest, ProbeRequest, Remote, UploadRequest
 from canary_tui.ssh.connection import connect, handshake
 from canary_tui.ssh.execution import cancel, durable, install, pace, protocol
+from canary_tui.ssh.execution.lines import LostError, new_nonce
 from canary_tui.ssh.network import SshNetwork
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
@@ -137,6 +138,20 @@ async def test_sending_the_runner_does_not_count_as_waiting_for_an_answer(farm: 
 
 
 @pytest.mark.found("fault 1")
+async def test_who_does_not_read_what_is_sent_is_given_up(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that lives does not make up for it: what was sent must be read before there can be an answer."""
+    monkeypatch.setattr(protocol, "OPENING", 0.5)
+    monkeypatch.setattr(pace, "SLOWEST", 1 << 23)
+    line = DirectLine(farm)
+    conversation = protocol.Conversation(new_nonce(), bytes(4 << 20), lambda _: None)
+    connection = await line.connection()
+    async with asyncio.timeout(10):
+        with pytest.raises(LostError, match="does not read"):
+            await conversation.open(line, connection, "sleep 3")
+    await line.close()
+
+
+@pytest.mark.found("fault 1")
 async def test_a_server_that_sends_for_ever_and_lets_nobody_in_is_given_up(farm: Farm) -> None:
     """The limit is for a silence; in all a login may take four times as long."""
 
@@ -170,6 +185,7 @@ async def test_an_upload_over_a_slow_line_takes_less_than_twice_what_the_line_ne
         took = time.monotonic() - began
     told(f"upload at {kbits} kbit/s", took, needed(kbits, SIZE))
     assert (report.outcome, seen.lost, line.connections) == ("ok", [], 1)
+    assert len(seen.progress) > 8, "how far it came is told every second or two"
     assert took < 2 * needed(kbits, SIZE) + CUSHION
 
 

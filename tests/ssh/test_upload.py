@@ -166,7 +166,7 @@ async def test_an_upload_that_was_cut_goes_on_where_it_was_if_that_is_the_file_s
     part.write_bytes(whole[:HALF])
     happens(part)
     assert (await upload(line, request, seen)).outcome == "ok"
-    assert seen.progress[0][0] == start + uploading.CHUNK
+    assert start < seen.progress[0][0] <= start + uploading.CHUNK
     assert (folder / "there.bin").read_bytes() == whole
     assert left_over(folder) == []
     if happens is a_link:

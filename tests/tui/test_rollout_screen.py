@@ -12,7 +12,8 @@ from test_gate_panel import waiting
 from canary_tui.domain.fleet.tables import Limits
 from canary_tui.domain.fleet.units import Share
 from canary_tui.domain.rollout import events as e
-from canary_tui.engine.messages import Progress
+from canary_tui.engine.identity import operator
+from canary_tui.engine.messages import GiveUp, Progress
 from canary_tui.tui.rollout.screen import RolloutScreen
 from canary_tui.tui.rollout.status import Kind, Roster
 from canary_tui.tui.rollout.target_list import TargetList
@@ -347,3 +348,18 @@ async def test_a_rollout_that_is_watched_offers_a_shell_until_it_has_ended(tmp_p
         await press(pilot, "escape")
         await shows(app, "v Result", "aborted")
         assert "T Shell" not in screen_text(app)
+
+
+@pytest.mark.found("fault 2")
+async def test_the_wait_for_a_lost_target_can_be_ended_by_a_key(tmp_path: Path) -> None:
+    """The key is there while the target under the cursor is lost, and at no other time."""
+    recorded = second_wave(tmp_path)
+    recorded.begin("web-3")
+    async with waiting(recorded) as (app, pilot, wire, _gate):
+        await shows(app, "> web-3")
+        await pilot.press("W")
+        recorded.add(e.ConnectionLost("web-3", "connection refused"))
+        await shows(app, "~ web-3", "W Stop waiting")
+        assert not wire.sent
+        await pilot.press("W")
+        assert wire.sent == [GiveUp(recorded.state.rollout, "web-3", operator())]

@@ -12,6 +12,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from canary_tui.regular import NotRegularError, read_regular
 from canary_tui.ssh.connection.home import expanded, home
 from canary_tui.ssh.connection.known_hosts import matches
 
@@ -19,7 +20,7 @@ _LINE = re.compile(r"[ \t]*([A-Za-z][A-Za-z0-9]*)(?:[ \t]*=[ \t]*|[ \t]+)([^\s=]
 """A keyword and its value, as every OpenSSH tells the one from the other."""
 _NOTHING = re.compile(r"[ \t]*(?:#.*)?")
 _STRANGE = re.compile(r"[^\n\r\f\t\x20-\x7e\x80-\U0010ffff]")
-_PATTERN = re.compile(r"!?[A-Za-z0-9_.:*?-]+")
+_PATTERN = re.compile(r"!?[A-Za-z0-9_.:*?/-]+")
 """Of a `Host` line: no quote, comma, backslash or comment."""
 _PATH = re.compile(r"[A-Za-z0-9_./~*?@+:-]+")
 _OWN_WORD_FOR_EACH = {"match", "hostname", "canonicalizehostname", "canonicaldomains"}
@@ -27,6 +28,8 @@ _OWN_WORD_FOR_EACH = {"match", "hostname", "canonicalizehostname", "canonicaldom
 _FILLED_IN_BY_US = {"identityfile", "certificatefile", "revokedhostkeys", "identityagent", "proxycommand"}
 """Keywords whose `%h` and the like `ssh -G` leaves as they are."""
 _DEEPEST_INCLUDE = 16
+_LARGEST = 2**20
+"""Bytes of one file that is looked into."""
 
 
 class _NotPlainError(Exception):
@@ -39,13 +42,17 @@ class ConfigFiles:
     def __init__(self) -> None:
         self._read: dict[str | None, tuple[tuple[str, ...], ...] | None] = {}
 
+    def read(self, config: str | None) -> None:
+        """Read the files, unless they were. NotRegularError where one is a pipe: ssh would wait for it."""
+        if config not in self._read:
+            self._read[config] = _host_lines(config)
+
     def sharing_key(self, host: str, config: str | None) -> tuple[bool, ...] | None:
         """One flag for each `Host` line: names with equal flags get equal answers but for their own name.
 
         None: the answer may be this name's alone. `config` as in a fleet file's `[ssh]`.
         """
-        if config not in self._read:
-            self._read[config] = _host_lines(config)
+        self.read(config)
         host_lines = self._read[config]
         if host_lines is None or as_ssh_writes(host) != host.lower():
             return None
@@ -99,9 +106,13 @@ def _settings(path: Path, folder: Path, depth: int) -> Iterator[tuple[str, str]]
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_bytes().decode()  # only a line feed ends a line
+        text = read_regular(path, _LARGEST).decode()  # only a line feed ends a line
     except FileNotFoundError:
         return []
+    except NotRegularError as error:
+        if error.kind == "is a pipe":
+            raise
+        raise _NotPlainError from None  # ssh passes over a folder
     except (OSError, UnicodeDecodeError):
         raise _NotPlainError from None
     if _STRANGE.search(text):

@@ -17,7 +17,16 @@ from canary_tui.ssh.connection.handshake import KEEPALIVE_INTERVAL
 from canary_tui.ssh.connection.hostkeys import HostKeyError
 from canary_tui.ssh.connection.login import LinkError, Login, Shared
 from canary_tui.ssh.connection.resolve import Endpoint, Resolver
-from canary_tui.ssh.connection.sudo import CHECK, SudoPrefix, needs_password, permission, user_of
+from canary_tui.ssh.connection.sudo import (
+    CHECK,
+    SudoPrefix,
+    Wrapped,
+    is_wrong_password,
+    last_words,
+    needs_password,
+    permission,
+    user_of,
+)
 from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
 
@@ -119,6 +128,8 @@ class TargetLink:
         self.target = target
         self.address = target.address
         self.sudo: SudoPrefix | None = None
+        self._refused: frozenset[str] = frozenset()
+        """Passwords that its sudo does not take any more."""
         self._endpoint: Endpoint | None = None
         self._is_idle = False
         self._access = access
@@ -157,12 +168,16 @@ class TargetLink:
         finally:
             await link.close()
 
-    def wrap(self, words: str) -> tuple[str, bytes]:
-        """The command line for plain words under the target's sudo, and what its standard input begins with.
+    def wrap(self, words: str, nonce: str) -> Wrapped:
+        """The command line for plain words under the target's sudo, which is known once `connection()` has returned."""
+        return Wrapped(words) if self.sudo is None else self.sudo.wrap(words, nonce)
 
-        Known once `connection()` has returned.
-        """
-        return (words, b"") if self.sudo is None else self.sudo.wrap(words)
+    def sudo_refused(self, connection: SSHClientConnection) -> None:
+        """Forget what sudo no longer takes: the next connection finds out anew what it does take."""
+        if self.sudo is not None and self.sudo.password is not None:
+            self._refused |= {self.sudo.password}
+        self.sudo = None
+        self.drop(connection)
 
     async def close(self) -> None:
         """Close the connection, within two seconds."""
@@ -192,21 +207,29 @@ class TargetLink:
         if status == 0:
             return SudoPrefix(user)
         if not needs_password(complaint):
-            said = one_line(complaint) or f"exit {status}"
-            raise LinkError(f"sudo -u {user}: {said}; {permission(user)}", final=True)
+            refused = last_words(complaint) or f"exit {status}"
+            raise LinkError(f"sudo -u {user}: {refused}; {permission(user)}", final=True)
+
+        said = complaint
 
         async def use(password: str) -> bool:
-            command, first = SudoPrefix(user, password).wrap(CHECK)
-            return (await _run(connection, command, first))[0] == 0
+            nonlocal said
+            wrapped = SudoPrefix(user, password).wrap(CHECK)
+            status, said = await _run(connection, f"env LC_ALL=C {wrapped.command}", wrapped.password)
+            if status and not is_wrong_password(said):
+                raise LinkError(f"sudo -u {user}: {last_words(said) or f'exit {status}'}", final=True)
+            return status == 0
 
         def question(trouble: str) -> Question:
             return Question("sudo-password", self.target.name, self.address, trouble)
 
-        passwords = self._access.shared.sudo_passwords
-        if not endpoint.asks_for_secrets or not await passwords.use(endpoint.user, question, use):
-            needed = f"sudo -u {user}: a password is needed, and none was accepted"
+        passwords, password = self._access.shared.sudo_passwords, None
+        if endpoint.asks_for_secrets:
+            password = await passwords.use(endpoint.user, question, use, self._refused)
+        if password is None:
+            needed = f"sudo -u {user}: a password is needed, and none was accepted; sudo says: {last_words(said)}"
             raise LinkError(f"{needed}; {permission(user)}", final=True)
-        return SudoPrefix(user, passwords.known(endpoint.user))
+        return SudoPrefix(user, password)
 
 
 async def _run(connection: SSHClientConnection, command: str, first: bytes) -> tuple[int | None, str]:

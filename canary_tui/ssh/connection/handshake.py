@@ -6,7 +6,7 @@ makes another. So nobody who reads a question holds a slot for handshakes, and n
         connect()
             |
       [ transport ]      a socket, a channel through the jump host, or a ProxyCommand
-            |            dropped here or in the next two: the server had too many at once, and login tries again
+            |            hung up here or in the next two: `failures` knows from its words how often to try again
       [ versions  ]
             |
       [ algorithms ] --> KeyExchangeFailed: none in common. login makes one more attempt with all that are safe
@@ -51,6 +51,7 @@ from typing import Any
 import asyncssh
 
 from canary_tui.ssh.connection import private_parts
+from canary_tui.ssh.connection.addresses import first_that_answers
 from canary_tui.ssh.connection.agent import Agent
 from canary_tui.ssh.connection.clock import Clock
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, fingerprint, shown_key
@@ -61,6 +62,7 @@ from canary_tui.text.safe import one_line
 KEEPALIVE_INTERVAL = 4.8
 """Seconds. Three unanswered and one more interval: a peer that is silent is given up after 19.2 s, so within 20."""
 KEEPALIVE_COUNT = 3
+_LONGEST_GREETING = 2000
 LOGIN_WITHIN = 30.0
 """Seconds for a login after the key exchange, as long as ConnectTimeout lasts; the time of agents does not count."""
 
@@ -111,6 +113,8 @@ class Attempt:
     logging_in: bool = False
     signing: bool = False
     """An agent or a security key is being waited for."""
+    takes_keys: bool = False
+    """The server has asked for a key."""
     unsigned: list[str] = field(default_factory=list)
     """Keys that the server took, and with which nobody signed."""
     accepted: set[bytes] = field(default_factory=set)
@@ -122,6 +126,19 @@ class Attempt:
     """The server's own words: its banner, or its question."""
     proxy_end: ProxyEnd | None = None
     clock: Clock = field(default_factory=Clock)
+    greeting: bytes = b""
+    """The beginning of all that the server sent, up to its version and a bit beyond."""
+
+    @property
+    def has_version(self) -> bool:
+        """True once the server showed that it speaks SSH."""
+        return self.greeting.startswith(b"SSH-") or b"\nSSH-" in self.greeting
+
+    @property
+    def first_words(self) -> str:
+        """The server's words before its version, made safe."""
+        before = f"\n{self.greeting.decode(errors='replace')}".partition("\nSSH-")[0]
+        return one_line(before.strip(), 200)
 
 
 class _Client(asyncssh.SSHClient):
@@ -141,7 +158,12 @@ class _Client(asyncssh.SSHClient):
         self._connection = conn
         private_parts.judge_host_key_by(conn, lambda shown: self._judge(shown, peer))
         private_parts.log_no_packets(conn)
-        private_parts.live_while_heard(conn, self._attempt.clock.heard)
+        private_parts.live_while_heard(conn, self._heard)
+
+    def _heard(self, data: bytes) -> None:
+        self._attempt.clock.heard()
+        if len(self._attempt.greeting) < _LONGEST_GREETING:
+            self._attempt.greeting += data[:_LONGEST_GREETING]
 
     def connection_lost(self, exc: Exception | None) -> None:
         if isinstance(exc, asyncssh.PermissionDenied):  # after what was given last, no method was left that we know
@@ -170,6 +192,9 @@ class _Client(asyncssh.SSHClient):
         """All keys at once; None when they were refused."""
         self._hear("publickey")
         attempt = self._attempt
+        attempt.takes_keys = True
+        if attempt.password_accepted:
+            attempt.would_take.add("publickey")
         if "publickey" in self._tried or (attempt.keys_last and not attempt.password_accepted):
             return None
         self._tried.add("publickey")
@@ -249,7 +274,7 @@ class _Client(asyncssh.SSHClient):
 
 
 def login_limit(endpoint: Endpoint) -> float:
-    """Seconds for the server's part of a login: what it asks elsewhere may take longer than connecting."""
+    """Seconds for a silence of the server in a login: what it asks elsewhere may take longer than connecting."""
     return max(endpoint.connect_timeout, LOGIN_WITHIN)
 
 
@@ -269,12 +294,14 @@ async def log_in(
     offered = [one for one in chosen if one in HOST_KEY_ALGORITHMS] or attempt.keys.order(HOST_KEY_ALGORITHMS)
     options = _OPTIONS | _algorithms(endpoint.algorithms, all_algorithms=all_algorithms)
     async with attempt.clock.start(endpoint.connect_timeout):
+        sock = await first_that_answers(endpoint) if tunnel is None else None
         return await asyncssh.connect(
             endpoint.host,
             endpoint.port,
             username=endpoint.user,
             family=endpoint.family,
-            local_addr=(endpoint.bind_address, 0) if endpoint.bind_address else None,
+            local_addr=(endpoint.bind_address, 0) if endpoint.bind_address and sock is None else None,
+            sock=sock,
             tunnel=tunnel,
             proxy_command=None,
             client_factory=lambda: _Client(attempt),

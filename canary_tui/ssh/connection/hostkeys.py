@@ -27,10 +27,16 @@ class HostKeyError(CanaryError):
 
 @dataclass(frozen=True, slots=True)
 class KnownKey:
-    """A public key of a known_hosts line. `blob` is its wire form, `place` is `path:line`."""
+    """A public key of a known_hosts line. `blob` is its wire form; `line` 0: it is no line of a file."""
 
     blob: bytes
-    place: str
+    source: str
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """`path:line`."""
+        return f"{self.source}:{self.line}" if self.line else self.source
 
     @property
     def kind(self) -> str:

@@ -1,10 +1,9 @@
-"""Keeps the keys, passphrases and passwords to log in with; each is read or asked for once for a whole fleet."""
+"""Keeps the keys to log in with and their passphrases; each is read or asked for once for a whole fleet."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import asyncssh
 from asyncssh import SSHCertificate, SSHKey, SSHKeyPair
 
 from canary_tui.engine.target import Asker, Question
+from canary_tui.regular import read_regular
 from canary_tui.ssh.connection.hostkeys import shown_key
 from canary_tui.ssh.connection.private_parts import public_data, wants_passphrase
 from canary_tui.ssh.connection.resolve import Endpoint
@@ -19,7 +19,7 @@ from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
 
 MOST_WRONG_ANSWERS = 3
-"""Wrong passwords, or wrong passphrases of one key, before nobody is asked any more."""
+"""Wrong passphrases of one key, or passwords that no target takes, before nobody is asked any more."""
 _LOCKED = "it is locked by a passphrase"
 _HALF = "only its public half is here, and no agent has the other one"
 _LARGEST = 1 << 20
@@ -118,58 +118,6 @@ class Keyring:
                 self._refused.add(identity.path)
 
 
-class Passwords:
-    """Passwords by login name. One that nothing proved yet is tried on one target only, and wrong ones are counted."""
-
-    def __init__(self, questions: Questions) -> None:
-        self._questions = questions
-        self._known: dict[str, str] = {}
-        self._proven: set[str] = set()
-        self._turn = asyncio.Lock()
-        self.wrong = 0
-
-    async def use(
-        self,
-        user: str,
-        question: Callable[[str], Question],
-        attempt: Callable[[str], Awaitable[bool]],
-    ) -> bool:
-        """Try the password of a login name, asking for it where it is not known; False when there is none that works.
-
-        `question` makes the question from what was wrong before; `attempt` says whether a password was taken.
-        """
-        if user not in self._proven:
-            async with self._turn:
-                if user not in self._proven:
-                    return await self._first_use(user, question, attempt)
-        return self.wrong < MOST_WRONG_ANSWERS and await self._count(await attempt(self._known[user]))
-
-    async def _first_use(
-        self, user: str, question: Callable[[str], Question], attempt: Callable[[str], Awaitable[bool]]
-    ) -> bool:
-        trouble = ""
-        while self.wrong < MOST_WRONG_ANSWERS:
-            async with self._questions.turn():
-                password = await self._questions.ask(question(trouble))
-            if password is None:
-                self.wrong += 1
-                return False
-            if await self._count(await attempt(password)):
-                self._known[user] = password
-                self._proven.add(user)
-                return True
-            trouble = "It was not accepted."
-        return False
-
-    def known(self, user: str) -> str | None:
-        """The password that was proven for this login name."""
-        return self._known.get(user)
-
-    async def _count(self, accepted: bool) -> bool:
-        self.wrong += not accepted
-        return accepted
-
-
 def _load(path: str, passphrase: str | None = None) -> Identity:
     half, beside = _public(path), _certificate(f"{path}-cert.pub")
     public = b"" if half is None else public_data(half)
@@ -216,8 +164,4 @@ def _certificate(path: str) -> SSHCertificate | str:
 
 def _read(path: str) -> bytes:
     """A file's bytes. OSError also where it is no regular file: reading a pipe would never end."""
-    file = Path(path)
-    if file.exists() and not file.is_file():
-        raise OSError("it is not a regular file")
-    with file.open("rb") as opened:
-        return opened.read(_LARGEST)
+    return read_regular(path, _LARGEST)

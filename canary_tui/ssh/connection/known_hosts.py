@@ -7,14 +7,17 @@ import binascii
 import contextlib
 import fcntl
 import hmac
+import io
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from canary_tui.regular import NotRegularError, read_regular
 from canary_tui.ssh.connection.hostkeys import (
     HostKeyError,
     HostKeyRules,
@@ -28,6 +31,8 @@ from canary_tui.text.safe import one_line
 
 Marker = Literal["", "@cert-authority", "@revoked"]
 
+_LARGEST = 64 * 2**20
+"""Bytes of one file; 200,000 hosts take 25 MiB."""
 _KRL = b"SSHKRL\n\0"
 
 
@@ -35,7 +40,8 @@ _KRL = b"SSHKRL\n\0"
 class _File:
     """One known_hosts file, read once. `notes` name the lines that are ignored, with the reason."""
 
-    exact: dict[str, list[tuple[Marker, KnownKey]]] = field(default_factory=dict)
+    exact: dict[str, tuple[tuple[Marker, KnownKey], ...]] = field(default_factory=dict)
+    """By name. All names of one line have the same tuple: 200,000 lines take 100 MB, with one each it were 160."""
     patterns: list[tuple[str, Marker, KnownKey]] = field(default_factory=list)
     hashed: list[tuple[bytes, bytes, Marker, KnownKey]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -58,29 +64,29 @@ class _File:
         for line in self.hashed:
             salt, digest, marker, key = line
             if hmac.digest(salt, asked, "sha1") == digest:
-                self.exact.setdefault(name, []).append((marker, key))
+                self.exact[name] = (*self.exact.get(name, ()), (marker, key))
             else:
                 others.append(line)
         self.hashed = others
 
-    def add(self, line: str, place: str) -> None:
+    def add(self, line: str, source: str, number: int) -> None:
         """Add a line; one that OpenSSH would skip is noted."""
-        line = line.strip(" \t\r")
+        line = line.strip(" \t\r\n")
         if not line or line.startswith("#"):
             return
         words = re.split(r"[ \t]+", line)
         marker: Marker = ""
         if words[0].startswith("@"):
             if words[0] not in ("@cert-authority", "@revoked"):
-                self.notes.append(f"{place}: unknown marker {one_line(words[0], 40)}")
+                self.notes.append(f"{source}:{number}: unknown marker {one_line(words[0], 40)}")
                 return
             marker = "@revoked" if words[0] == "@revoked" else "@cert-authority"
             words = words[1:]
         try:
-            key = KnownKey(_blob(words[1], words[2]), place)
+            key = KnownKey(_blob(words[1], words[2]), source, number)
             self._index(words[0], marker, key)
         except (IndexError, ValueError):
-            self.notes.append(f"{place}: not a line of known_hosts")
+            self.notes.append(f"{source}:{number}: not a line of known_hosts")
 
     def _index(self, names: str, marker: Marker, key: KnownKey) -> None:
         if names.startswith("|"):
@@ -91,8 +97,9 @@ class _File:
         elif re.search(r"[*?!]", names):
             self.patterns.append((names.lower(), marker, key))
         else:
+            entry = ((marker, key),)
             for name in names.lower().split(","):
-                self.exact.setdefault(name, []).append((marker, key))
+                self.exact[name] = self.exact.get(name, ()) + entry
 
 
 class KnownHosts:
@@ -101,6 +108,13 @@ class KnownHosts:
     def __init__(self) -> None:
         self._files: dict[str, tuple[tuple[int, ...], _File]] = {}
         self._revoked: dict[str, tuple[tuple[int, ...], tuple[KnownKey, ...]]] = {}
+
+    def load(self, rules: HostKeyRules) -> None:
+        """Read the files that are not known yet, or not as they are; raises as `look_up`. May be called in a thread."""
+        for path in (*rules.user_files, *rules.global_files):
+            self._file(path)
+        if rules.revoked_file:
+            self._revoked_keys(rules.revoked_file)
 
     def look_up(self, names: HostNames, rules: HostKeyRules) -> HostKeys:
         """Everything that the files say about a host. HostKeyError where the file of revoked keys cannot be used."""
@@ -152,8 +166,10 @@ def remember(path: str, names: HostNames, blob: bytes, *, hashed: bool) -> None:
 
 
 def _append(path: str, line: bytes) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
     try:
+        if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            raise NotRegularError(path, "is a pipe")
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":
@@ -208,20 +224,20 @@ def _state(path: str) -> tuple[int, ...]:
 def _read(path: str) -> _File:
     file = _File()
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path, _LARGEST)
     except OSError as error:
         if not isinstance(error, FileNotFoundError):
             file.notes.append(f"{path}: {error.strerror}")
         return file
     # Only a line feed ends a line: to str.splitlines a form feed in a comment would begin another entry.
-    for number, line in enumerate(data.decode("latin-1").split("\n"), 1):
-        file.add(line, f"{path}:{number}")
+    for number, line in enumerate(io.BytesIO(data), 1):
+        file.add(line.decode("latin-1"), path, number)
     return file
 
 
 def _read_revoked(path: str) -> tuple[KnownKey, ...]:
     try:
-        data = Path(path).read_bytes()
+        data = read_regular(path, _LARGEST)
     except OSError as error:
         raise HostKeyError(f"RevokedHostKeys {path}: {error.strerror}; no host key is trusted without it") from None
     if data.startswith(_KRL):
@@ -231,7 +247,7 @@ def _read_revoked(path: str) -> tuple[KnownKey, ...]:
         words = line.split()
         if words and not words[0].startswith("#"):
             try:
-                keys.append(KnownKey(_blob(words[0], words[1]), f"{path}:{number}"))
+                keys.append(KnownKey(_blob(words[0], words[1]), path, number))
             except (IndexError, ValueError):
                 raise HostKeyError(f"RevokedHostKeys {path}:{number}: not a public key") from None
     return tuple(keys)

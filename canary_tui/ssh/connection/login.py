@@ -17,9 +17,11 @@ from canary_tui.ssh.connection.agent import Agent, AgentError, AgentKeys
 from canary_tui.ssh.connection.failures import explained, tries_more, wanted
 from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, HostNames, fingerprint, key_type, shown_key
-from canary_tui.ssh.connection.keyring import Keyring, Passwords, Questions
+from canary_tui.ssh.connection.keyring import Keyring, Questions
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
+from canary_tui.ssh.connection.off_loop import off_loop
 from canary_tui.ssh.connection.offers import in_order
+from canary_tui.ssh.connection.passwords import Passwords
 from canary_tui.ssh.connection.private_parts import offered, public_data
 from canary_tui.ssh.connection.proxy import Proxy
 from canary_tui.ssh.connection.resolve import Endpoint
@@ -45,6 +47,7 @@ class Shared:
 
     def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
         self.known_hosts = KnownHosts()
+        self._reading = asyncio.Lock()
         self.questions = Questions(asker, redactor)
         self.keyring = Keyring(self.questions)
         self.passwords = Passwords(self.questions)
@@ -67,6 +70,22 @@ class Shared:
         for proxy in list(self._proxies):
             proxy.close()
             await proxy.wait_closed()
+
+    async def read_files(self, endpoint: Endpoint) -> None:
+        """Read the files that a login needs, unless they were; LinkError where it takes longer than connecting may."""
+
+        def read() -> None:
+            self.keyring.identities(endpoint)
+            self.keyring.certificates(endpoint)
+            self.known_hosts.load(endpoint.rules)
+
+        limit = endpoint.connect_timeout
+        try:
+            async with asyncio.timeout(limit), self._reading:
+                await off_loop(read, limit)
+        except TimeoutError:
+            detail = f"keys and known hosts cannot be read within {limit:.0f} s: {', '.join(endpoint.files[:4])}"
+            raise LinkError(detail, final=False) from None
 
     @contextlib.asynccontextmanager
     async def handshake(self, endpoint: Endpoint) -> AsyncIterator[None]:
@@ -91,10 +110,11 @@ class Login:
         self._all_algorithms = False
 
     async def connect(self) -> SSHClientConnection:
+        await self._shared.read_files(self._endpoint)
         if not await self._offers():
             await self._unlock()
         connection, attempt = await self._try()
-        while connection is None and not attempt.accepted and await self._unlock():
+        while connection is None and attempt.takes_keys and not attempt.accepted and await self._unlock():
             connection, attempt = await self._try()
         if connection is None:
             connection = await self._with_password(attempt)
@@ -116,11 +136,17 @@ class Login:
         taken: list[SSHClientConnection] = []
 
         def question(trouble: str) -> Question:
-            words = f"{trouble} The server says: {attempt.words}" if attempt.words else trouble
+            taken_so_far = "The key was accepted, and a password is wanted as well." if attempt.accepted else ""
+            said = f"The server says: {attempt.words}" if attempt.words else ""
+            words = " ".join(filter(None, (trouble, taken_so_far, said)))
             return Question("password", self._name, self._endpoint.address, words)
 
         async def use(password: str) -> bool:
-            connection, _ = await self._try(password, attempt.accepted)
+            connection, tried = await self._try(password, attempt.accepted)
+            while connection is None and tried.password_accepted and await self._unlock():
+                connection, tried = await self._try(password, attempt.accepted)
+            if connection is None and tried.password_accepted:
+                raise LinkError(self._denied(tried), final=True)
             taken.extend([connection] if connection else [])
             return connection is not None
 
@@ -137,7 +163,8 @@ class Login:
             try:
                 return await self._log_in(attempt), attempt
             except asyncssh.PermissionDenied:
-                self._refused |= {offered(pair) for pair in attempt.offers} - attempt.accepted
+                if attempt.takes_keys:
+                    self._refused |= {offered(pair) for pair in attempt.offers} - attempt.accepted
                 return None, attempt
             except asyncssh.HostKeyNotVerifiable:
                 await self._ask_about(attempt)
@@ -225,26 +252,33 @@ class Login:
             )
             if answer.trust != "new" or await self._shared.questions.ask(question) != "yes":
                 raise LinkError(f"host key of {endpoint.address} not accepted: {_described(key)}", final=True)
-            self._keep(key)
+            await self._keep(key)
 
-    def _keep(self, key: bytes) -> None:
+    async def _keep(self, key: bytes) -> None:
         endpoint = self._endpoint
         if not endpoint.rules.user_files:
             raise LinkError(
                 "the host key cannot be stored: there is no known_hosts file (UserKnownHostsFile none)", final=True
             )
-        remember(endpoint.rules.user_files[0], endpoint.names, key, hashed=endpoint.rules.hash_names)
+        file, hashed = endpoint.rules.user_files[0], endpoint.rules.hash_names
+        try:
+            await off_loop(lambda: remember(file, endpoint.names, key, hashed=hashed), endpoint.connect_timeout)
+        except TimeoutError:
+            raise LinkError(f"{file}: the key cannot be kept: no answer from its disk", final=True) from None
         self._pinned = HostKeys.pinned(endpoint.names.look_up()[0], key)
 
     def _denied(self, attempt: Attempt) -> str:
         keyring, endpoint = self._shared.keyring, self._endpoint
         identities = keyring.identities(endpoint)
-        problems = [f"{one.path}: {one.problem}" for one in identities if one.problem]
+        problems = [
+            f"{one.path}: {one.problem}" for one in identities if one.problem and one.public not in self._refused
+        ]
         if not endpoint.usual_identities:
             problems += [f"{one.path}: there is no such file" for one in identities if one.missing]
         problems += keyring.bad_certificates(endpoint) + attempt.unsigned
+        reasons = [] if attempt.accepted else problems
         return "; ".join(
-            [f"login refused for {endpoint.address}", *problems, *wanted(attempt), *filter(None, [attempt.words])]
+            [f"login refused for {endpoint.address}", *reasons, *wanted(attempt), *filter(None, [attempt.words])]
         )
 
 

@@ -12,7 +12,7 @@
 | `set_certificate` of pairs, `key` of certificates | a certificate on disk is signed for by a key in the agent | AttributeError at the first certificate | 40 lines that talk to the agent |
 | `tunnel` may be whatever has `create_connection`; `data_received` and `connection_lost` of a connection | the library's own ProxyCommand mixes standard error into the stream | no login through a ProxyCommand | two processes of our own that copy between a socket and pipes |
 | "Passphrase must be specified" | an encrypted key of the old format raises a plain KeyImportError | the key is called broken, not locked | KeyEncryptionError upstream |
-| `data_received` of the connection, a method of its own; `_keepalive_count` | bytes that arrive are no answer to a keepalive's question, so a line that is full of a step's output would look dead; what came is counted | slow lines are cut again after 20 s | a count upstream that starts anew with each packet |
+| `data_received` of the connection, a method of its own; `_keepalive_count` | bytes that arrive are no answer to a keepalive's question, so a line that is full of a step's output would look dead; what came is counted; and the library drops what a server says before its version | slow lines are cut again after 20 s, and those words are not shown | a count upstream that starts anew with each packet |
 | `_make_global_request` | a question that every server answers as soon as it has read what came before: the only sign that it did | the first upload, or step of more than 16 KiB, fails with AttributeError | a ping upstream |
 | `_init_recv_window` of a channel | how much a target may have under way is to follow the speed of the line | it stays at 16 KiB: slow, but right | a method upstream |
 | `connection_made` of a session comes in the step of the loop that sends the request | a payload can follow at once, which saves a round trip | the payload comes before the request: the server drops it, and the runner starts nothing | wait for `session_started` |
@@ -63,10 +63,10 @@ def log_no_packets(connection: asyncssh.SSHClientConnection) -> None:
 _came: WeakKeyDictionary[asyncssh.SSHClientConnection, int] = WeakKeyDictionary()
 
 
-def live_while_heard(connection: asyncssh.SSHClientConnection, heard: Callable[[], None]) -> None:
+def live_while_heard(connection: asyncssh.SSHClientConnection, heard: Callable[[bytes], None]) -> None:
     """Take each byte that arrives as a sign of life, and count them, for a connection that has sent nothing yet.
 
-    `heard` is called for each piece.
+    `heard` is given each piece before the library is.
     """
     receive = connection.data_received
     _came[connection] = 0
@@ -74,7 +74,7 @@ def live_while_heard(connection: asyncssh.SSHClientConnection, heard: Callable[[
     def data_received(data: bytes, datatype: asyncssh.DataType = None) -> None:
         connection._keepalive_count = 0  # noqa: SLF001 see the table
         _came[connection] += len(data)
-        heard()
+        heard(data)
         receive(data, datatype)
 
     connection.data_received = data_received  # type: ignore[method-assign]  # of this one alone

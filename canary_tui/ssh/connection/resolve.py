@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.regular import NotRegularError
 from canary_tui.ssh.connection.command import (
     ANSWER_WITHIN,
     Hop,
@@ -35,6 +36,7 @@ from canary_tui.ssh.connection.command import (
 from canary_tui.ssh.connection.config_files import ConfigFiles, as_ssh_writes
 from canary_tui.ssh.connection.home import expanded, home, login_name
 from canary_tui.ssh.connection.hostkeys import HostKeyRules, HostNames
+from canary_tui.ssh.connection.off_loop import off_loop
 from canary_tui.text.safe import one_line
 
 CONNECT_TIMEOUT = 15.0
@@ -90,6 +92,13 @@ class Endpoint:
         return f"{self.user}@{self.host}" + (f":{self.port}" if self.port != 22 else "")
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Every file that a login reads."""
+        rules = self.rules
+        revoked = (rules.revoked_file,) if rules.revoked_file else ()
+        return (*self.identities, *self.certificates, *rules.user_files, *rules.global_files, *revoked)
+
+    @property
     def jumps(self) -> tuple[Endpoint, ...]:
         """The way there, nearest hop first."""
         return () if self.via is None else (*self.via.jumps, self.via)
@@ -105,6 +114,7 @@ class Resolver:
         self._ssh = ssh or shutil.which("ssh")
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._files = ConfigFiles()
+        self._files_read: dict[object, asyncio.Task[None]] = {}
         self._answers: dict[object, asyncio.Task[Settings]] = {}
         self._alike: dict[object, asyncio.Task[tuple[Endpoint, Settings, bool]]] = {}
 
@@ -125,7 +135,7 @@ class Resolver:
 
     async def _endpoint(self, host: str, ssh: Ssh) -> tuple[Endpoint, Settings]:
         """The endpoint without its jump hosts, and the settings that name them."""
-        shared = None if self._ssh is None else self._files.sharing_key(host, ssh.config)
+        shared = await self._sharing_key(host, ssh.config)
         if shared is not None:
             endpoint, settings, alone = await _once(
                 self._alike, (shared, ssh), lambda: self._read_for(host, ssh, shared)
@@ -135,6 +145,18 @@ class Resolver:
                 return replace(endpoint, name=host, host=host.lower(), names=names), settings
         endpoint, settings, _ = await self._read_for(host, ssh, shared)
         return endpoint, settings
+
+    async def _sharing_key(self, host: str, config: str | None) -> tuple[bool, ...] | None:
+        """As `ConfigFiles` tells it; None where there is no ssh to ask."""
+        if self._ssh is None:
+            return None
+        try:
+            await _once(self._files_read, config, lambda: off_loop(lambda: self._files.read(config), ANSWER_WITHIN))
+        except NotRegularError as error:
+            raise ResolveError(f"ssh_config {error.filename}: {error}") from None
+        except TimeoutError:
+            raise ResolveError(f"ssh_config cannot be read within {ANSWER_WITHIN:.0f} s") from None
+        return self._files.sharing_key(host, config)
 
     async def _read_for(self, host: str, ssh: Ssh, shared: tuple[bool, ...] | None) -> tuple[Endpoint, Settings, bool]:
         """The same, and whether it is this host's alone because a path or command is made from its name."""

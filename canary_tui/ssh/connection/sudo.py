@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+
+from canary_tui.text.safe import one_line
 
 CHECK = "/bin/sh -c :"
 """A command that does nothing: whoever may run the steps may run it, too."""
+IN = "SUDO"
+"""The word that is said on standard error once sudo has let the command in."""
 
 
-_AT_HOME = """/bin/sh -c 'cd 2>/dev/null || cd /; exec "$@"' sh"""
-"""Begins what follows in the user's own home: the login's may be closed to that user, and is not HOME either."""
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """A command line as it is to be executed.
+
+    `password` is the first line for its standard input, and `prompt` stands on standard error as often as sudo wants
+    one. `guarded`: the line `CTUI1 NONCE SUDO` tells there that sudo is done. Nothing else may be sent before it: sudo
+    would take it for another password.
+    """
+
+    command: str
+    password: bytes = b""
+    prompt: bytes = b""
+    guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +35,20 @@ class SudoPrefix:
     user: str
     password: str | None = None
 
-    def wrap(self, words: str) -> tuple[str, bytes]:
-        """The command line for `words`, and the bytes that must come first on its standard input.
+    def wrap(self, words: str, nonce: str = "") -> Wrapped:
+        """The command line for `words`, guarded where there is a nonce.
 
-        `-k` makes sudo read the password whatever it remembers, so that the line never reaches the command itself;
-        the empty prompt leaves standard error to the command. `-H`: the folder of the runner is that user's own.
+        `-k` makes sudo read the password whatever it remembers, so that the line never reaches the command itself.
+        `-H`: the folder of the runner is that user's own. The command begins in that user's home: the login's may be
+        closed to that user, and is not HOME either.
         """
+        told = f"echo CTUI1 {nonce} {IN} >&2; " if nonce else ""
+        words = f"/bin/sh -c {shlex.quote(f'{told}cd 2>/dev/null || cd /; exec {words}')}"
         if self.password is None:
-            return f"sudo -n -H -u {self.user} -- {_AT_HOME} {words}", b""
-        return f"sudo -k -S -p '' -H -u {self.user} -- {_AT_HOME} {words}", self.password.encode() + b"\n"
+            return Wrapped(f"sudo -n -H -u {self.user} -- {words}", guarded=bool(nonce))
+        prompt = f"[{nonce}]" if nonce else ""
+        command = f"sudo -k -S -p '{prompt}' -H -u {self.user} -- {words}"
+        return Wrapped(command, self.password.encode() + b"\n", prompt.encode(), guarded=bool(nonce))
 
 
 def permission(user: str) -> str:
@@ -48,3 +69,14 @@ def user_of(setting: bool | str | None) -> str | None:
 def needs_password(complaint: str) -> bool:
     """Tell from the complaint of sudo, which was told to speak English, that it wants a password."""
     return "password is required" in complaint or "a terminal is required" in complaint
+
+
+def is_wrong_password(complaint: str) -> bool:
+    """Tell from it that it refused the password, and not the user or the command."""
+    return "incorrect password attempt" in complaint or "no password was provided" in complaint
+
+
+def last_words(complaint: str) -> str:
+    """The end of it, made safe for a line of text: a lecture may stand before."""
+    lines = [line.strip() for line in complaint.splitlines() if line.strip()]
+    return one_line("; ".join(lines[-2:]), 300)

@@ -92,6 +92,7 @@ _MOVED = "its runner's folder was emptied or replaced as the step was to be star
 _REFUSED = {
     "output-cap": "its output exceeded the cap, so it was stopped",
     "no-room": "the target has no room to note the start, so it was not started",
+    "no-process": "the target could make no process for it, so it was not started",
 }
 _EXECUTION = re.compile(r"[0-9a-f]{32}")
 
@@ -331,7 +332,7 @@ class _Followed:
                 return self._report("cancelled", "", code)
             case "fenced":
                 return replace(self._report("failed", fenced_by(fields)), fenced=True)
-            case "output-cap" | "no-room" as why:
+            case "output-cap" | "no-room" | "no-process" as why:
                 return self._report("failed", _REFUSED[why], code)
             case "exit" if code == 0 and whole:
                 return self._report("ok", "", code)

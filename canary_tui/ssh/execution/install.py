@@ -9,8 +9,8 @@ import importlib.resources
 import re
 import shlex
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -19,14 +19,13 @@ import asyncssh
 from canary_tui.domain.fleet.rules import ROLLOUT
 from canary_tui.engine.target import Claim, Holder, UnlockReport
 from canary_tui.ssh.connection.connect import LinkError
-from canary_tui.ssh.execution.lines import Answer, LostError, MergedError, new_nonce
+from canary_tui.ssh.execution.cksum import cksum
+from canary_tui.ssh.execution.lines import Answer, LostError, MergedError, SudoRefusedError, new_nonce
 from canary_tui.ssh.execution.protocol import Conversation, Pauses, RunnerLink
 from canary_tui.text.safe import one_line
 
 ANSWER = 60.0
 """Seconds for a question that the runner answers at once."""
-SENDING = 180.0
-"""Seconds that sending the runner may take beside any limit: many targets may share one slow line."""
 UNLOCKING = 20.0
 """Seconds for releasing a lock, the login apart; a target that cannot be reached keeps it, and is named."""
 
@@ -60,18 +59,29 @@ class RunnerInfo:
     holder: Holder | None = None
     busy: str = ""
 
+    @property
+    def server(self) -> str:
+        """The name of this folder in this boot, which no other has; "" where the target could not give it one."""
+        parts = self.boot.split(".")
+        return self.boot if len(parts) >= 3 and all(part not in ("", "none") for part in parts) else ""
+
 
 _met: WeakKeyDictionary[asyncssh.SSHClientConnection, RunnerInfo] = WeakKeyDictionary()
 
 
 @functools.cache
-def _runner() -> tuple[bytes, str]:
-    """The runner's text and the name that its content gives it: a running shell reads its script as it goes."""
+def _runner() -> tuple[bytes, str, Mapping[str, object]]:
+    """The runner's text, the name that its content gives it, for a running shell reads its script as it goes, and how
+    it is known.
+    """
     text = importlib.resources.files("canary_tui.ssh.execution").joinpath("runner.sh").read_bytes()
-    return text, f"runner-{hashlib.sha256(text).hexdigest()[:16]}.sh"
+    digest = hashlib.sha256(text).hexdigest()
+    name = f"runner-{digest[:16]}.sh"
+    return text, name, {"name": name, "size": len(text), "sha": digest, "sum": cksum(text)}
 
 
-# One line, no "!" and no quote inside: any login shell hands it to sh as it is, csh and fish too.
+# One line, no "!" and no quote inside: any login shell hands it to sh as it is, csh and fish too. A runner that
+# is not byte for byte ours is sent again. Where neither sha256sum nor cksum is, it is sent each time.
 _MEET = (
     'umask 077; m="no folder to write to, neither in the home folder nor in /var/tmp"; '
     'for i in 1 2; do d="${{XDG_STATE_HOME:-${{HOME:-/dev/null}}/.local/state}}/canary-tui"; '
@@ -79,9 +89,11 @@ _MEET = (
     '[ -d "$d" ] || mkdir -p "$d" 2>/dev/null; '
     '[ -h "$d" ] && continue; [ -d "$d" ] && [ -O "$d" ] && [ -w "$d" ] || '
     '{{ [ -s "$d/lock" ] || continue; m="$d cannot be written to, and has a lock in it"; break; }}; '
-    'r=$d/{name}; if [ -f "$r" ] && [ "$(wc -c <"$r")" -eq {size} ]; then :; else '
+    'r=$d/{name}; t=; k() {{ f=$1; set -- $(sha256sum <"$f" 2>/dev/null || cksum <"$f" 2>/dev/null); case $1 in '
+    '{sha}|{sum}) ;; "") [ "$t" ] && [ "$(wc -c <"$f")" -eq {size} ] ;; *) false ;; esac; }}; '
+    'if [ -f "$r" ] && k "$r"; then :; else t=sent; '
     'echo "CTUI1 {nonce} SEND" >&2; '
-    'cat >"$r.$$" && [ "$(wc -c <"$r.$$")" -eq {size} ] && mv -f "$r.$$" "$r" || '
+    'cat >"$r.$$" && k "$r.$$" && mv -f "$r.$$" "$r" || '
     '{{ rm -f "$r.$$"; echo "CTUI1 {nonce} ERR no room in $d" >&2; exit 97; }}; fi; '
     'exec /bin/sh "$r" hello {nonce}{claim}; done; '
     'echo "CTUI1 {nonce} ERR $m" >&2; exit 97'
@@ -129,7 +141,9 @@ async def _opened(
     except LostError as error:
         if conversation.exit_status is not None:
             _met.pop(connection, None)
-        if error.silent or conversation.connection_died or connection.is_closed():
+        if isinstance(error, SudoRefusedError):
+            link.sudo_refused(connection)
+        elif error.silent or conversation.connection_died or connection.is_closed():
             link.drop(connection)
         raise
     finally:
@@ -139,17 +153,17 @@ async def _opened(
 async def _introduce(
     link: RunnerLink, connection: asyncssh.SSHClientConnection, claim: Claim | None, limit: asyncio.Timeout | None
 ) -> RunnerInfo:
-    text, name = _runner()
+    text, name, known = _runner()
     nonce = new_nonce()
-    script = _MEET.format(name=name, size=len(text), nonce=nonce, claim=_words(claim))
+    script = _MEET.format(nonce=nonce, claim=_words(claim), **known)
     conversation = Conversation(nonce, b"", lambda _: None)
     asked = time.time()
     async with _opened(link, connection, f"/bin/sh -c '{script}'", conversation):
         try:
             answer = await conversation.answered(ANSWER)
             if answer is not None and answer.word == "SEND":
-                async with _standing_still(limit):
-                    await conversation.send(text)
+                with _standing_still(limit):
+                    await conversation.deliver(text)
                 conversation.end_input()
                 asked = time.time()
                 answer = await conversation.answered(ANSWER)
@@ -179,16 +193,16 @@ def _said(conversation: Conversation) -> str:
     return f"; it printed: {conversation.noise}" if conversation.noise else ""
 
 
-@asynccontextmanager
-async def _standing_still(limit: asyncio.Timeout | None) -> AsyncIterator[None]:
-    """For what a line carries as fast as it can, a limit counts anew afterwards; SENDING bounds it meanwhile."""
+@contextmanager
+def _standing_still(limit: asyncio.Timeout | None) -> Iterator[None]:
+    """A limit for answers does not count what the line carries as fast as it can."""
     time_of = asyncio.get_running_loop().time
     at = None if limit is None else limit.when()
     if limit is None or at is None:
         yield
         return
     left = at - time_of()
-    limit.reschedule(time_of() + SENDING)
+    limit.reschedule(None)
     yield
     limit.reschedule(time_of() + left)
 

@@ -22,6 +22,10 @@ class LostError(Exception):
         self.full = full
 
 
+class SudoRefusedError(LostError):
+    """sudo did not let the command in, so that nothing was run."""
+
+
 class MergedError(Exception):
     """The other end puts standard error into standard output, so that no answer can be told from a step's output."""
 

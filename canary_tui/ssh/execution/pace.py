@@ -22,6 +22,8 @@ from canary_tui.ssh.connection import private_parts
 
 HORIZON = 1.5
 """Seconds of the line's work that may be under way; longer than any round trip, satellites included."""
+SLOWEST = 512
+"""Bytes a second that a target takes at least of what it must have read before it can answer."""
 LEAST = 4096
 """Bytes that may always be under way to a target, however slow the line is."""
 FIRST = 16 * 1024

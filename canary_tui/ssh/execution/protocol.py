@@ -13,9 +13,10 @@ from typing import Protocol
 import asyncssh
 
 from canary_tui.ssh.connection import private_parts
+from canary_tui.ssh.connection.sudo import IN, Wrapped, last_words
 from canary_tui.ssh.execution import pace
 from canary_tui.ssh.execution.channels import let_go, open_channel
-from canary_tui.ssh.execution.lines import Answer, LostError, MergedError, Splitter
+from canary_tui.ssh.execution.lines import Answer, LostError, MergedError, Splitter, SudoRefusedError
 from canary_tui.text.safe import one_line
 
 MOST_NOISE = 4096
@@ -28,6 +29,8 @@ MOVING = 4096
 """Bytes of a connection within `silence` that show a packet on its way; answers to keepalives are far fewer."""
 OPENING = 30.0
 """Seconds for a channel to open."""
+SUDO_WITHIN = 20.0
+"""Seconds for sudo to take a password."""
 
 
 class RunnerLink(Protocol):
@@ -45,8 +48,12 @@ class RunnerLink(Protocol):
         """Another way to the same target, with a connection of its own, which is closed at the end."""
         ...
 
-    def wrap(self, words: str) -> tuple[str, bytes]:
-        """The line to execute for these shell words (it may be under sudo), and bytes that must come first on stdin."""
+    def wrap(self, words: str, nonce: str) -> Wrapped:
+        """The line to execute for these shell words; it may be under sudo."""
+        ...
+
+    def sudo_refused(self, connection: asyncssh.SSHClientConnection) -> None:
+        """Forget a connection, and what its sudo no longer takes."""
         ...
 
 
@@ -90,6 +97,10 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self.connection_died = False
         self.all_came = False
         """The last of a plain command's stdout is here."""
+        self._nonce = nonce
+        self._wrapped = Wrapped("")
+        self._is_in = False
+        """sudo has let the command in."""
         self._payload = payload
         self._receive = receive
         self._complain = complain
@@ -124,7 +135,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
         self._channel = chan
         self._incoming = pace.Incoming(chan)
         # Runs right after the request was sent: its answer needs not be awaited, which saves a round trip.
-        self._loop.call_soon(self._send_payload)
+        self._loop.call_soon(self._send_first)
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         if self._incoming is not None:
@@ -163,17 +174,19 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     async def open(self, link: RunnerLink, connection: asyncssh.SSHClientConnection, words: str) -> None:
         """Open the channel for these shell words. LostError where that fails; `sent` says how far it came."""
-        command, first = link.wrap(words)
-        self._payload = first + self._payload
+        self._wrapped = link.wrap(words, self._nonce)
         self._connection, self._outgoing = connection, pace.Outgoing(connection, self._hear_acknowledged)
         try:
             async with asyncio.timeout(OPENING):
-                await open_channel(connection, self, command)
+                await open_channel(connection, self, self._wrapped.command)
             self._in_use = True
             if self.closed:
                 self._let_go()
             self._hear_acknowledged()
-            await self.send(self._payload[pace.FIRST :])
+            if self._wrapped.password:
+                await self._admitted()
+                self._send_payload()
+            await self.deliver(self._payload[pace.FIRST :])
         except TimeoutError:
             self.close()
             raise LostError("no channel was opened", silent=True) from None
@@ -194,6 +207,7 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
             if self.failure is not None:
                 raise self.failure
             if self.closed:
+                self._check_admission()
                 return None
             await self.changed(deadline)
         return self._answers.popleft()
@@ -222,18 +236,31 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
                 raise LostError(f"nothing was heard for {self._silence:.0f} s", silent=True) from None
             self._hear()
 
-    async def send(self, data: bytes) -> None:
-        """Send bytes as fast as the line carries them, until the channel is closed or an answer says enough."""
-        rest = memoryview(data)
-        while rest and self._outgoing is not None and not (self.closed or self.failure or self._answers):
-            if part := rest[: self._outgoing.room if self._writable else 0]:
-                self.write(bytes(part))
-                await self._outgoing.sent(len(part))
-                rest = rest[len(part) :]
+    async def send(self, data: bytes, went: Callable[[int], None] = lambda _: None) -> None:
+        """Send bytes as fast as the line carries them, until the channel is closed or an answer says enough.
+
+        `went` is called with the size of each part.
+        """
+        at, outgoing = 0, self._outgoing
+        while at < len(data) and outgoing is not None and not (self.closed or self.failure or self._answers):
+            if room := outgoing.room if self._writable else 0:
+                part = data[at : at + room]  # all of it is no copy
+                self.write(part)
+                at += len(part)
+                went(len(part))
+                await outgoing.sent(len(part))
             else:
                 await self.changed()
         if self.failure is not None:
             raise self.failure
+
+    async def deliver(self, data: bytes) -> None:
+        """Send bytes that must have been read before there can be an answer; LostError where they are not."""
+        try:
+            async with asyncio.timeout(OPENING + len(data) / pace.SLOWEST):
+                await self.send(data)
+        except TimeoutError:
+            raise LostError("it does not read what is sent to it", silent=True) from None
 
     def write(self, data: bytes) -> None:
         """Send bytes; silently nothing once the channel is closed, `next` tells."""
@@ -273,6 +300,33 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
+    def _send_first(self) -> None:
+        if self._wrapped.password:
+            self.write(self._wrapped.password)
+        else:
+            self._send_payload()
+
+    async def _admitted(self) -> None:
+        """Return once sudo has taken the password. SudoRefusedError where it wants another: its input ends then."""
+        deadline = self._loop.time() + SUDO_WITHIN
+        try:
+            while not (self._is_in or self.closed or self.failure):
+                await self.changed(deadline)
+                if self._noise.count(self._wrapped.prompt) > 1:
+                    self.end_input()
+        except TimeoutError:
+            raise LostError(f"sudo did not answer within {SUDO_WITHIN:.0f} s", silent=True) from None
+        self._check_admission()
+
+    def _check_admission(self) -> None:
+        """Raise where the channel is closed and the command did not say that sudo let it in: it was never run."""
+        if self._wrapped.guarded and not self._is_in and not self.connection_died:
+            self.sent = False
+            noise = bytes(self._noise).decode(errors="replace")
+            prompt = self._wrapped.prompt.decode()
+            said = last_words(noise.replace(prompt, "\n") if prompt else noise)
+            raise SudoRefusedError(f"sudo refused: {said or f'exit {self.exit_status}'}")
+
     def _send_payload(self) -> None:
         self.sent = True
         self.write(self._payload[: pace.FIRST])
@@ -309,6 +363,10 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
             other, line = self._control.feed(b"")
 
     def _take_answer(self, line: bytes) -> None:
+        if line.rstrip() == IN.encode() and self._wrapped.guarded and not self._is_in:
+            self._is_in = True
+            self._noise.clear()
+            return
         self._answered = True
         word, _, text = line.decode(errors="replace").partition(" ")
         if word == "TICK":

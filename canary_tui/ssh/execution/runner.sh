@@ -21,7 +21,8 @@
 #
 # Files of one run, in runs/ beside this script (ID is the controller's, so that a repeated start finds the first):
 #   ID.go         "pid start boot digest rollout" of the supervisor: a start makes it, by link(), and nothing else does
-#   ID.child      the same three of the command, leader of its own session and process group
+#   ID.child      the same three of the command, leader of its own session and process group, and perhaps WHY it is being
+#                 stopped; blank until the command exists: its place on the disk is taken before the start
 #   ID.out        what it printed, both streams in order
 #   ID.exit       ID.go under another name, once its second line says "rc=N why=WORD"
 #   ID.why  ID.cancelled  ID.acked    small marks
@@ -46,7 +47,8 @@
 # act at once: a start shows itself first (ID.go, NONCE.now) and looks at the lock then; who takes the lock writes it
 # first and looks for starts of others then. Whichever order these four come in, one of the two sees the other.
 #
-# Files are made by "true", never by ":", whose failing redirection ends the whole shell.
+# Files are made by "true", never by ":", whose failing redirection ends the whole shell. So does a failing fork: what
+# must outlive a time without new processes begins again by exec, which needs none ("again", in a trap of EXIT).
 # Nothing here may be newer than POSIX sh of 2001, and forks are counted: a step that does nothing must cost little.
 
 protocol=CTUI1
@@ -55,6 +57,7 @@ folder=${0%/*}
 runs=$folder/runs
 shell=${CANARY_TUI_SHELL:-/bin/sh}
 acting= # the file that shows it
+CANARY_TUI_KILL=${CANARY_TUI_KILL-} # what is known of "kill" must outlive an exec: to find it out may be a fork
 
 say() { printf '%s\n' "$protocol $nonce $*" >&"${told:-2}"; }
 die() { rest; say "ERR $*"; exit 97; }
@@ -154,8 +157,14 @@ recall() { # what the register and "forgotten" know of this run: in $noted and $
     done
 }
 
-has_trace() { # any file that only a start makes; an empty ID.out may be of one that was refused
-    [ -e "$run.go" ] || [ -e "$run.child" ] || [ -e "$run.exit" ] || [ -s "$run.out" ]
+has_trace() { # any file that only a start makes; an empty ID.out and a blank ID.child may be of one that was refused
+    [ -e "$run.go" ] || has_child || [ -e "$run.exit" ] || [ -s "$run.out" ]
+}
+has_child() { # one that is empty, not blank, has lost what it said
+    [ -e "$run.child" ] || return
+    word_=
+    read -r word_ _ 2>/dev/null <"$run.child"
+    [ -n "$word_" ] || [ ! -s "$run.child" ]
 }
 
 read_go() {
@@ -205,7 +214,7 @@ look_at_void() { # a start leaves none of these where the gate was closed before
     recall || { lose unreadable; return; }
     if [ -n "$forgotten" ]; then state=forgotten
     elif read_exit; then state="done $record"
-    elif [ -n "$noted$noted_child" ] || [ -e "$run.child" ] || [ -s "$run.out" ]; then lose removed
+    elif [ -n "$noted$noted_child" ] || has_child || [ -s "$run.out" ]; then lose removed
     else state=void
     fi
 }
@@ -392,12 +401,18 @@ nap() { # SECONDS HUNDREDTHS
 
 signal_group() { # NAME. Without a group of its own (no setsid anywhere) there is only the leader.
     case $c_pid in '' | 0 | 1 | *[!0-9]*) return 1 ;; esac
-    # Without "--" only a builtin is asked: procps' own kill reads -12345 as -1, which is everybody.
-    kill -s "$1" -- "-$c_pid" 2>/dev/null || builtin_kill "$1" "-$c_pid" || kill -s "$1" "$c_pid" 2>/dev/null
+    know_kill
+    case $CANARY_TUI_KILL in
+    dashes) kill -s "$1" -- "-$c_pid" 2>/dev/null && return ;;
+    builtin) kill -s "$1" "-$c_pid" 2>/dev/null && return ;;
+    esac
+    kill -s "$1" "$c_pid" 2>/dev/null
 }
 
-builtin_kill() { # NAME WHOM
-    case $(command -v kill) in kill) kill -s "$1" "$2" 2>/dev/null ;; *) return 1 ;; esac
+know_kill() { # Without "--" only a builtin is asked: procps' own kill reads -12345 as -1, which is everybody.
+    [ -z "$CANARY_TUI_KILL" ] || return 0
+    if kill -s 0 -- $$ 2>/dev/null; then CANARY_TUI_KILL=dashes; return; fi
+    case $(command -v kill) in kill) CANARY_TUI_KILL=builtin ;; *) CANARY_TUI_KILL=program ;; esac
 }
 
 group_alive() { # does anything live in the group of the child? A zombie does not.
@@ -411,14 +426,31 @@ group_alive() { # does anything live in the group of the child? A zombie does no
 }
 
 
-stop_group() { # GRACE in seconds: TERM, wait, KILL, look. 0 if the group is gone.
-    alive "$c_pid" "$c_start" "$c_boot" || return 0
-    signal_group TERM
-    clock; until_=$((now + $1 * 100))
+again() { # WORDS: a fork failed, and so this shell ends: its pid goes on with these words, after a pause without a fork
+    trap - EXIT
+    export CANARY_TUI_KILL
+    if command -v perl >/dev/null 2>&1; then
+        exec perl -e 'select undef, undef, undef, 0.2; exec @ARGV' "$shell" "$0" "$@"
+    fi
+    clock; until_=$((now + 20))
+    [ ! -r /proc/uptime ] || while [ "$now" -lt "$until_" ]; do clock; done
+    exec "$shell" "$0" "$@"
+}
+
+termed=
+stop_group() { # GRACE in seconds: TERM, wait, KILL, look. 0 if the group is gone. Begun before: since $termed.
+    if [ -z "$termed" ]; then
+        alive "$c_pid" "$c_start" "$c_boot" || return 0
+        signal_group TERM
+        clock; termed=$now
+    fi
+    until_=$((termed + $1 * 100))
+    clock
     while group_alive && [ "$now" -lt "$until_" ]; do nap 0.05 5; done
     group_alive || return 0
     signal_group KILL
-    until_=$((now + 300))
+    [ "$now" -lt "$((until_ + 300))" ] || until_=$now
+    until_=$((until_ + 300))
     while group_alive; do
         [ "$now" -lt "$until_" ] || return 1
         nap 0.05 5
@@ -499,17 +531,18 @@ supervise() { # TIMEOUT CAP DIGEST ROLLOUT PLACE. stdin: the payload. stdout: th
     }
     exec 4<&- 0</dev/null
     who_am_i
-    digest=$3 rollout=$4 identity="$own $start $boot $3 $4" first_out=
+    digest=$3 rollout=$4 identity="$own $start $boot $3 $4" first_out= first_child=
     [ -e "$run.out" ] || first_out=$run.out
     # Room for the exit record is taken before anything runs, so that a full disk cannot lose it.
-    printf '%-319s\n%-255s\n' "$identity" reserved >"$run.$$" && true >>"$run.out" || {
-        rm -f "$run.$$" "$script"
+    # And for ID.child: who cannot note the command can neither stop it nor hold it to its limits.
+    printf '%-319s\n%-255s\n' "$identity" reserved >"$run.$$" && true >>"$run.out" && reserve_child || {
+        give_back
         die "no room in $runs"
     }
     # The gate: link() either makes the name, with our identity already inside, or fails.
     if ! ln "$run.$$" "$run.go" 2>/dev/null; then
         rm -f "$run.$$" "$script"
-        has_trace || die "$runs knows no hard links"
+        has_trace || { give_back; die "no room in $runs, or it knows no hard links"; }
         meet_other "$3"
         return
     fi
@@ -536,33 +569,65 @@ supervise() { # TIMEOUT CAP DIGEST ROLLOUT PLACE. stdin: the payload. stdout: th
         conclude "rc=126 why=fenced lock=${lock:-none} by=${lock_who:-none}"
         return
     fi
-    stand_by "$1" "$2" & watcher=$!
+    ending='rc=126 why=no-process' # no fork fails unnoticed: it ends this shell
+    trap 'again conclude "$nonce" "$id" "$identity" "$ending"' EXIT
+    exec 8>>"$run.out"
+    know_kill
+    watch "$1" "$2" '' '' & watcher=$!
     ( # a foreground job: the shell would have made it deaf to INT and QUIT for good with "&"
         who_am_i
-        printf '%s\n' "$own $start $boot" 2>/dev/null >"$run.child"
+        c_pid=$own c_start=$start c_boot=$boot
+        mark_child ''
         note child
         [ -e "$run.cancelled" ] && exit 143
         become_step "$script"
-    ) >>"$run.out" 2>&1
+    ) >&8 2>&8 8>&-
     rc=$?
     [ "$rc" -gt 384 ] && rc=$((rc - 256)) # yash and ksh93 count signals from elsewhere
     [ "$rc" -gt 256 ] && rc=$((rc - 128))
+    ending="rc=$rc why=exit"
     # A watcher that has begun to stop the group must see it through: the leader is not all of it.
     # KILL, because a new subshell has our handlers for an instant, and would take TERM for nothing.
-    [ -e "$run.why" ] || kill -s KILL "$watcher"
+    why_stopped
+    case $why in timeout | output-cap) ;; *) kill -s KILL "$watcher" ;; esac
     wait "$watcher"
-    why=exit
-    [ -e "$run.why" ] && read -r why <"$run.why"
-    [ -e "$run.cancelled" ] && why=cancelled
-    conclude "rc=$rc why=$why"
+    why_stopped
+    [ -s "$run.child" ] && ! has_child && rc=126 why=no-process # it was to become the command, and could not
+    ending="rc=$rc why=${why:-exit}"
+    conclude "$ending"
+}
+
+reserve_child() { # never over that of a start that was before
+    set -C
+    { printf '%-255s\n' '' >"$run.child"; } 2>/dev/null && first_child=$run.child
+    set +C
+    [ -s "$run.child" ]
+}
+
+give_back() { # what was taken for a start that does not happen
+    rm -f "$run.$$" "$script"
+    [ -z "$first_out" ] || [ -s "$run.out" ] || rm -f "$run.out"
+    [ -z "$first_child" ] || has_child || rm -f "$run.child"
+}
+
+mark_child() { # WHY: who the command is, and why it is being stopped, in place
+    printf '%-255s\n' "$c_pid $c_start $c_boot $1" 2>/dev/null 1<>"$run.child"
+}
+
+why_stopped() { # in $why; empty if nobody stops it
+    why=
+    [ ! -e "$run.why" ] || read -r why 2>/dev/null <"$run.why"
+    [ -n "$why" ] || read -r _ _ _ why _ 2>/dev/null <"$run.child"
+    [ ! -e "$run.cancelled" ] || why=cancelled
 }
 
 conclude() { # RECORD: in place, in space that we have; then one rename publishes it
     until printf '%-319s\n%-255s\n' "$identity" "$1" 1<>"$run.$$" && mv -f "$run.$$" "$run.exit"; do
-        [ -d "$runs" ] || exit # nobody will ever look for it
+        [ -d "$runs" ] || break # nobody will ever look for it
         sleep 2
     done
-    printf 'done\n'
+    trap - EXIT
+    [ ! -e "$run.exit" ] || printf 'done\n'
 }
 
 came_first() { # is the register the one that we found, our line the first of this run, and the gate still ours?
@@ -582,26 +647,37 @@ meet_other() { # DIGEST: the start has happened before; follow that one, if it w
     case $digest_ in "$1" | '') printf 'exists\n'; exec 4<&- 2>/dev/null; tick_away ;; *) say OTHER ;; esac
 }
 
-stand_by() { # TIMEOUT CAP: hold the limits, and beat time for the follower while it listens
+watch() { # TIMEOUT CAP BEGAN TERMED: hold the limits, and beat time for the follower while it listens
     trap : PIPE
-    clock; began=$now beaten=$now looked=$now pause=0.1 hundredths=10
+    limit=$1 cap=$2 began=$3 termed=$4
+    trap 'again watch "$nonce" "$id" "$limit" "$cap" "$began" "$termed"' EXIT
+    clock; beaten=$now looked=$now pause=0.1 hundredths=10
+    : "${began:=$now}"
+    why_stopped # before a fork failed
+    case $why in timeout | output-cap) : "${termed:=$now}"; overrun "$why" ;; esac
     while :; do
+        # First what needs no fork: after a failed one all of it begins here again.
+        if [ "$limit" -gt 0 ] && [ $((now - began)) -ge "$limit" ]; then overrun timeout; fi
+        if [ "$cap" -gt 0 ] && { read -r _ size; } 2>/dev/null </proc/self/fdinfo/8 && [ "$size" -gt "$cap" ]; then
+            overrun output-cap
+        fi
         nap "$pause" "$hundredths"
         if [ "$pause" != 1 ]; then
             if [ $((now - beaten)) -ge 400 ]; then beaten=$now word=beat; else word=tick; fi
             printf '%s\n' "$word" || { pause=1 hundredths=100; }
         fi
-        if [ "$1" -gt 0 ] && [ $((now - began)) -ge "$1" ]; then overrun timeout; fi
         [ $((now - looked)) -ge 100 ] || continue
         looked=$now
-        if [ "$2" -gt 0 ]; then
-            size_of "$run.out"
-            [ "$size" -gt "$2" ] && overrun output-cap
+        if [ "$cap" -gt 0 ]; then
+            size_of "$run.out" # another way to the same file is not seen above
+            [ "$size" -gt "$cap" ] && overrun output-cap
         fi
         # Without its supervisor a command is still held to its limits, as long as it lives.
         remember
-        alive "$go_pid" "$go_start" "$go_boot" || alive "$c_pid" "$c_start" "$c_boot" || exit 0
+        alive "$go_pid" "$go_start" "$go_boot" || alive "$c_pid" "$c_start" "$c_boot" || break
     done
+    trap - EXIT
+    exit 0
 }
 
 remember() { # who is at work, as it was last seen where somebody has emptied the folder since: the limits hold all the same
@@ -611,9 +687,13 @@ remember() { # who is at work, as it was last seen where somebody has emptied th
 
 overrun() { # WHY
     remember
-    alive "$c_pid" "$c_start" "$c_boot" || return
-    printf '%s\n' "$1" >"$run.why"
+    if [ -z "$termed" ]; then
+        alive "$c_pid" "$c_start" "$c_boot" || return
+        printf '%s\n' "$1" 2>/dev/null >"$run.why"
+        [ ! -e "$run.child" ] || mark_child "$1"
+    fi
     stop_group 5
+    trap - EXIT
     exit 0
 }
 
@@ -636,7 +716,7 @@ show() { # what is new: all cats share one open file, each goes on where the las
 show_if_new() { # a look at two times saves a fork where nothing has been written
     [ "$run.out" -ot "$run.mark.$nonce" ] && return
     [ -s "$run.out" ] || return
-    true >"$run.mark.$nonce"
+    { true >"$run.mark.$nonce"; } 2>/dev/null # without it there is a look each time
     show
 }
 
@@ -693,7 +773,7 @@ follow() { # OFFSET. stdin: tick, beat, done
     say "END size=$size sum=${sum:-none} $state"
     [ ! -e "$run.mark.$nonce" ] || rm -f "$run.mark.$nonce"
     while read -r word <&4; do
-        if [ "$word" = "ack $nonce" ]; then true >"$run.acked"; return; fi
+        if [ "$word" = "ack $nonce" ]; then { true >"$run.acked"; } 2>/dev/null; return; fi
     done
 }
 
@@ -753,9 +833,10 @@ END
     for name in setsid perl python3; do command -v "$name" >/dev/null 2>&1 && session=$name && break; done
     seconds=$(date +%s.%N)
     know_place
-    if [ "$born" = none ] || [ "$name_" = none ]; then
+    registered=$name_ # giving a name reads one
+    if [ "$born" = none ] || [ "$registered" = none ]; then
         [ "$born" != none ] || give_name "$runs/born"
-        [ "$name_" != none ] || give_name "$register"
+        [ "$registered" != none ] || give_name "$register"
         know_place
     fi
     claim=none busy=
@@ -770,7 +851,8 @@ cancel() { # GRACE
     case $state in
     running | *child=alive*) ;;
     done*) # its leader has ended; nobody else of the group is hit, for by now its number may be a stranger's
-        case $state in *why=fenced* | *why=no-room*) say "STATE $state"; return ;; esac # it never had a command
+        # These never had a command.
+        case $state in *why=fenced* | *why=no-room* | *why=no-process*) say "STATE $state"; return ;; esac
         if ! read_child; then say "STATE $state stopped=unrecorded"
         elif [ "$c_boot" = "$boot" ] && group_alive; then say "STATE $state stopped=no"
         else say "STATE $state"
@@ -780,7 +862,7 @@ cancel() { # GRACE
     *child=gone*) if read_child && group_alive; then gone=no; else gone=yes; fi; say "STATE $state stopped=$gone"; return ;;
     *) say "STATE $state boot=$place"; return ;;
     esac
-    true >"$run.cancelled" || die "no room in $runs"
+    { true >"$run.cancelled"; } 2>/dev/null || { read_child && mark_child cancelled; } || die "no room in $runs"
     clock; until_=$((now + 300))
     until read_child || [ "$now" -ge "$until_" ]; do nap 0.05 5; done
     gone=no
@@ -793,21 +875,34 @@ cancel() { # GRACE
 
 # --- plain commands ---------------------------------------------------------------------------------------------------
 
-listen_for_end() { while read -r _ <&4; do :; done; trap '' TERM; stop_group 2; exit 3; } # nobody listens any more
+listen_for_end() {
+    while read -r _ <&4; do :; done
+    trap '' TERM # nobody listens any more
+    end_plain
+}
 
-hold_limit() { # SECONDS
-    # KILL, by $! alone: TERM may come before a variable is set, or before the child has become sleep.
-    trap 'kill -KILL "$!" 2>/dev/null; exit 0' TERM
-    sleep "$1" & wait "$!"
-    trap '' TERM
+end_plain() { # see it through, also where no nap can be had
+    trap 'signal_group KILL' EXIT
     stop_group 2
+    trap - EXIT
     exit 3
 }
 
+hold_limit() { # SECONDS
+    # KILL, by $! alone: TERM may come before a variable is set, or before the child has become sleep.
+    trap 'trap - EXIT; kill -KILL "$!" 2>/dev/null; exit 0' TERM
+    trap 'signal_group KILL' EXIT
+    sleep "$1" & wait "$!"
+    trap '' TERM
+    end_plain
+}
+
 plain() { # TIMEOUT ROLLOUT. stdin: "child PID START", then "rc N" or "refused WHY"
-    read -r _ c_pid c_start || exit 97 # it has said why
-    exec 9>&2 2>/dev/null # from here on the shell's own words would stand among the command's
+    exec 9>&2 2>/dev/null # the shell's own words would stand among the command's
     told=9
+    know_kill
+    read -r _ c_pid c_start || { say 'ERR no process could be made for it'; exit 97; } # or it has said why before
+    trap 'signal_group KILL; say "ERR no process could be made to hold its limit, so it was killed"' EXIT
     [ -z "$2" ] || acting=$runs/$nonce.now
     boot_id; c_boot=$boot
     listen_for_end >/dev/null 9>&- & listener=$!
@@ -819,6 +914,7 @@ plain() { # TIMEOUT ROLLOUT. stdin: "child PID START", then "rc N" or "refused W
     wait "$limit" 2>/dev/null
     [ $? -eq 3 ] && why=timeout
     wait "$listener" 2>/dev/null
+    trap - EXIT
     case $word in
     refused) say "$rc" ;;
     *) say "END rc=${rc:-unknown} why=$why" ;;
@@ -937,7 +1033,7 @@ discard() { # TOKEN ROLLOUT
 
 case $nonce in '' | *[!A-Za-z0-9]*) exit 97 ;; esac
 case $op in
-run | supervise | attach | void | cancel)
+run | supervise | attach | void | cancel | watch | conclude)
     id=$3 run=$runs/$3
     case $id in '' | *[!A-Za-z0-9]*) die 'not an id' ;; esac
     ;;
@@ -951,6 +1047,14 @@ run)
     { leader "$shell" "$0" supervise "$nonce" "$id" "$4" "$5" "$6" "$7" "$8"; } | { trap leave PIPE; begin || leave; }
     ;;
 supervise) supervise "$4" "$5" "$6" "$7" "$8" ;;
+watch) know_place; umask 077; watch "$4" "$5" "$6" "$7" ;;
+conclude) # of the supervisor, whose pid this still is
+    trap : PIPE TERM INT HUP QUIT
+    umask 077
+    identity=$4 ending=$5
+    trap 'again conclude "$nonce" "$id" "$identity" "$ending"' EXIT
+    conclude "$ending"
+    ;;
 attach)
     know_place
     look

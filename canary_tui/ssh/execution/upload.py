@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from canary_tui.domain.rollout.words import Outcome
 from canary_tui.engine.target import CancelReport, UploadReport, UploadRequest, Watch
+from canary_tui.regular import open_regular
 from canary_tui.ssh.connection.connect import LinkError
 from canary_tui.ssh.execution.evidence import number
 from canary_tui.ssh.execution.install import RunnerError, ask, fenced_by, rollout_word, speak
@@ -149,7 +150,7 @@ class _Sending:
         words += f" {rollout_word(request.rollout)}" if request.rollout else ""
         conversation = Conversation(nonce, request.to.encode(errors="surrogateescape") + b"\n", lambda _: None)
         # Opened first: the file that is read is one file, whatever is put in its place meanwhile.
-        with await asyncio.to_thread(open, request.source, "rb") as file:
+        with await asyncio.to_thread(open_regular, request.source) as file:
             if os.fstat(file.fileno()).st_size != request.size:
                 return UploadReport("failed", detail=_CHANGED)
             async with speak(self._link, words, conversation):
@@ -169,14 +170,18 @@ class _Sending:
     async def _send(self, conversation: Conversation, file: BinaryIO, start: int) -> None:
         sent, total = start, self._request.size
         conversation.write(b"%d\n" % start)
+
+        def went(size: int) -> None:
+            nonlocal sent
+            sent += size
+            self._sent = max(self._sent, sent)
+            self._tell(sent, total)
+
         while sent < total and not conversation.closed and not conversation.has_answer:
             chunk = await asyncio.to_thread(file.read, min(CHUNK, total - sent))
             if not chunk:
                 break  # shorter than it was: the target finds that out, too
-            await conversation.send(chunk)
-            sent += len(chunk)
-            self._sent = max(self._sent, sent)
-            self._tell(sent, total)
+            await conversation.send(chunk, went)
         conversation.end_input()
         self._sent_all = self._sent_all or sent == total
 
@@ -220,6 +225,6 @@ def _common(file: BinaryIO, there: Answer) -> int:
 
 def _digest(path: str) -> str:
     """The file's sha256 as it is now, "" where it cannot be read."""
-    with contextlib.suppress(OSError), open(path, "rb") as file:  # noqa: PTH123 the same bytes as were sent
+    with contextlib.suppress(OSError), open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
     return ""

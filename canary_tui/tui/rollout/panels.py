@@ -11,6 +11,7 @@ from textual.app import SuspendNotSupported
 from canary_tui.domain.planning.plan import Plan, PlannedTarget
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.identity import operator
+from canary_tui.engine.messages import GiveUp
 from canary_tui.tui.host import Link
 from canary_tui.tui.rollout.abort_panel import AbortPanel
 from canary_tui.tui.rollout.failure_panel import TREATMENT_KEYS, FailurePanel, waiting_targets
@@ -254,6 +255,11 @@ class RolloutPanels(LogKeys):
     def action_next_failed(self) -> None:
         self.targets.action_next_failed()
 
+    def action_give_up(self) -> None:
+        """Wait no longer for the lost target under the cursor; the failure panel asks what became of its step then."""
+        if self.link is not None and _can_give_up(self):
+            self.link.send(GiveUp(self.follower.state.rollout, self.shell_target(), operator()))
+
     def action_shell(self) -> None:
         """Open the operator's ssh to the target that the key names; the rollout goes on meanwhile."""
         plan, ssh = self.follower.plan, ssh_program()
@@ -310,6 +316,11 @@ def _can_open_shell(screen: RolloutPanels) -> bool:
     return screen.follower.plan is not None and not told_again
 
 
+def _can_give_up(screen: RolloutPanels) -> bool:
+    target = screen.follower.state.targets.get(screen.shell_target())
+    return _can_stop(screen) and target is not None and target.running is not None and bool(target.running.lost)
+
+
 def _some_panel(screen: RolloutPanels) -> bool:
     return any(panel.display for panel in screen.panels)
 
@@ -327,6 +338,7 @@ _CONDITIONS: dict[str, Callable[[RolloutPanels], bool]] = {
     "abort_back": lambda screen: screen.abort.display and screen.abort.can_roll_back(),
     "abort_leave": lambda screen: screen.abort.display and screen.abort.can_leave(),
     "abort_cancel": lambda screen: screen.abort.display and not screen.abort.asking,
+    "give_up": _can_give_up,
     "shell": _can_open_shell,
     "ask_stop": lambda screen: _can_stop(screen) and not _some_panel(screen),
     "scroll_up": _some_panel,
