@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import select
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -104,6 +105,36 @@ class Terminal:
         self._child.send(text)
         self.pump(PACE)
 
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal another size."""
+        self._child.setwinsize(rows, columns)
+        self._screen.resize(rows, columns)
+
+    def send(self, keys: bytes) -> None:
+        """Write to the terminal without waiting for what comes of it."""
+        with contextlib.suppress(OSError):  # it has ended
+            self._child.send(keys)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the program still runs."""
+        return bool(self._child.isalive())
+
+    def last_words(self) -> str:
+        """Have the program end, as its session's end does, and return all that it wrote since the last look.
+
+        One that does not end is made to say what it does, if its PYTHONFAULTHANDLER is set.
+        """
+        if self.alive:
+            os.kill(self._child.pid, signal.SIGTERM)
+        ends = time.monotonic() + LIMIT
+        while self.alive and time.monotonic() < ends:
+            self.pump(0.05)
+        if self.alive:
+            os.kill(self._child.pid, signal.SIGABRT)
+        self.pump(1.0)
+        return b"".join(self._unread).decode(errors="replace")
+
     def read(self) -> None:
         """Take the time to read what stands there."""
         ends = time.monotonic() + READING
@@ -137,7 +168,7 @@ class Terminal:
         return int(code)
 
 
-ENTER, ESCAPE, CTRL_C, CTRL_Q = "\r", "\x1b", "\x03", "\x11"
+ENTER, ESCAPE, CTRL_C, CTRL_Q, RIGHT = "\r", "\x1b", "\x03", "\x11", "\x1b[C"
 
 
 def run(state: Path, fleet: Path, *arguments: object, **more: str) -> Terminal:

@@ -131,7 +131,7 @@ def _found(name: str, report: ProbeReport) -> str:
     if report.outcome != "ok":
         return f"{name}: {report.outcome}: {report.detail}"
     runs = f", runs {report.release}" if report.release else ""
-    free, note = f"{report.free_bytes / 2**30:.1f} GiB free", f" ({report.note})" if report.note else ""
+    free, note = f"{report.free_bytes / 1e9:.1f} GB free", f" ({report.note})" if report.note else ""
     return f"{name}: ok{runs}, clock {report.clock_offset:+.1f} s, {free}{note}"
 
 

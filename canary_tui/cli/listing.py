@@ -56,7 +56,8 @@ def _as_json(one: RolloutSummary) -> dict[str, object]:
         "ended_at": one.ended_at,
         "by": str(one.by),
         "targets": one.targets,
-        "result": _result(one),
+        "result": one.result,
+        "engine": str(one.engine or ""),
         "verdict": one.verdict,
         "exit_code": one.exit_code,
         "reason": one.reason,
@@ -67,11 +68,7 @@ def _as_json(one: RolloutSummary) -> dict[str, object]:
 def _row(one: RolloutSummary) -> Sequence[str]:
     when = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started_at))
     where = f" in {one.environment}" if one.environment else ""
-    return (one.rollout, when, f"{one.fleet}{where}", one.release, f"{one.targets:,}", _result(one))
-
-
-def _result(one: RolloutSummary) -> str:
-    return one.word or f"open ({one.reason or 'an engine is at work, or was killed'})"
+    return (one.rollout, when, f"{one.fleet}{where}", one.release, f"{one.targets:,}", one.result)
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from canary_tui import __version__
+from canary_tui.cli.decisions import add_abort, add_approve
 from canary_tui.cli.fleets import add_check, add_ping, add_plan, add_schema
 from canary_tui.cli.listing import add_history
 from canary_tui.cli.options import Command
@@ -19,8 +20,8 @@ from canary_tui.errors import CanaryError, ExitCode, FleetFileError, UsageError,
 from canary_tui.text.safe import make_safe
 
 _ADDED = (
-    add_run, add_check, add_plan, add_ping, add_history, add_watch, add_replay, add_resume, add_verify,
-    add_schema, add_keys, add_demo, add_serve,
+    add_run, add_check, add_plan, add_ping, add_history, add_watch, add_replay, add_resume, add_approve, add_abort,
+    add_verify, add_schema, add_keys, add_demo, add_serve,
 )  # fmt: skip
 """Every command, in the order of `--help`."""
 _EPILOG = """\

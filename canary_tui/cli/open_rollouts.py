@@ -75,7 +75,8 @@ def _answer(question: str) -> str:
 
 
 def _told(one: RolloutSummary) -> str:
-    return f"{_name(one)}: {_left(one)}"
+    at_work = f", {one.engine.who} is at work on it" if one.engine else ""
+    return f"{_name(one)}: {_left(one)}{at_work}"
 
 
 def _name(one: RolloutSummary) -> str:

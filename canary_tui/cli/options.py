@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,8 @@ class Screens:
     mouse: bool = False
 
 
+THEMES = ("dark", "light", "terminal", "colour-blind")
+_ID = re.compile(r"\d{4}-\d\d-\d\dT\d{6}Z-.+-[0-9a-f]{4,}")
 Face = Headless | Screens
 """One of the ways in which an operator can look at a rollout."""
 
@@ -89,6 +92,8 @@ def _rollout_id(text: str) -> str:
         ROLLOUT.check(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    if not _ID.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no rollout's id; give the whole id that the error prints")
     return text
 
 
@@ -108,7 +113,11 @@ def add_screens(parser: argparse.ArgumentParser) -> None:
     """The look of the screens, and the mouse."""
     parser.add_argument("--mouse", action="store_true", help="enable mouse support")
     parser.add_argument(
-        "--theme", default="", metavar="T", help="use this theme: dark, light, terminal or colour-blind"
+        "--theme",
+        default="",
+        choices=THEMES,
+        metavar="T",
+        help=f"use this theme: {', '.join(THEMES[:-1])} or {THEMES[-1]}",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def _demo(options: argparse.Namespace) -> ExitCode:
         print(write_demo(Path(options.write)))
         return ExitCode.SUCCEEDED
     face = face_of(options)
-    with start_demo(Path(options.folder) if options.folder else None, options.fault) as demo:
+    state = Path(os.environ["CANARY_TUI_STATE"]) if options.state_dir else None  # `run` has put it there
+    with start_demo(Path(options.folder) if options.folder else None, options.fault, state) as demo:
         sys.stderr.write(f"demo fleet: {demo.fleet_path}\n")
         choices = Choices(
             options.release or demo.release,

@@ -30,9 +30,18 @@ from canary_tui.startup import pause_collector
 from canary_tui.text.safe import make_safe
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from canary_tui.domain.planning.choices import Choices
+    from canary_tui.domain.rollout.events import Decision, Operator
     from canary_tui.service.headless import PreparedApproval
     from canary_tui.store.layout import RolloutDirectory
+
+
+class Stopped(CanaryError):
+    """Nobody can be asked about a step that was stopped; the rollout can still be resumed."""
+
+    exit_code = ExitCode.INTERRUPTED
 
 
 def add_run(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
@@ -119,6 +128,8 @@ def add_resume(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
     text = "Resume a rollout that has not ended; repeats no finished step."
     parser = add_command(subparsers, "resume", text, _resume)
     _add_rollout(parser, "the only open one")
+    text = "with --headless: run again each step that was stopped before its end"
+    parser.add_argument("--retry-stopped", action="store_true", help=text)
     add_break_lock(parser)
     add_face(parser)
 
@@ -136,8 +147,35 @@ def _resume(options: argparse.Namespace) -> ExitCode:
 
     approval = _approval(face)
     by = operator()
+    retries = list(_retries(directory, by, again=options.retry_stopped))
     session = open_again(state_folder(), directory, by, attended=False, breaks=breaks)
-    return run_headless(session, by, approval, as_json=face.as_json)
+    return run_headless(session, by, approval, as_json=face.as_json, decisions=retries)
+
+
+def _retries(directory: RolloutDirectory, by: Operator, *, again: bool) -> Iterator[Decision]:
+    """The decision to run steps `again` that a person stopped before their end; without it nobody can be asked here.
+
+    Raises:
+        Stopped: and the rollout is as open as before; ending it as failed would take the decision away.
+    """
+    from canary_tui.domain.fleet.names import compress_names, count
+    from canary_tui.domain.rollout.apply import replay
+    from canary_tui.domain.rollout.events import FailureTreated
+    from canary_tui.store.journal import read_journal
+    from canary_tui.store.layout import resume_command
+
+    state = replay(read_journal(directory.journal))
+    stopped = tuple(target.name for target in state.targets.values() if target.steps.outcome == "cancelled")
+    if not stopped or not state.deploying:
+        return
+    if not again:
+        raise Stopped(
+            f"{directory.id}: a step was stopped before its end on {count(len(stopped), 'target')}: "
+            f"{compress_names(stopped)}\n"
+            f"whether to run it again is a person's decision: {resume_command(directory.id)}\n"
+            f"or run it again without screens: {resume_command(directory.id)} --headless --retry-stopped"
+        )
+    yield FailureTreated(stopped, "retry", by, "stopped before its end")
 
 
 def _open_rollout(options: argparse.Namespace, face: Face) -> RolloutDirectory:

@@ -53,8 +53,9 @@ class Order:
 class Demo:
     """A demo fleet that is up. Use as a context manager, or call `stop`; it also ends with this process.
 
-    As a context it owns what this process starts meanwhile: rollouts are kept in the demo's folder unless it is said
-    where (another demo's would tell releases that are on no target of this one), and no engine outlives the servers.
+    As a context it owns what this process starts meanwhile: rollouts are kept in the demo's folder or in `state`, never
+    among real ones (another demo's would tell releases that are on no target of this one), and no engine outlives the
+    servers.
     """
 
     folder: Path
@@ -64,6 +65,8 @@ class Demo:
     """The environment to offer."""
     _process: subprocess.Popen[bytes]
     _temporary: bool
+    state: Path | None = None
+    """The folder for rollouts that was named for this demo."""
     _before: dict[str, str | None] = field(default_factory=dict)
     """Variables of this process, as they were outside the context."""
 
@@ -85,7 +88,7 @@ class Demo:
                 shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
-        ours = {MARK: str(self.folder), _STATE: os.environ.get(_STATE) or str(self.folder / "state")}
+        ours = {MARK: str(self.folder), _STATE: str(self.state or self.folder / "state")}
         self._before = {name: os.environ.get(name) for name in ours}
         os.environ.update(ours)
         return self
@@ -99,7 +102,7 @@ class Demo:
         self.stop()
 
 
-def start_demo(folder: Path | None = None, faults: Iterable[str] = ()) -> Demo:
+def start_demo(folder: Path | None = None, faults: Iterable[str] = (), state: Path | None = None) -> Demo:
     """Start the demo fleet; returns when every server listens.
 
     In a new folder below the temporary ones, or in `folder`, which then stays, with keys, ports and what is on the
@@ -107,7 +110,7 @@ def start_demo(folder: Path | None = None, faults: Iterable[str] = ()) -> Demo:
     is not, and for a folder with something else in it; CanaryError where the servers cannot start.
     """
     process, where = _launch(_order(folder, faults, serve=True))
-    return Demo(where, SUGGESTED, ENVIRONMENT, process, folder is None)
+    return Demo(where, SUGGESTED, ENVIRONMENT, process, folder is None, state)
 
 
 def write_demo(folder: Path) -> Path:

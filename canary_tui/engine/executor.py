@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import Protocol, assert_never
@@ -77,6 +77,18 @@ class Meanwhile(Protocol):
     def progress(self, target: str, size: int, total: int) -> None: ...
 
 
+class Others:
+    """The other rollouts as far as they are known here, by their ids: not at all."""
+
+    def has_ended(self, rollout: str) -> bool:  # noqa: ARG002 - for those who know
+        """Whether it is known to have ended."""
+        return False
+
+    def way_on(self, rollout: str) -> str:  # noqa: ARG002 - for those who know
+        """How to go on with one that holds a target, "" where nothing is known of it."""
+        return ""
+
+
 class Executor:
     """Does what it is told, with what the state says at that moment; decides and records nothing."""
 
@@ -87,11 +99,10 @@ class Executor:
         logs: Logs,
         network: Network,
         meanwhile: Meanwhile,
-        has_ended: Callable[[str], bool],
+        others: Others,
     ) -> None:
         self._plan, self._state, self._logs, self._network, self._meanwhile = plan, state, logs, network, meanwhile
-        self._has_ended = has_ended
-        """Whether a rollout, by its id, is known here to have ended."""
+        self._others = others
         self.jobs: dict[str, asyncio.Task[None]] = {}
         """The task that follows each target's step."""
         self._waits: dict[str, asyncio.Future[str]] = {}
@@ -152,8 +163,11 @@ class Executor:
         self._claimed.add(target)
         report = await self._remote(target).probe(replace(request, claim=claim))
         holder = report.holder.rollout if report.holder else ""
-        if holder and (holder in self._state.breaks or await asyncio.to_thread(self._has_ended, holder)):
+        if holder and (holder in self._state.breaks or await asyncio.to_thread(self._others.has_ended, holder)):
             return await self._remote(target).probe(replace(request, claim=replace(claim, take_from=holder)))
+        if holder and (way_on := await asyncio.to_thread(self._others.way_on, holder)):
+            words = f"{report.holder}; {way_on}; or break its locks with --break-lock {holder}"
+            return replace(report, detail=words)
         return report
 
     async def _start(self, target: str, phase: Phase, index: int, execution: str) -> Event:

@@ -43,7 +43,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -54,7 +54,7 @@ from canary_tui.domain.rollout.effects import EFFECTS, Action, Effect, Wait
 from canary_tui.domain.rollout.events import Decision, Event, Record
 from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.engine.executor import Executor, Logs, running_on
+from canary_tui.engine.executor import Executor, Logs, Others, running_on
 from canary_tui.engine.messages import Decide, GiveUp
 from canary_tui.engine.target import Network
 from canary_tui.errors import CanaryError, ExitCode
@@ -112,7 +112,7 @@ class Rollout:
         logs: Logs,
         network: Network,
         listeners: Sequence[Listener],
-        has_ended: Callable[[str], bool] = lambda _: False,
+        others: Others | None = None,
     ) -> None:
         assert state.plan is not None
         self.state, self.plan = state, state.plan
@@ -121,7 +121,7 @@ class Rollout:
         self._active: dict[Effect, asyncio.Task[None]] = {}
         self._postponed: dict[str, _Done] = {}
         """Ends of steps that are still being stopped, by target."""
-        self._executor = Executor(self.plan, state, logs, network, self, has_ended)
+        self._executor = Executor(self.plan, state, logs, network, self, others or Others())
 
     def submit(self, thing: Event | Decide | GiveUp) -> None:
         """Hand in a person's decision, their impatience, or an event from outside (`FrontLost`, `EngineStopped`)."""
@@ -183,6 +183,8 @@ class Rollout:
             if isinstance(event, e.WaveStarted):
                 self._executor.leave(event.wave)
         for effect, execution in begun:
+            if isinstance(effect, effects.StartStep) and (look := self._active.get(effects.ReadRelease(effect.target))):
+                look.cancel()  # its answer would tell of the time before
             task = self._active[effect] = tasks.create_task(self._do(effect, execution))
             if isinstance(effect, effects.StartStep | effects.Attach):
                 self._executor.jobs[effect.target] = task
@@ -248,13 +250,15 @@ class Rollout:
         return [*records, *self._take_done(postponed)] if postponed else records
 
     def _take_ends(self, done: _Done) -> list[Record]:
-        """Take in what an effect ended with. A timer's event may have become illegal meanwhile: then it is void."""
+        """Take in what an effect ended with. A timer's event, or what a target said before its next step began, may
+        have become illegal meanwhile: then it is void.
+        """
         records = []
         for event in done.events:
             try:
                 records.append(self._take(event))
             except IllegalEvent:
-                if not isinstance(done.effect, Wait):
+                if not isinstance(done.effect, Wait | effects.ReadRelease):
                     raise
         return records
 

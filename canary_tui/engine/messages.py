@@ -36,7 +36,10 @@ class Start:
 @wire("resume")
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Go on with a rollout, by its directory; answered by `Opened`. `breaks` as in `Start`."""
+    """Go on with a rollout, by its directory; answered by `Opened`. `breaks` as in `Start`.
+
+    While another engine works on it, the answer is `Busy` first, and `Opened` when that one has ended.
+    """
 
     directory: str
     by: Operator
@@ -77,7 +80,13 @@ class Quit:
     """The front ends. A live rollout is left as when the front is lost."""
 
 
-Command = Preflight | Start | Resume | Decide | GiveUp | Answered | Quit
+@wire("withdraw-resume")
+@dataclass(frozen=True, slots=True)
+class WithdrawResume:
+    """Wait no longer for the rollout that another engine works on."""
+
+
+Command = Preflight | Start | Resume | Decide | GiveUp | Answered | WithdrawResume | Quit
 
 
 @wire("ready")
@@ -157,7 +166,16 @@ class Ended:
     message: str
 
 
-Notice = Ready | Preflighted | Opened | Refused | Asked | Progress | Heartbeat | Ended
+@wire("busy")
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another engine works on the rollout that is to be resumed; `who` started it."""
+
+    rollout: str
+    who: str
+
+
+Notice = Ready | Preflighted | Opened | Busy | Refused | Asked | Progress | Heartbeat | Ended
 
 
 def to_line(message: Command | Notice) -> bytes:

@@ -15,7 +15,7 @@ from canary_tui.store.layout import resume_command
 _PAUSES: dict[Pause, tuple[ExitCode, str]] = {
     "waiting": (ExitCode.WAITING, "it waits at the gate after {wave}, and nobody could be asked"),
     "unknown": (ExitCode.UNKNOWN, "how a step ended is unknown, and nobody could be asked"),
-    "detached": (ExitCode.INTERRUPTED, "its screen was gone, so nothing new was started"),
+    "detached": (ExitCode.INTERRUPTED, "the controlling terminal went away, so nothing new was started"),
     "interrupted": (ExitCode.INTERRUPTED, "it was stopped by the operator"),
     "terminated": (ExitCode.INTERRUPTED, "the engine was told to end, and what runs on the targets goes on there"),
 }

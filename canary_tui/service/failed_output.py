@@ -12,6 +12,7 @@ from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.narration import step_of
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import FAILING, PHASES, TargetState
+from canary_tui.domain.rollout.words import OUTCOME_WORDS
 from canary_tui.store.files import close_file, read_only
 from canary_tui.store.logs.format import OURS, LogLine, end_mark, log_path, parse_line
 
@@ -65,6 +66,8 @@ def failure_lines(plan: Plan, state: RolloutState, said: Mapping[str, str]) -> l
     for target in state.targets.values():
         for kind in _failures(plan, target, said):
             groups.setdefault(kind, []).append(target.name)
+        for ruling in target.rulings if target.steps.outcome in ("ok", "excluded") else ():
+            groups.setdefault(_Kind(target.steps.outcome or "", str(ruling), ""), []).append(target.name)
     lines: list[str] = []
     for kind, names in groups.items():
         lines.append(f"{kind.step}: {kind.why}: {count(len(names), 'target')}: {compress_names(names)}")
@@ -77,4 +80,8 @@ def _failures(plan: Plan, target: TargetState, said: Mapping[str, str]) -> Itera
         track = target.track(phase)
         if track.outcome in FAILING:
             step = step_of(plan, target, phase) if track.execution else "preflight"
-            yield _Kind(step, track.why or track.outcome or "", said.get(track.execution, ""))
+            yield _Kind(
+                step,
+                track.why or OUTCOME_WORDS[track.outcome],
+                said.get(track.execution, ""),
+            )

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +64,17 @@ def read_approval(path: Path) -> PreparedApproval:
     return approval
 
 
-def run_headless(session: Session, by: Operator, approval: PreparedApproval | None, *, as_json: bool) -> ExitCode:
-    """Run a session to its end with nobody to ask."""
+def run_headless(
+    session: Session,
+    by: Operator,
+    approval: PreparedApproval | None,
+    *,
+    as_json: bool,
+    decisions: Sequence[Decision] = (),
+) -> ExitCode:
+    """Run a session to its end with nobody to ask; `decisions` were made just before."""
     try:
-        return asyncio.run(_run(session, by, approval, as_json=as_json))
+        return asyncio.run(_run(session, Printer(session, by, approval, as_json=as_json, decisions=decisions)))
     except Exception as error:
         if not (trouble := machine_trouble(error)):
             raise
@@ -81,8 +89,7 @@ def _cut_off(session: Session, why: str, code: ExitCode) -> ExitCode:
     return code
 
 
-async def _run(session: Session, by: Operator, approval: PreparedApproval | None, *, as_json: bool) -> ExitCode:
-    printer = Printer(session, by, approval, as_json=as_json)
+async def _run(session: Session, printer: Printer) -> ExitCode:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, printer.interrupt)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -92,7 +99,7 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
     except CanaryError as error:
         return _cut_off(session, str(error), error.exit_code)
     printer.sum_up()
-    if not as_json:
+    if not printer.as_json:
         print(whole_line(closing_line(state)), flush=True)
     return closing_of(state).exit_code
 
@@ -100,8 +107,17 @@ async def _run(session: Session, by: Operator, approval: PreparedApproval | None
 class Printer(Listener):
     """Prints each record as it comes, and hands in the decisions that were made beforehand."""
 
-    def __init__(self, session: Session, by: Operator, approval: PreparedApproval | None, *, as_json: bool) -> None:
-        self._session, self._by, self._approval, self._as_json = session, by, approval, as_json
+    def __init__(
+        self,
+        session: Session,
+        by: Operator,
+        approval: PreparedApproval | None,
+        *,
+        as_json: bool,
+        decisions: Sequence[Decision] = (),
+    ) -> None:
+        self._session, self._by, self._approval, self.as_json = session, by, approval, as_json
+        self._decisions = decisions
         self._rollout: Rollout | None = None
         self._interrupts, self._interrupted = 0, float("-inf")
         self._said: dict[str, str] = {}
@@ -113,15 +129,17 @@ class Printer(Listener):
         _say(f"rollout {self._session.directory.id}, logs in {self._session.directory.logs}")
         if isinstance(self._session.begun[0].event, e.EngineResumed):
             _say(standing(self._session.state))
+        for decision in self._decisions:
+            self._decide(decision)
         gate = self._session.state.gate
         if self._approval is not None and gate is not None and gate.decision == "open":
             self._approve(self._approval, gate.wave, gate.evidence)
 
     def recorded(self, record: Record) -> None:
         """Print one record."""
-        if self._as_json:
+        if self.as_json:
             print(json.dumps(encode(record)), flush=True)
-        closing = isinstance(record.event, e.RolloutFinished) and not self._as_json  # it is the result, on stdout
+        closing = isinstance(record.event, e.RolloutFinished) and not self.as_json  # it is the result, on stdout
         if not closing and (line := narrate(record.event, self._session.state)):
             _say(f"{clock(record.at)} {line}")
         if isinstance(record.event, e.StepFinished) and record.event.outcome in ("failed", "timed-out"):
@@ -146,8 +164,8 @@ class Printer(Listener):
 
     def refused(self, decision: Decision, reason: str) -> None:
         """A prepared decision that does not fit."""
-        what = "tick" if isinstance(decision, e.ItemTicked) else "approval"
-        _say(f"the prepared {what} is refused: {reason}")
+        kinds = {e.ItemTicked: "tick", e.GateApproved: "approval"}
+        _say(f"the prepared {kinds.get(type(decision), 'decision')} is refused: {reason}")
 
     def interrupt(self) -> None:
         """Ctrl-C: first start nothing new; pressed again after a pause, stop what runs.

@@ -16,6 +16,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.engine.loop import Rollout
 from canary_tui.engine.messages import (
     Answered,
+    Busy,
     Command,
     Decide,
     Ended,
@@ -28,6 +29,7 @@ from canary_tui.engine.messages import (
     Refused,
     Resume,
     Start,
+    WithdrawResume,
     read_command,
 )
 from canary_tui.engine.target import ProbeReport
@@ -36,10 +38,15 @@ from canary_tui.service.endings import closing_line, closing_of
 from canary_tui.service.front import Front
 from canary_tui.service.preflight import look_at_all
 from canary_tui.service.session import Connect, Session, open_again, open_new
+from canary_tui.service.spool import want_hand_over
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.store.layout import RolloutDirectory, resume_command
+from canary_tui.store.lock import Locked
+from canary_tui.store.spool import forget, waits
 from canary_tui.text.secrets import Redactor
 
+_TRY_EVERY = 0.2
+"""Seconds between two looks whether another engine has ended."""
 _LINE = 1 << 26
 """Bytes of the longest command: the plan of ten thousand targets is about 4 MB."""
 
@@ -68,6 +75,9 @@ class Server:
         self._session: Session | None = None
         self._rollout: Rollout | None = None
         self._work: asyncio.Task[None] | None = None
+        self._waiting: asyncio.Task[None] | None = None
+        """Waits for the end of another engine, until nobody wants that any more."""
+        self._gave_up = asyncio.Event()
         self._preflight = _Preflight(front, connect)
         self._front_lost = False
         self._code = ExitCode.SUCCEEDED
@@ -98,6 +108,7 @@ class Server:
             os._exit(128 + signal.SIGTERM)
 
     async def _leave(self) -> None:
+        await self._give_up()
         self._front_lost = True
         self._front.asker.give_up()
         self._preflight.cancel()
@@ -123,22 +134,64 @@ class Server:
             case GiveUp():
                 if self._rollout is not None:
                     self._rollout.submit(command)
+            case WithdrawResume():
+                await self._give_up()
             case Quit():
                 pass
             case _:
                 assert_never(command)
 
     async def _open(self, command: Start | Resume) -> None:
+        await self._give_up()
         if self._work is not None and not self._work.done():
             self._front.tell(Refused(type(command).__name__, "a rollout is under way here"))
             return
         try:
-            self._session = await asyncio.to_thread(self._session_for, command)
+            self._begin(await asyncio.to_thread(self._session_for, command))
+        except Locked as error:
+            if isinstance(command, Resume) and error.path == RolloutDirectory(Path(command.directory)).lock:
+                self._gave_up = asyncio.Event()
+                self._waiting = asyncio.create_task(self._take_over(command, error))
+            else:
+                self._front.tell(Refused(type(command).__name__, str(error)))
         except CanaryError as error:
             self._front.tell(Refused(type(command).__name__, str(error)))
-            return
+
+    async def _take_over(self, command: Resume, locked: Locked) -> None:
+        """Wait until the engine at work has ended; one whose own screen is gone is asked to end for this one."""
+        directory, engine, token = RolloutDirectory(Path(command.directory)), locked.holder, ""
+        self._front.tell(Busy(directory.id, engine.who if engine else "another process"))
+        try:
+            while not self._gave_up.is_set():
+                if not waits(directory.spool, token):
+                    token = await asyncio.to_thread(want_hand_over, directory)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._gave_up.wait(), _TRY_EVERY)
+                    return
+                try:  # never cancelled: what has been opened must be worked on
+                    self._begin(await asyncio.to_thread(self._session_for, command))
+                except Locked as error:  # also on the fleet, for a moment, by the same engine
+                    same = error.holder is None or engine is None or error.holder.pid == engine.pid
+                    if error.path != directory.lock and not same:
+                        raise
+                    engine = error.holder or engine
+                else:
+                    return
+        except CanaryError as error:
+            self._front.tell(Refused(Resume.__name__, str(error)))
+        finally:
+            forget(directory.spool, token)
+
+    async def _give_up(self) -> None:
+        if self._waiting is not None:
+            self._gave_up.set()
+            await asyncio.wait({self._waiting})
+            self._waiting = None
+
+    def _begin(self, session: Session) -> None:
+        self._session = session
         self._front.tell(Opened(self._session.directory.id, str(self._session.directory.path)))
-        self._work = asyncio.create_task(self._run(self._session))
+        self._work = asyncio.create_task(self._run(session))
 
     def _session_for(self, command: Start | Resume) -> Session:
         match command:

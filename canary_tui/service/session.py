@@ -16,19 +16,22 @@ from canary_tui.domain.rollout.apply import IllegalEvent, apply, replay
 from canary_tui.domain.rollout.events import Event, Operator
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.words import ended_word
+from canary_tui.engine.executor import Others
 from canary_tui.engine.loop import Listener, Rollout
 from canary_tui.engine.steps import read_artifacts
 from canary_tui.engine.target import Asker, Network
 from canary_tui.errors import CanaryError, ExitCode, UsageError, machine_trouble
+from canary_tui.service.spool import SpoolListener
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.startup import start_collector
-from canary_tui.store.history import summarize, write_summary
+from canary_tui.store.history import RolloutSummary, summarize, write_summary
 from canary_tui.store.inventory import remember
 from canary_tui.store.journal import JournalDead, JournalWriter, read_journal
 from canary_tui.store.layout import RolloutDirectory, discarded_on_error, new_rollout, resume_command, rollouts
 from canary_tui.store.lock import Lock, acquire, fleet_lock
 from canary_tui.store.logs.target_log import TargetLog
 from canary_tui.store.logs.writer import LogSet
+from canary_tui.store.unended import refuse_what_is_in_the_way
 from canary_tui.text.safe import one_line
 from canary_tui.text.secrets import Redactor
 from canary_tui.text.sink import SafeSink, Stream
@@ -80,22 +83,21 @@ class Session:
         """Go on until the rollout or this engine ends; `ready` is given the loop, to hand decisions to."""
         async with self._working(asker, connect) as (logs, network):
             self._logs = logs
-            rollout = Rollout(self.state, self._journal, logs, network, listeners, self._has_ended)
+            spool = SpoolListener(self.directory)
+            heard = [*listeners, spool]
+            rollout = Rollout(self.state, self._journal, logs, network, heard, _Neighbours(self._state_dir))
             ready(rollout)
             for record in self.begun:
                 rollout.recorded(record)
             start_collector()
-            await rollout.run()
+            serving = asyncio.create_task(spool.serve(rollout))
+            try:
+                await rollout.run()
+            finally:
+                serving.cancel()
+                await asyncio.wait({serving})
         self._conclude()
         return self.state
-
-    def _has_ended(self, rollout: str) -> bool:
-        """True for a rollout that ended in this state directory: a lock in its name was not released."""
-        try:
-            known = [summarize(one) for one in rollouts(self._state_dir) if one.id == rollout]
-        except OSError:
-            return False
-        return any(one is not None and one.verdict is not None for one in known)
 
     @asynccontextmanager
     async def _working(self, asker: Asker | None, connect: Connect) -> AsyncIterator[tuple[_Logs, Network]]:
@@ -130,11 +132,13 @@ def open_new(state_dir: Path, plan: Plan, by: Operator, *, attended: bool, break
 
     Raises:
         Locked: somebody is at work on the fleet.
+        InTheWay: an open rollout of this state directory holds some of its targets.
         UsageError: a file that an upload step sends cannot be read.
         CanaryError: the disk takes nothing.
     """
     with _locking(state_dir) as locks:
         locks.append(acquire(fleet_lock(state_dir, plan.fleet), str(by)))
+        refuse_what_is_in_the_way(state_dir, plan, breaks)
         artifacts = list(read_artifacts(plan))
         directory = new_rollout(state_dir, plan.fleet, time.time())
         with discarded_on_error(directory):
@@ -204,6 +208,29 @@ def _locking(state_dir: Path, resumed: str = "") -> Iterator[list[Lock]]:
         if isinstance(error, OSError) and (why := machine_trouble(error)):
             raise NotOpened(why if error.filename else f"{state_dir}: {why}", resumed) from None
         raise
+
+
+class _Neighbours(Others):
+    """The other rollouts of this state directory."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+
+    def has_ended(self, rollout: str) -> bool:
+        """True for one that ended here: a lock in its name was not released."""
+        return any(one.verdict is not None for one in self._summaries(rollout))
+
+    def way_on(self, rollout: str) -> str:
+        """The command that goes on with one that was begun here."""
+        ours = any(one.verdict is None for one in self._summaries(rollout))
+        return f"it is yours; resume it with: {resume_command(rollout)}" if ours else ""
+
+    def _summaries(self, rollout: str) -> list[RolloutSummary]:
+        try:
+            known = [summarize(one) for one in rollouts(self._state_dir) if one.id == rollout]
+        except OSError:
+            return []
+        return [one for one in known if one is not None]
 
 
 class _Logs:

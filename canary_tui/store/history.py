@@ -12,11 +12,12 @@ from typing import Any
 from canary_tui.domain.rollout.events import Operator
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
-from canary_tui.domain.rollout.words import Verdict, ended_word
+from canary_tui.domain.rollout.words import Verdict, ended_word, pause_word
 from canary_tui.store.files import close_file, read_only, write_atomically
 from canary_tui.store.format_1 import Format1
 from canary_tui.store.journal_format import Damaged, read_line
 from canary_tui.store.layout import RolloutDirectory, rollouts
+from canary_tui.store.lock import Holder, held_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,18 @@ class RolloutSummary:
     exit_code: int | None = None
     ended_at: float | None = None
     """The time of the last record."""
+    engine: Holder | None = None
+    """The engine that works on it now."""
+
+    @property
+    def result(self) -> str:
+        """Its end in a word, or its state while it has none."""
+        return self.word or f"open, {f'{self.engine.who} is at work' if self.engine else self.pause}"
+
+    @property
+    def pause(self) -> str:
+        """The word for why no engine works on it."""
+        return pause_word(self.reason) or "killed"
 
     @property
     def word(self) -> str:
@@ -81,6 +94,7 @@ def _summary(directory: RolloutDirectory, first: dict[str, Any], last: dict[str,
         targets=len(plan["targets"]),
         path=directory.path,
         verdict=ended["verdict"] if finished else None,
+        engine=None if finished else held_by(directory.lock),
         reason=ended["reason"] if ended["type"] in ("rollout-finished", "engine-stopped") else "",
         exit_code=ended["exit_code"] if finished else None,
         ended_at=float(last["at"]),
@@ -147,6 +161,10 @@ def _target(state: RolloutState, target: TargetState) -> dict[str, Any]:
     }
     if target.rollback is not None:
         data["rollback"] = target.rollback.outcome or "not-started"
+    if target.rulings:
+        data["decisions"] = [
+            {"step": one.step, "decision": one.word, "by": str(one.by), "note": one.note} for one in target.rulings
+        ]
     if target.started_at:
         data["started"] = when(target.started_at)
     if target.ended_at:

@@ -76,7 +76,7 @@ def _release(state: RolloutState, target: TargetState) -> str | None:
     if target.rollback is not None:
         return target.previous if target.rollback.outcome == "ok" else ""
     assert state.plan is not None
-    return state.plan.release if target.steps.outcome == "ok" else ""
+    return state.plan.release if target.steps.outcome == "ok" and not target.steps.skipped else ""
 
 
 def _with_journals(

@@ -45,6 +45,10 @@ class RolloutDirectory:
         return self.path / "lock"
 
     @property
+    def spool(self) -> Path:
+        return self.path / "spool"
+
+    @property
     def summary(self) -> Path:
         return self.path / "summary.toml"
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from canary_tui.errors import CanaryError, ExitCode
-from canary_tui.store.files import close_file, make_folder, open_file, safe_name, write_all
+from canary_tui.store.files import close_file, make_folder, open_file, read_only, safe_name, write_all
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def acquire(path: Path, who: str) -> Lock:
 
     fd = open_file(path, create=True)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _flock(fd)
         os.ftruncate(fd, 0)
         write_all(fd, tomli_w.dumps({"who": who, "pid": os.getpid(), "since": time.time()}).encode())
     except BlockingIOError:
@@ -86,6 +86,38 @@ def acquire(path: Path, who: str) -> Lock:
         close_file(fd)
         raise
     return Lock(path, fd)
+
+
+def _flock(fd: int) -> None:
+    """Lock it; who only looks whether it is locked (`held_by`) is out of the way in a moment."""
+    for last in (False, False, True):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if last:
+                raise
+            time.sleep(0.005)
+        else:
+            return
+
+
+def held_by(path: Path) -> Holder | None:
+    """The process that holds a lock now; None where nobody does, also where its holder was killed."""
+    named = holder(path)
+    if named is None:
+        return None
+    try:
+        os.kill(named.pid, 0)
+        fd = read_only(path)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return named
+    finally:
+        os.close(fd)
+    return None
 
 
 def holder(path: Path) -> Holder | None:

@@ -6,10 +6,12 @@ import asyncio
 import os
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import events
@@ -21,7 +23,7 @@ from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.screen import Screen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from canary_tui.errors import ExitCode
 from canary_tui.startup import start_collector
@@ -51,8 +53,13 @@ if TYPE_CHECKING:
     from canary_tui.engine.messages import Asked, Notice
     from canary_tui.tui.link import EngineLink
     from canary_tui.tui.rollout.screen import RolloutScreen
+    from canary_tui.tui.takeover import Takeover
 
 _STRIP_CONTROLS = StripControls()
+_LONGEST_COMMAND = 60
+"""Characters that the command palette takes."""
+_AFTER_STOP = 2.0
+"""Seconds without a Ctrl-C before one leaves: what was to stop a rollout may come when it has just ended."""
 
 
 class TooSmall(Screen[None]):
@@ -96,6 +103,10 @@ class CanaryApp(App[ExitCode]):
         self.titled = False
         """The terminal shows a title of ours, and keeps its own for the end."""
         self._waited = ""
+        self._interrupted = float("-inf")
+        """The time of the last Ctrl-C."""
+        self.refused_file = ""
+        """Why the fleet file could not be used, in one line; it is printed when the screens were left for it."""
         self._told_clashes: set[str] = set()
         self._engine_started = False
         self._register_themes()
@@ -109,6 +120,21 @@ class CanaryApp(App[ExitCode]):
         link = EngineLink(self.options.engine, on_gone=self._engine_gone)
         link.listen(self._noticed)
         return link
+
+    @cached_property
+    def takeover(self) -> Takeover:
+        """The way to sit down at a rollout that has not ended."""
+        from canary_tui.tui.takeover import Takeover
+
+        return Takeover(self, self.link, self.options)
+
+    def resume(self, path: Path, refused: Callable[[str], None]) -> None:
+        """Take the rollout in a folder over, and show it; `refused` is told why that cannot be."""
+        self.takeover.begin(path, refused)
+
+    def on_rollout_screen_given_up(self) -> None:
+        """Wait no longer for the engine that works on the rollout."""
+        self.takeover.give_up()
 
     def _register_themes(self) -> None:
         for theme in THEMES:
@@ -153,13 +179,10 @@ class CanaryApp(App[ExitCode]):
 
     async def _first_frame_is_out(self) -> None:
         start_collector()
-        for complaint in self.settings.complaints:
-            self.notify(one_line(complaint), title="Settings", severity="warning", timeout=15, markup=False)
+        if complaints := "\n".join(map(one_line, self.settings.complaints)):
+            self.notify(complaints, title="Settings", severity="warning", timeout=15, markup=False)
         if self.options.rollout is not None and self.options.resume:
-            from canary_tui.engine.identity import operator  # late, as the messages are: not before the first paint
-            from canary_tui.engine.messages import Resume
-
-            self.link.send(Resume(str(self.options.rollout), operator(), self.options.breaks))
+            self.takeover.begin(self.options.rollout)
             await self.start_engine()
 
     async def start_engine(self) -> None:
@@ -213,8 +236,13 @@ class CanaryApp(App[ExitCode]):
 
     async def action_interrupt(self) -> None:
         """Ctrl-C: ask what to stop while a rollout is live, else leave."""
+        now = time.monotonic()
+        pressed, self._interrupted = self._interrupted, now
         if not self.link.live:
-            self.exit(ExitCode.INTERRUPTED)
+            if now - pressed < _AFTER_STOP:
+                self.notify("It has stopped. Press ctrl+c again in two seconds to leave.", timeout=2, markup=False)
+            else:
+                self.exit(ExitCode.INTERRUPTED)
             return
         for screen in reversed(self.screen_stack):
             if hasattr(screen, "action_stop"):
@@ -244,7 +272,10 @@ class CanaryApp(App[ExitCode]):
         """Show the command palette, once: also not a second one above a dialog that covers the first."""
         if not self._shows(CommandPalette):
             # Without the id that Textual gives it: one that is still being closed would clash with the next.
-            self.push_screen(CommandPalette())
+            palette = CommandPalette()
+            self.push_screen(palette)
+            # Each character starts a search that walks all that were started before: 5,000 ones take half a minute.
+            self.call_after_refresh(lambda: _limit_input(palette))
 
     def _shows(self, kind: type[Screen[Any]]) -> bool:
         """Whether a dialog is open, perhaps below another one."""
@@ -290,8 +321,10 @@ class CanaryApp(App[ExitCode]):
     # -- the engine
 
     def _noticed(self, notice: Notice) -> None:
-        from canary_tui.engine.messages import Asked  # loaded with the link by now
+        from canary_tui.engine.messages import Asked, Busy, Opened, Refused  # loaded with the link by now
 
+        if isinstance(notice, Busy | Opened | Refused):
+            self.call_later(self.takeover.noticed, notice)
         if isinstance(notice, Asked):
             self.push_screen(QuestionScreen(notice.about), lambda answer: self._answer(notice, answer))
 
@@ -330,6 +363,11 @@ def run_app(options: AppOptions) -> ExitCode:
     return _as_it_ended(code, app.link)
 
 
+def _limit_input(palette: CommandPalette) -> None:
+    for field in palette.query(Input):
+        field.max_length = _LONGEST_COMMAND
+
+
 async def _run(app: CanaryApp) -> ExitCode | None:
     try:
         return await app.run_async(mouse=app.options.mouse or app.settings.mouse)
@@ -355,9 +393,13 @@ def _print_last_words(app: CanaryApp) -> None:
         sys.stderr.write(printable(f"canary-tui: {app.link.gone}\n{app.link.last_words}"))
     if app.link.opening:
         sys.stderr.write("canary-tui: it was being started; `canary-tui history` shows whether it began\n")
+    if app.refused_file:
+        sys.stderr.write(printable(f"canary-tui: {app.refused_file}"))
     ended = app.link.ended
     if app.link.opened is not None and ended is not None and not ExitCode(ended.exit_code).resumable:
         logs = "" if app.options.demo else f"logs in {app.link.opened.directory}/logs\n"  # a demo's folder is removed
         sys.stdout.write(printable(f"{ended.message}\n{logs}"))
     if app.link.opened is not None and not app.options.demo and (ended is None or ExitCode(ended.exit_code).resumable):
-        sys.stderr.write(printable(f"canary-tui: not ended; {resume_command(app.link.opened.rollout)} goes on\n"))
+        sys.stderr.write(
+            printable(f"canary-tui: not finished. Continue with:\n  {resume_command(app.link.opened.rollout)}")
+        )

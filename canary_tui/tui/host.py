@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from canary_tui.tui.options import AppOptions
@@ -32,9 +33,16 @@ class Host(Protocol):
         """The options of the command line."""
         ...
 
+    refused_file: str
+    """Why the fleet file could not be used, in one line, for the terminal after the screens; "" if it could."""
+
     @property
     def link(self) -> Link:
         """The way to the engine; commands sent before the engine has started are kept for it."""
+        ...
+
+    def resume(self, path: Path, refused: Callable[[str], None]) -> None:
+        """Take the rollout in a folder over, and show it; `refused` is told why that cannot be."""
         ...
 
     async def start_engine(self) -> None:

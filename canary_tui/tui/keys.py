@@ -15,7 +15,7 @@ from canary_tui.tui.themes import NAMES
 
 _LARGEST = 2**20
 _UNSAFE = {"enter", "space", "tab", "escape"}
-_RENAMED = {"log.folded": "log.grouped"}
+_RENAMED = {"log.folded": "log.grouped", "abort.leave": "abort.keep"}
 """Ids that an older version had: an operator's file may still use them."""
 
 

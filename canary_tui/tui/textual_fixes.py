@@ -10,9 +10,10 @@ again and again, and a key waits as long. The others end the screens. Measured w
 from __future__ import annotations
 
 import contextlib
+from codecs import getincrementaldecoder
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from textual.await_complete import AwaitComplete
@@ -57,6 +58,12 @@ PRIVATE_PARTS: tuple[PrivatePart, ...] = (
         "its `write` gives the terminal a title between two frames; a direct write would land inside of one",
         "a public method that writes an escape sequence, as `copy_to_clipboard` does for one",
     ),
+    PrivatePart(
+        "textual.drivers.linux_driver",
+        "getincrementaldecoder",
+        "its strict decoder ends the app at the first byte of input that is no UTF-8, as in a pasted Latin-1 text",
+        "delete `_decode_any_input` once the driver decodes with errors replaced; not reported upstream yet",
+    ),
 )
 
 
@@ -68,6 +75,8 @@ def apply_fixes() -> None:
     OptionList.action_page_down = _page_down  # type: ignore[method-assign]
     with contextlib.suppress(ImportError, AttributeError):  # a Textual without the fault has no need of this
         _release_removed_widgets()
+    with contextlib.suppress(ImportError):  # it is the driver of every system but Windows
+        _decode_any_input()
 
 
 _BELOW = "\x1b[999;1H\n"
@@ -139,3 +148,13 @@ def _release_removed_widgets() -> None:
         return inner_outer(base_background, background)
 
     StylesCache.get_inner_outer = get_inner_outer  # type: ignore[method-assign,assignment]
+
+
+def _decode_any_input() -> None:
+    """Replace bytes of input that are no UTF-8: the driver's thread would die of them, and the screens with it."""
+    from textual.drivers import linux_driver
+
+    def lenient(encoding: str) -> Any:
+        return partial(getincrementaldecoder(encoding), "replace")
+
+    linux_driver.getincrementaldecoder = lenient  # type: ignore[attr-defined]  # imported there for its own use

@@ -68,7 +68,7 @@ def demo(folder: Path, *arguments: str) -> Iterator[Screen]:
 
 def to_the_gate(screen: Screen) -> None:
     """Picker, plan, start, canaries."""
-    screen.shows("Canaries: 2 in 2 zones; remaining 5; from role 'canary'")
+    screen.shows("2 canaries in 2 zones, 5 after the gate (from role 'canary'")
     screen.press("\r")
     screen.shows("Nothing was connected to yet.")
     screen.press("S")
@@ -80,7 +80,7 @@ def to_the_gate(screen: Screen) -> None:
 def test_a_newcomer_reaches_a_finished_rollout_by_what_the_screen_says(tmp_path: Path) -> None:
     with demo(tmp_path) as screen:
         to_the_gate(screen)
-        screen.shows("1 item of the checklist open (its number ticks it)")
+        screen.shows("1 item left (press its number)")
         screen.shows("waiting 00:02")  # it does not listen before it has stood for a moment
         screen.press("1")
         screen.shows("[x] 1")

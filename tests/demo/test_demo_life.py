@@ -221,17 +221,21 @@ def test_the_sweep_ends_a_family_that_keeps_forking(tmp_path: pathlib.Path) -> N
         assert [pid for pid in marked_processes(tmp_path) if alive(pid)] == []
 
 
-def test_rollouts_of_a_demo_are_kept_in_its_folder_unless_it_is_said_where(
+def test_rollouts_of_a_demo_are_kept_in_its_folder_or_where_it_is_said_for_this_demo(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Real rollouts have a place of their own, also where the environment names it (minor 22)."""
     monkeypatch.delenv("CANARY_TUI_STATE", raising=False)
     with start_demo() as demo:
         assert state_directory(None, os.environ) == demo.folder / "state"
     assert "CANARY_TUI_STATE" not in os.environ
     assert not demo.folder.exists()
     monkeypatch.setenv("CANARY_TUI_STATE", str(tmp_path / "mine"))
-    with start_demo():
-        assert state_directory(None, os.environ) == tmp_path / "mine"
+    with start_demo() as demo:
+        assert state_directory(None, os.environ) == demo.folder / "state"
+    assert os.environ["CANARY_TUI_STATE"] == str(tmp_path / "mine")
+    with start_demo(state=tmp_path / "this"):
+        assert state_directory(None, os.environ) == tmp_path / "this"
 
 
 def test_no_engine_outlives_the_servers_of_a_demo() -> None:

@@ -85,12 +85,17 @@ CASES = {
         TWO,
         "succeeded",
         ExitCode.PARTLY,
-        "1 of 2 targets on 2; not: b",
+        "1 of 2 targets on 2; not: b (excluded by ann@here)",
         [treat("exclude", "b")],
         ends={"b": ["failed"]},
     ),
-    "a step of one was waived": Case(
-        TWO, "succeeded", ExitCode.PARTLY, "1 of 2 targets on 2; not: b", [treat("skip", "b")], ends={"b": ["failed"]}
+    "a step of one was waived, M7": Case(
+        TWO,
+        "succeeded",
+        ExitCode.PARTLY,
+        "1 of 2 targets on 2; not: b (deploy skipped by ann@here: I know)",
+        [e.FailureTreated(("b",), "skip", ME, "I know")],
+        ends={"b": ["failed"]},
     ),
     "the second try was good": Case(
         TWO, "succeeded", ExitCode.SUCCEEDED, "2 of 2 targets on 2", [treat("retry", "b")], ends={"b": ["failed"]}
@@ -99,7 +104,7 @@ CASES = {
         TWO,
         "succeeded",
         ExitCode.PARTLY,
-        "1 of 2 targets on 2; not: b",
+        "1 of 2 targets on 2; not: b (rolled back by ann@here)",
         [treat("rollback", "b")],
         ends={"b": ["failed"]},
     ),
@@ -122,7 +127,7 @@ CASES = {
         plan_of(wave("a b c"), limits=Limits(failures=Share(1), on_failure="abort")),
         "failed",
         ExitCode.FAILED,
-        "2 targets of 3 not ok, limits.failures allows 1: b (timed-out), c (exit 1); 1 of 3 targets on 2",
+        "2 targets of 3 not ok, limits.failures allows 1: b (timed out), c (exit 1); 1 of 3 targets on 2",
         ends={"b": ["timed-out"], "c": ["failed"]},
     ),
     "too many in a row": Case(
@@ -271,8 +276,8 @@ CASES = {
         plan_of(wave("a b", Gate()), wave("c")),
         "failed",
         ExitCode.FAILED,
-        "no canary ran every step (a failed step was skipped, already on 2), so nothing was tested; "
-        "choose others, or --redeploy; 1 of 3 targets on 2; not: a, c",
+        "no canary ran every step (already on 2, deploy skipped), so nothing was tested; "
+        "choose others, or --redeploy; 1 of 3 targets on 2; not: a (deploy skipped by ann@here), c",
         [treat("skip", "a")],
         ends={"a": ["failed"]},
         releases={"b": "2"},
@@ -336,7 +341,7 @@ def test_an_ended_rollout_asks_for_nothing_and_takes_nothing(case: Case) -> None
         pytest.param(
             plan_of(wave("a b", Gate()), wave("c"), limits=Limits(failures=Share(3))),
             {"a": ["failed"], "b": ["cancelled"]},
-            "2 canaries not ok, so nothing more starts: a (exit 1), b (cancelled)",
+            "2 canaries not ok, so nothing more starts: a (exit 1), b (stopped)",
             id="no canary may fail, whatever the limit",
         ),
         pytest.param(

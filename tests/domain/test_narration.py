@@ -14,6 +14,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import replay
 from canary_tui.domain.rollout.events import Operator, Record
 from canary_tui.domain.rollout.narration import left_to_do, narrate, standing
+from canary_tui.domain.rollout.rulings import Ruling
 from canary_tui.domain.rollout.target import Track
 from canary_tui.domain.rollout.words import Outcome
 
@@ -33,14 +34,14 @@ SAID = [
     ),
     (e.EngineResumed(ANN, attended=True), "ann@desk resumes the rollout"),
     (e.EngineResumed(ANN, attended=True, breaks=("p",)), "ann@desk resumes the rollout, breaking the locks of p"),
-    (e.EngineStopped("waiting"), "this engine ends: waiting"),
+    (e.EngineStopped("waiting"), "stopped here: the gate needs an approval"),
     (e.FrontLost(), "the screen is gone: nothing new is started"),
     (e.ArtifactRead("app.tgz", 7, "0123456789abcdef"), "app.tgz: 7 bytes, sha256 0123456789ab"),
     (e.ProbeStarted("a"), ""),
     (e.TargetProbed("a", "ok"), "a: reached"),
     (e.TargetProbed("a", "ok", release="1", detail="no sha256sum"), "a: reached, runs 1 (no sha256sum)"),
     (e.TargetProbed("a", "unreachable", detail="timed out"), "a: unreachable, timed out"),
-    (e.WaveStarted(0), "wave 1 of 2 canary: 1 targets"),
+    (e.WaveStarted(0), "wave 1 of 2 canary: 1 target"),
     (e.TargetSkipped("a", "already on 2"), "a: skipped, already on 2"),
     (e.StepStarted("a", "steps", 0, 1, "x"), "a: deploy"),
     (e.StepStarted("a", "steps", 0, 3, "x"), "a: deploy, attempt 3"),
@@ -50,7 +51,7 @@ SAID = [
     (e.ConnectionRestored("a"), "a: reconnected"),
     (e.StepFinished("a", "x", "ok", 0), "a: ok"),
     (e.StepFinished("a", "x", "failed", 3), "a: failed, exit 3"),
-    (e.StepFinished("a", "x", "timed-out", 3), "a: timed-out"),
+    (e.StepFinished("a", "x", "timed-out", 3), "a: timed out"),
     (e.StepFinished("a", "x", "failed", 3, detail="no space"), "a: failed, no space"),
     (e.FailureTreated(("a", "b"), "retry", ANN), "ann: retry a, b"),
     (e.FailureTreated(("a",), "skip", ANN, "known"), "ann: skip a (known)"),
@@ -74,8 +75,8 @@ SAID = [
     (e.CancelFinished("a", "x", confirmed=True), "a: stopped"),
     (e.CancelFinished("a", "x", confirmed=False, detail="no answer"), "a: stop unconfirmed (no answer)"),
     (e.RollbackStarted("failed", ("a", "b")), "rolling back 2 targets"),
-    (e.RollbackStarted("failed", ("a",), ("b",)), "rolling back 1 targets; no former release: b"),
-    (e.FinallyStarted("completed", ("a",)), "finally, on 1 targets"),
+    (e.RollbackStarted("failed", ("a",), ("b",)), "rolling back 1 target; no former release: b"),
+    (e.FinallyStarted("completed", ("a",)), "finally, on 1 target"),
     (e.FinallyStarted("completed", ()), ""),
     (e.ReleaseRead("a", "2"), "a: reports 2"),
     (e.ReleaseRead("a", "", "timed out"), "a: reports nothing (timed out)"),
@@ -135,7 +136,7 @@ def test_the_targets_are_counted_by_how_they_stand() -> None:
     [
         pytest.param("steps", "failed", "", "a: deploy: exit 3", id="exit code"),
         pytest.param("steps", "failed", "no space", "a: deploy: failed, no space", id="detail"),
-        pytest.param("steps", "timed-out", "", "a: deploy: timed-out", id="limit"),
+        pytest.param("steps", "timed-out", "", "a: deploy: timed out", id="limit"),
         pytest.param("steps", "ok", "", "a: ok", id="ok"),
         pytest.param("rollback", "failed", "", "a: rollback undo: exit 3", id="rollback"),
     ],
@@ -146,6 +147,17 @@ def test_a_step_that_ends_badly_is_named(phase: Phase, outcome: Outcome, detail:
     state.targets["a"] = state.targets["a"].with_track(phase, track)
     code = 3 if outcome == "failed" else None
     assert narrate(e.StepFinished("a", "x", outcome, code, detail=detail), state) == said
+
+
+@pytest.mark.found("M7")
+def test_a_skipped_step_is_named_and_is_no_plain_ok_in_the_counts() -> None:
+    """The sentence of a skip names the step, and the counts tell it from an ok."""
+    state = replay(RECORDS)
+    skipped = replace(state.targets["a"], rulings=(Ruling("deploy", "skipped", ANN, "known"),))
+    state.targets["a"] = skipped.with_track("steps", Track(outcome="ok", skipped=1))
+    said = narrate(e.FailureTreated(("a",), "skip", ANN, "known"), state)
+    assert said == "ann: skip deploy on a (known)"
+    assert standing(state) == "1 ok but for a skipped step, 1 not started"
 
 
 def test_what_is_left_to_do_begins_with_what_is_half_done() -> None:

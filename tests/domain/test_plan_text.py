@@ -74,7 +74,7 @@ def test_a_gate_says_what_the_person_will_have_to_do(confirm: Confirm, words: st
         checklist=("errors", "speed"),
     )
     shown = plan_lines(plan_of(wave("a", planned), wave("b")))
-    at = shown.index(f"      gate: a person approves by {words}; after 90m without an answer: rollback")
+    at = shown.index(f"      gate: a person approves by {words}; expires after 90 m, then rolls back")
     assert shown[at + 1 : at + 5] == [
         "        Look at the graphs.",
         "        Ask Bob.",
@@ -97,15 +97,15 @@ def test_no_gate_is_spoken_of_where_none_stands() -> None:
 @pytest.mark.parametrize(
     ("step", "line"),
     [
-        pytest.param(RunStep(run="x", name="restart"), "  1 restart: x (up to 10m)", id="command"),
-        pytest.param(LocalStep(local="x", name="notify"), "  1 notify: here: x (up to 10m)", id="here"),
+        pytest.param(RunStep(run="x", name="restart"), "  1 restart: x (up to 10 m)", id="command"),
+        pytest.param(LocalStep(local="x", name="notify"), "  1 notify: here: x (up to 10 m)", id="here"),
         pytest.param(
-            ScriptStep(script="bin/a.sh", name="migrate"), "  1 migrate: script bin/a.sh (up to 10m)", id="script"
+            ScriptStep(script="bin/a.sh", name="migrate"), "  1 migrate: script bin/a.sh (up to 10 m)", id="script"
         ),
-        pytest.param(UploadStep(upload="a", to="srv/b", name="send"), "  1 send: a -> srv/b (up to 30m)", id="upload"),
+        pytest.param(UploadStep(upload="a", to="srv/b", name="send"), "  1 send: a -> srv/b (up to 30 m)", id="upload"),
         pytest.param(
             HttpStep(http="http://h", from_="target", name="ask", retries=2),
-            "  1 ask: http://h answers 200 within 30s, asked on the target (up to 10s, retried 2 x)",
+            "  1 ask: http://h answers 200 within 30 s, asked on the target (up to 10 s, retried 2 x)",
             id="http",
         ),
     ],
@@ -128,7 +128,7 @@ def test_a_step_says_what_it_does_and_for_how_long(step: Step, line: str) -> Non
         ),
         pytest.param(
             HttpStep(http="http://h", expect=Expect(contains="up")),
-            ["http://h", "asked by the controller", "status 200 within 30s", "the body contains 'up'"],
+            ["http://h", "asked by the controller", "status 200 within 30 s", "the body contains 'up'"],
             id="http",
         ),
     ],
@@ -167,12 +167,12 @@ def test_each_list_of_steps_has_its_title_and_says_who_is_left_out() -> None:
     at = shown.index("steps")
     assert shown[at : at + 7] == [
         "steps",
-        "  1 restart: x (up to 10m)",
+        "  1 restart: x (up to 10 m)",
         "      not on 2 targets without role web or db:",
         "      web-[2-3]",
         "",
         "rollback",
-        "  1 undo: undo (up to 10m)",
+        "  1 undo: undo (up to 10 m)",
     ]
     assert "finally" not in shown
 
@@ -192,10 +192,10 @@ def test_who_is_left_alone_is_grouped_by_the_reason() -> None:
 @pytest.mark.parametrize(
     ("limits", "line"),
     [
-        pytest.param(Limits(), "no target may fail; when more do, you are asked.", id="none"),
+        pytest.param(Limits(), "stops at the first failed target, and asks.", id="none"),
         pytest.param(
             Limits(failures=Share("5%"), consecutive=2, on_failure="rollback"),
-            "5% of the targets may fail, 2 in a row; when more do, it is rolled back.",
+            "stops when more than 5% of the targets fail, or more than 2 in a row, and rolls back.",
             id="some",
         ),
     ],

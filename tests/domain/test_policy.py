@@ -18,10 +18,10 @@ from canary_tui.domain.planning.plan import Plan, PlannedTarget, PlannedWave
 from canary_tui.domain.rollout import effects, failures
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.apply import IllegalEvent, apply, replay
+from canary_tui.domain.rollout.grouping import groups
 from canary_tui.domain.rollout.index import Group
 from canary_tui.domain.rollout.policy import next_actions
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.domain.rollout.target import groups
 from canary_tui.domain.rollout.words import Outcome, Settlement, StopStage, Treatment
 
 ME = e.Operator("ann", "here")
@@ -141,6 +141,7 @@ class Rollouts(RuleBasedStateMachine):
                     self.locks[target] = "ours"
             case effects.StartStep(target, phase, step, attempt):
                 self.count += 1
+                self.deeds.discard(effects.ReadRelease(target))  # its answer would be void
                 self.record(e.StepStarted(target, phase, step, attempt, f"x{self.count}"))
             case effects.Attach(target):
                 self.record(e.StepAttached(target, self.running(target)))

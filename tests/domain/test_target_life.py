@@ -14,6 +14,7 @@ from canary_tui.domain.fleet.steps import HttpStep, RunStep, ScriptStep, Step, U
 from canary_tui.domain.fleet.tables import Gate, Limits, OnUnavailable
 from canary_tui.domain.planning.plan import Phase, Plan, applicable
 from canary_tui.domain.rollout import events as e
+from canary_tui.domain.rollout.grouping import groups
 from canary_tui.domain.rollout.index import Group
 from canary_tui.domain.rollout.target import (
     FAILING,
@@ -21,7 +22,6 @@ from canary_tui.domain.rollout.target import (
     Track,
     after,
     can_roll_back,
-    groups,
     resumed,
     to_finish,
     to_roll_back,
@@ -144,7 +144,7 @@ NEXT: dict[type[e.TargetEvent], dict[str, str]] = {
     e.UnknownSettled: {"unknown": "between"},
     e.CancelStarted: WORKS_ON,
     e.CancelFinished: STAYS,  # the answer may come after the end of what was to be stopped
-    e.ReleaseRead: STAYS,
+    e.ReleaseRead: {name: name for name in STATES if name not in AT_WORK},
     e.TargetUnlocked: {name: name for name in STATES if name not in AT_WORK},
 }
 """Where each event takes a target from where it is. From all other places it is refused."""
@@ -401,6 +401,21 @@ def test_a_waived_step_is_counted_and_the_next_one_comes() -> None:
     assert (last.steps.outcome, last.steps.skipped) == ("ok", 1)
 
 
+@pytest.mark.found("M7")
+@pytest.mark.parametrize(
+    ("treatment", "told"),
+    [
+        pytest.param("skip", "one skipped by ann@here: I know", id="skip"),
+        pytest.param("exclude", "excluded by ann@here: I know", id="exclude"),
+        pytest.param("rollback", "rolled back by ann@here: I know", id="roll back"),
+        pytest.param("retry", "", id="a retry decides nothing"),
+    ],
+)
+def test_a_target_keeps_who_decided_about_its_failure_and_why(treatment: Treatment, told: str) -> None:
+    """A target knows each person's decision about it, with the step, the person and the reason."""
+    assert "; ".join(map(str, treat(FAILED, treatment, note="I know").rulings)) == told
+
+
 def test_no_step_is_waived_on_a_target_that_was_never_reached() -> None:
     with pytest.raises(e.IllegalEvent, match="a was never reached"):
         treat(STATES["unreachable"], "skip")
@@ -553,8 +568,8 @@ GROUPS: list[tuple[str, tuple[Group, ...]]] = [
     ("probed", ("unfinished", "locked")),
     ("running", ("running", "in window", "unfinished", "unread", "locked")),
     ("between", ("in window", "unfinished", "unread", "locked")),
-    ("failed", ("failing", "failing before a gate", "unread", "locked")),
-    ("unknown", ("failing", "failing before a gate", "unknown", "unread", "locked")),
+    ("failed", ("failing", "failing before a gate", "unread", "failed unread", "locked")),
+    ("unknown", ("failing", "failing before a gate", "unknown", "unread", "failed unread", "locked")),
     ("excluded", ("unread", "locked")),
     ("skipped", ("locked",)),
     ("done", ("unread", "locked")),
@@ -580,9 +595,26 @@ def test_a_failure_holds_a_gate_only_in_a_wave_that_has_one() -> None:
     assert "failing before a gate" not in groups(PLAN, replace(FAILED, name="b", wave=1))
 
 
+@pytest.mark.found("M8")
 def test_a_target_is_asked_for_its_release_once_after_a_change() -> None:
+    """The last word of a target about its release holds until the next step that may change it has begun."""
     assert not life(e.ReleaseRead("a", ""), target=DONE).unread
     assert not PROBED.unread
+    again = treat(life(e.ReleaseRead("a", "2"), target=FAILED), "retry")
+    assert (again.reported, again.unread) == ("2", False)
+    assert (RUNNING.unread, life(start(again), target=again).unread) == (True, True)
+
+
+@pytest.mark.found("M8")
+@pytest.mark.parametrize("outcome", sorted(FAILING))
+def test_a_target_that_failed_is_asked_for_its_release_unless_nobody_reaches_it(outcome: Outcome) -> None:
+    """A target that failed after a change is to be asked what it runs now, once, while it rests."""
+    failed = run(PROBED, outcome, outcome) if outcome in ("failed", "timed-out") else run(PROBED, outcome)
+    if failed.steps.outcome is None:
+        failed = run(failed, outcome)
+    assert ("failed unread" in groups(PLAN, failed)) == (outcome != "unreachable")
+    assert "failed unread" not in groups(PLAN, life(e.ReleaseRead("a", ""), target=failed))
+    assert "failed unread" not in groups(PLAN, treat(STATES["failed"], "exclude"))
 
 
 @pytest.mark.parametrize(

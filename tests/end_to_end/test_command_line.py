@@ -33,6 +33,7 @@ from on_screen import Terminal
 
 from canary_tui import tui
 from canary_tui.cli.main import _parser
+from canary_tui.cli.options import THEMES
 from canary_tui.domain.codec import decode
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
@@ -40,6 +41,7 @@ from canary_tui.domain.rollout.apply import replay
 from canary_tui.engine.messages import Opened, Refused, Start
 from canary_tui.errors import ExitCode
 from canary_tui.store.history import history
+from canary_tui.tui import themes
 
 ALL = '[[waves]]\nname = "all"\nparallel = 8\n'
 HELP = Path(__file__).parent / "help.txt"
@@ -329,7 +331,7 @@ def test_history_lists_the_rollouts_and_tells_one_of_them(farm: Farm, state: Pat
     assert header.split() == ["ROLLOUT", "STARTED", "FLEET", "RELEASE", "TARGETS", "RESULT"]
     assert header.index("RELEASE") == newest.index("2.1 ")
     assert "2.1" in newest
-    assert "open (" in newest
+    assert "open, " in newest
     assert oldest.endswith("succeeded")
     assert canary_tui(state, "history", "shop").out.splitlines() == [header, newest, oldest]
     last, first = map(json.loads, canary_tui(state, "history", "--json").out.splitlines())
@@ -435,3 +437,29 @@ async def test_resume_says_how_far_every_target_is(farm: Farm, state: Path, tmp_
     yes = approval(tmp_path, plan_in(state).hash)
     assert canary_tui(state, "resume", "--headless", "--approve-with", yes).code == 0
     assert set(times(farm).values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param(("--theme", "pink"), "invalid choice: 'pink'", id="a theme"),
+        pytest.param(("--break-lock", "xyz"), "'xyz' is no rollout's id", id="a rollout's id"),
+        pytest.param(("--canary", "zone=a zone=b"), "all words must fit: 'zone=a | zone=b' means either", id="words"),
+    ],
+)
+def test_an_option_that_means_nothing_is_refused_in_words(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    """Minor 24: nothing on the command line is accepted without a meaning."""
+    fleet = tmp_path / "shop.toml"
+    fleet.write_text(
+        'name = "shop"\n[[steps]]\nrun = "true"\n[[targets]]\nname = "a-[1-2]"\ntags = { zone = "a" }\n'
+        '[[targets]]\nname = "b"\ntags = { zone = "b" }\n'
+    )
+    ran = headless(tmp_path / "state", fleet, *arguments)
+    assert (ran.code, said in ran.err) == (2, True), ran.err
+
+
+def test_the_themes_of_the_command_line_are_those_of_the_screens() -> None:
+    """The command line names them itself, for it does not load the screens."""
+    assert themes.NAMES == THEMES

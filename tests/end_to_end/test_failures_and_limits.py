@@ -228,7 +228,7 @@ async def test_an_excluded_target_gets_nothing_more_and_is_not_called_done(any_f
         await front.treat("exclude", "web-2", note="its disk is full")
         ended = await front.ended()
         assert ended.exit_code == 5
-        assert f"{count - 1} of {count} targets on 2.0; not: web-2" in ended.message
+        assert f"{count - 1} of {count} targets on 2.0 (1 excluded); not: web-2" in ended.message
         assert front.state.targets["web-2"].steps.outcome == "excluded"
         assert front.events(e.FailureTreated)[0].by == ANN
     assert with_mark(any_farm) == with_mark(any_farm, "checked") == names(any_farm) - {"web-2"}
@@ -380,7 +380,7 @@ def test_a_step_over_its_time_is_stopped_there_and_the_others_go_on(any_farm: Fa
     body = HOLD.replace("60s", "3s")
     ran = headless(state, fleet_file(any_farm, body + at_once(8, "failures = 1")))
     assert ran.code == 5
-    assert "web-2: deploy: timed-out" in ran.err
+    assert "web-2: deploy: timed out" in ran.err
     assert with_mark(any_farm, "REVISION") == names(any_farm)
     assert {target.name for target in any_farm.targets if target.read("REVISION") == "1.0\n"} == {"web-2"}
 

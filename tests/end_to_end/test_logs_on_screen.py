@@ -128,7 +128,7 @@ def test_what_is_typed_ahead_of_the_pager_s_end_decides_nothing(farm: Farm, stat
     fails = '[[steps]]\nname = "deploy"\nrun = "echo x >> tried; exit 3"\n'
     with run(state, fleet_file(farm, fails), "--canary", "web-1", PAGER=str(pager)) as screen:
         start(screen)
-        screen.shows("1 target not ok", "R Retry")
+        screen.shows("1 target failed", "R Retry")
         screen.read()
         screen.press("e")
         screen.until((tmp_path / "lent").exists)

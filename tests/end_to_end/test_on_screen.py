@@ -9,7 +9,7 @@ import pytest
 from farm import Farm
 from fronts import canary_tui, folded, only_rollout, told
 from marks import COUNTS, DEPLOY, HOLD, ROLLBACK, fleet_file, let_go, names, times, untouched, waves, with_mark
-from on_screen import CTRL_C, ENTER, ESCAPE, Terminal, answer_gate, run, start
+from on_screen import CTRL_C, ENTER, ESCAPE, RIGHT, Terminal, answer_gate, run, start
 
 from canary_tui.domain.rollout import events as e
 from canary_tui.engine.identity import operator
@@ -32,7 +32,9 @@ def test_the_gate_shows_what_it_is_decided_by_and_the_logs_above_it_stay_live(an
         start(screen)
         screen.shows(f"GATE canary -> rest: {len(rest)} targets next", "waiting 00:0", "expires in 1 h 59 m")
         screen.shows("Look at web-1 web-2 for 2.0.", "[ ] 1 dashboards", "1.0 -> 2.0", f"web-[3-{len(rest) + 2}]")
-        screen.shows(f"started by {operator().user}@{operator().host}", "APPROVE is locked: 1 item")
+        screen.shows(
+            f"started by {operator().user}@{operator().host}", "Approve opens when the checklist is done: 1 item left"
+        )
         assert re.search(r"canaries 2: \+ web-1 ok (just now|\d+ s)  \+ web-2 ok (just now|\d+ s)", screen.text)
         screen.press("g")
         screen.shows("part 60 of web-1", "FOLLOW")
@@ -117,7 +119,7 @@ def three_fail(farm: Farm, screen: Terminal) -> None:
         (target.home / "bad").touch()
     start(screen)
     answer_gate(screen, len(farm.targets) - 1)
-    screen.shows("3 targets not ok", "! web-2", "! web-3", "! web-4", "exit 7")
+    screen.shows("3 targets failed", "! 3 x deploy", "exit 7", "web-[2-4]")
     screen.read()
     assert untouched(farm.targets[4:])
 
@@ -127,15 +129,15 @@ def test_failing_targets_are_retried_excluded_and_rolled_back_by_keys(any_farm: 
     with run(state, fleet_file(any_farm, FAILS + ROLLBACK + waves("web-1", parallel=3))) as screen:
         three_fail(any_farm, screen)
         (any_farm.targets[1].home / "bad").unlink()
-        screen.press("\t", "\t", "k", "k", " ")  # the cursor is at the one that failed first
-        screen.shows("the keys are for web-2")
+        screen.press("\t", "\t", RIGHT, "j", " ")  # the three failed alike: one row, which opens
+        screen.shows("keys act on web-2")
         screen.press("R")
-        screen.shows("2 targets not ok")
+        screen.shows("2 targets failed")
         screen.read()
-        screen.press("k", " ")
-        screen.shows("the keys are for web-3")
+        screen.press(RIGHT, "j", " ")
+        screen.shows("keys act on web-3")
         screen.press("E", *"its disk is full", ENTER)
-        screen.shows("1 target not ok")
+        screen.shows("1 target failed")
         screen.read()
         screen.press("B", *"wrong disk", ENTER)
         screen.shows("PARTLY DONE", limit=60)
@@ -157,7 +159,7 @@ def test_an_abort_by_keys_rolls_back_what_changed_and_reaches_nobody_else(any_fa
     with run(state, fleet_file(any_farm, FAILS + ROLLBACK + waves("web-1", parallel=3))) as screen:
         three_fail(any_farm, screen)
         screen.press("X")
-        screen.shows("ABORT shop 2.0", "Why?")
+        screen.shows("ABORT shop 2.0", "Reason for the abort")
         screen.press(*"enough", ENTER)
         screen.shows("B Roll back: 4 targets go back")
         screen.read()

@@ -10,7 +10,7 @@ import pytest
 from farm import Farm
 from fronts import told
 from marks import DEPLOY, HOLD, fleet_file, let_go, names, times, untouched, with_mark
-from on_screen import CTRL_C, Terminal, answer_gate, run, start
+from on_screen import CTRL_C, RIGHT, Terminal, answer_gate, run, start
 
 from canary_tui.domain.rollout import events as e
 
@@ -30,6 +30,7 @@ def test_a_shell_on_the_canary_comes_back_to_a_gate_that_nothing_typed_ahead_ope
         start(screen)
         screen.shows("T Shell", "web-1: deploy")
         screen.until(lambda: any_farm.targets[0].read("pid"))
+        screen.read()
         screen.press("T")
         screen.shows(f"web-1 ({any_farm.targets[0].address}): your own ssh. exit, or Ctrl-D, goes back")
         screen.until(lambda: shells(any_farm) == ["web-1"])
@@ -57,16 +58,16 @@ def test_a_shell_on_the_failed_target_that_is_under_the_cursor(any_farm: Farm, s
     (any_farm.targets[0].home / "mended").touch()
     with run(state, fleet_file(any_farm, body), "--canary", "web-1 | web-2 | web-3") as screen:
         start(screen)
-        screen.shows("2 targets not ok", "T Shell on web-2: look at it yourself")
+        screen.shows("2 targets failed", "T Shell on web-2: look at it yourself")
         screen.read()
-        screen.press("\t", "\t", "j", "T")
+        screen.press("\t", "\t", RIGHT, "j", "j", "T")
         screen.until(lambda: shells(any_farm) == ["web-3"])
         screen.paste("touch mended; exit\n")
-        screen.shows("2 targets not ok")
+        screen.shows("2 targets failed")
         screen.read()
         screen.press("R")
         screen.until(lambda: with_mark(any_farm) == {"web-1", "web-3"})
-        screen.shows("1 target not ok", "the keys are for web-2")
+        screen.shows("1 target failed", "keys act on web-2")
 
 
 def test_what_ssh_refuses_stays_readable(farm: Farm, state: Path) -> None:
@@ -76,6 +77,7 @@ def test_what_ssh_refuses_stays_readable(farm: Farm, state: Path) -> None:
         screen.shows("GATE canary -> rest")
         try:
             farm.known_hosts.write_text("")
+            screen.read()
             screen.press("T")
             screen.shows("Host key verification failed", "web-1: ended with exit code 255. Press a key to go back")
             screen.read()
@@ -112,16 +114,15 @@ def test_ctrl_c_at_an_ssh_that_hangs_ends_that_one_and_nothing_here(farm: Farm, 
     assert told(state, e.StopRequested) == []
 
 
-def test_a_rollout_that_is_watched_has_shells_and_one_that_is_told_again_offers_none(farm: Farm, state: Path) -> None:
+def test_a_rollout_that_is_watched_or_told_again_offers_no_shell(farm: Farm, state: Path) -> None:
     with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
         start(screen)
         screen.shows("GATE canary -> rest")
         with Terminal(state, "watch") as watching:
-            watching.shows("GATE canary -> rest", "read only")
+            watching.shows("GATE canary -> rest", "READ ONLY")
             watching.press("T")
-            watching.until(lambda: shells(farm) == ["web-1"])
-            watching.paste("exit\n")
-            watching.shows("GATE canary -> rest", "read only")
+            watching.shows("Read only:")
+            assert "T Shell" not in watching.text
         answer_gate(screen, 3)
         screen.shows("SUCCEEDED")
     with Terminal(state, "replay") as again:
@@ -129,7 +130,7 @@ def test_a_rollout_that_is_watched_has_shells_and_one_that_is_told_again_offers_
         assert "T Shell" not in again.text
         again.press("T", "v")
         again.shows("exit code 0")
-    assert shells(farm) == ["web-1"]
+    assert shells(farm) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -137,6 +138,7 @@ def test_who_is_told_to_end_during_a_shell_ends_with_it(farm: Farm, state: Path,
     with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
         start(screen)
         screen.shows("GATE canary -> rest")
+        screen.read()
         screen.press("T")
         screen.until(lambda: shells(farm) == ["web-1"])
         os.kill(screen.pid, number)
@@ -150,6 +152,7 @@ def test_a_terminal_that_is_closed_during_a_shell_leaves_nothing_behind(farm: Fa
     with run(state, fleet_file(farm, DEPLOY), "--canary", "web-1") as screen:
         start(screen)
         screen.shows("GATE canary -> rest")
+        screen.read()
         screen.press("T")
         screen.until(lambda: shells(farm) == ["web-1"])
         assert screen.hang_up() in (1, 130), "it ends by itself"

@@ -130,9 +130,12 @@ async def test_a_stopped_step_is_asked_about_on_resume_and_not_run_again(farm: F
         await hanging(front, farm)
         await front.stop("running")
         await front.ended()
+    before = only_rollout(state).journal.read_bytes()
     ran = canary_tui(state, "resume", "--headless")
-    assert ran.code == 1, ran.text
-    assert "web-1 (cancelled)" in ran.out
+    assert ran.code == 130, ran.text
+    assert "a step was stopped before its end on 1 target: web-1" in ran.err
+    assert f"resume {only_rollout(state).id} --headless --retry-stopped" in ran.err
+    assert only_rollout(state).journal.read_bytes() == before, "it is as open as the stop promised (minor 29)"
     assert untouched(farm.targets[1:])
 
 
@@ -259,6 +262,11 @@ async def test_ctrl_c_once_lets_the_step_end_and_twice_stops_it(
     assert b"starting nothing new; Ctrl-C again, after a second, stops what runs" in err
     assert b"web-1: stopped" in err
     assert f"canary-tui --state-dir {state} resume {only_rollout(state).id}".encode() in out
+    let_go(farm)
+    ran = canary_tui(state, "resume", "--headless", "--retry-stopped")
+    assert ran.code == 4, ran.text
+    assert times(farm)["web-1"] == 2, "run again, for a person said so"
+    assert [event.treatment for event in told(state, e.FailureTreated)] == ["retry"]
 
 
 async def test_ctrl_c_once_then_resume_goes_on(farm: Farm, state: Path, under_way: subprocess.Popen[bytes]) -> None:

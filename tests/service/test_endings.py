@@ -33,7 +33,7 @@ ENDINGS = [
 PAUSES = {
     "waiting": (4, "it waits at the gate after the start, and nobody could be asked"),
     "unknown": (8, "how a step ended is unknown, and nobody could be asked"),
-    "detached": (130, "its screen was gone, so nothing new was started"),
+    "detached": (130, "the controlling terminal went away, so nothing new was started"),
     "interrupted": (130, "it was stopped by the operator"),
     "terminated": (130, "the engine was told to end, and what runs on the targets goes on there"),
 }

@@ -57,5 +57,5 @@ def test_what_failed_comes_first_when_ordered_by_the_last_rollout() -> None:
     assert [row.name for row in ordered] == ["web-3", "web-2", "web-1", "web-4"]
 
 
-def test_only_what_went_wrong_is_coloured() -> None:
-    assert [bool(column("LAST ROLLOUT").tone(row)) for row in ROWS] == [False, True, False, False]
+def test_only_what_went_wrong_or_is_open_is_coloured() -> None:
+    assert [bool(column("LAST ROLLOUT").tone(row)) for row in ROWS] == [False, True, True, False]

@@ -15,7 +15,8 @@ from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.tui.logs.log_view import LogView
 from canary_tui.tui.rollout import panels
-from canary_tui.tui.rollout.failure_panel import FailureList, FailurePanel
+from canary_tui.tui.rollout.failure_list import FailureList
+from canary_tui.tui.rollout.failure_panel import FailurePanel
 
 LOCKED = e.TargetProbed(
     "web-1", "failed", held_by="2026-11-23T091500Z-other-0a1b2c3d",
@@ -39,8 +40,8 @@ async def panel_of(app: Stage) -> FailurePanel:
 
 async def test_all_failing_targets_stand_in_one_list_with_what_each_way_out_does(tmp_path: Path) -> None:
     async with waiting(failed(tmp_path)) as (app, _, _wire, _gate):
-        await shows(app, "2 targets not ok: what becomes of them?", "! web-2", "failed: exit 1", "! web-3", "exit 7")
-        await shows(app, "R Retry: run the failed step again", "K Skip the step", "E Exclude", "B Roll back", "X Abort")
+        await shows(app, "2 targets failed. What now?", "! web-2", "failed: exit 1", "! web-3", "exit 7")
+        await shows(app, "R Retry   K Skip the step   E Exclude   B Roll back", "X Abort ...", "T Shell on web-2")
         assert "U Settle" not in screen_text(app)
         await until(lambda: app.screen.query_one(LogView).size.height >= 8)
 
@@ -50,7 +51,7 @@ async def test_a_failure_without_an_exit_code_of_its_own_is_not_told_as_exit_0(t
     recorded.begin("web-1")
     recorded.end("web-1", "failed", 0)
     async with waiting(recorded) as (app, _, _wire, _gate):
-        await shows(app, "1 target not ok", "! web-1")
+        await shows(app, "1 target failed", "! web-1")
         assert "exit 0" not in screen_text(app)
 
 
@@ -64,28 +65,28 @@ async def test_retry_is_sent_at_once_for_all_listed(tmp_path: Path) -> None:
         assert isinstance(treat, e.FailureTreated)
         assert (treat.treatment, treat.targets) == ("retry", ("web-2", "web-3"))
         recorded.add(e.FailureTreated(treat.targets, "retry", BY))
-        await until(lambda: "not ok: what" not in screen_text(app))
+        await until(lambda: "What now" not in screen_text(app))
 
 
 @pytest.mark.parametrize(
-    ("key", "treatment"),
+    ("key", "treatment", "doing"),
     [
-        pytest.param("K", "skip", id="skip"),
-        pytest.param("E", "exclude", id="exclude"),
-        pytest.param("B", "rollback", id="roll back"),
+        pytest.param("K", "skip", "skipping the step on", id="skip"),
+        pytest.param("E", "exclude", "excluding", id="exclude"),
+        pytest.param("B", "rollback", "rolling back", id="roll back"),
     ],
 )
-async def test_all_but_retry_need_a_note(tmp_path: Path, key: str, treatment: str) -> None:
+async def test_all_but_retry_need_a_note(tmp_path: Path, key: str, treatment: str, doing: str) -> None:
     async with waiting(failed(tmp_path)) as (app, pilot, wire, _):
         await panel_of(app)
         height = app.screen.query_one(LogView).size.height
         await press(pilot, key)
         await shows(
-            app, "2 targets: web-[2-3] =", "on 2 targets:" if key == "K" else " 2 targets:", "enter decides, esc leaves"
+            app, "2 targets: web-[2-3] =", f"Reason for {doing} 2 targets (recorded):", "enter decides, esc leaves"
         )
         assert app.screen.query_one(LogView).size.height == height, "nothing above moves"
         await press(pilot, "enter")
-        await shows(app, "please give a reason")
+        await shows(app, "Please give a reason")
         assert wire.sent == []
         await type_text(pilot, "known flake")
         await press(pilot, "enter")
@@ -100,7 +101,7 @@ async def test_a_decision_is_for_the_marked_targets_only(tmp_path: Path) -> None
         await panel_of(app)
         app.screen.query_one(FailureList).focus()
         await press(pilot, "j", "space")
-        await shows(app, "[x] ! web-3", "the keys are for web-3")
+        await shows(app, "[x] ! web-3", "keys act on web-3")
         await press(pilot, "R")
         await until(lambda: wire.sent)
         treat = wire.decided[0]
@@ -130,7 +131,7 @@ async def test_an_unknown_outcome_is_settled_by_a_typed_word_and_a_note(tmp_path
         await panel_of(app)
         await shows(app, "? web-2", "unknown: the target rebooted", "U Settle web-2")
         text = screen_text(app)
-        assert "R Retry: only" not in text, "nobody knows whether it would run twice"
+        assert "R Retry" not in text, "nobody knows whether it would run twice"
         await press(pilot, "R")
         assert wire.sent == []
         await press(pilot, "U")
@@ -154,7 +155,7 @@ async def test_failures_within_the_limit_ask_nobody_and_stand_first_in_the_list(
     recorded.fail("web-5")
     async with waiting(recorded) as (app, _, _wire, _gate):
         await shows(app, "! web-5", "1 ! failed")
-        assert "what becomes" not in screen_text(app)
+        assert "What now" not in screen_text(app)
         rows = [row for row in screen_text(app).splitlines() if " web-" in row and row[1:2] in "!+>·"]
         assert rows[0].split()[:2] == ["!", "web-5"]
 
@@ -195,28 +196,89 @@ async def test_a_locked_target_says_whose_it_is_and_is_no_target_to_skip_steps_o
 async def test_a_long_list_in_a_small_terminal_covers_no_key_and_says_how_many_it_hides(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(12, 10)).start()
     for number in range(1, 10):
-        recorded.fail(f"web-{number}", "exit 1")
+        recorded.fail(f"web-{number}", f"exit {number}")
     async with waiting(recorded, (60, 18)) as (app, pilot, _wire, _):
         await panel_of(app)
-        await shows(
-            app,
-            "9 targets not ok ==",
-            "the keys are for all 9",
-            "X Abort: then roll back or leave   tab, space: choose some",
-            "↓ 7 more",
-        )
+        keys = ("R Retry   K Skip the step   E Exclude   B Roll back", "X Abort ...   T Shell on web-1")
+        await shows(app, "9 targets failed. What now? ==", "keys act on all 9", *keys, "↓ 4 more")
         app.screen.query_one(FailureList).focus()
         await press(pilot, "space", *["j"] * 9)
-        await shows(
-            app,
-            "the keys are for web-1 ==",
-            "[ ] ! web-9",
-            "↑ 7 more",
-            "X Abort: then roll back or leave   tab, space: choose some",
-        )
+        await shows(app, "keys act on web-1 ==", "[ ] ! web-9", "↑ 4 more", "T Shell on web-9")
         assert not app.screen.show_vertical_scrollbar
         await pilot.resize_terminal(80, 40)
-        await shows(app, "9 targets not ok: what becomes of them?", "[ ] ! web-4", "[ ] ! web-9", "↑ 3 more")
+        await shows(app, "R Retry: the failed step on these", "[ ] ! web-4", "[ ] ! web-9", "↑ 3 more")
+
+
+def alike(tmp_path: Path) -> Recorded:
+    """Thirty targets of which 23 fail in one way, and seven in another; what they print has their own names in it."""
+    recorded = Recorded(tmp_path / "r", make_plan(40, 30)).start()
+    for number in range(1, 31):
+        name, code = f"web-{number}", 2 if number < 8 else 3
+        recorded.begin(name)
+        recorded.print(name, "starting", f"E: cannot open /etc/{name}.conf", stream="err")
+        recorded.end(name, "failed", code, "")
+    return recorded
+
+
+@pytest.mark.found("M12")
+@pytest.mark.parametrize("size", [(80, 24), (132, 44)])
+async def test_failures_alike_are_one_row_with_their_number_names_and_last_line(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    """One row for each step, end and last line, however many targets; a target's own name makes no other kind."""
+    async with waiting(alike(tmp_path), size) as (app, pilot, wire, _):
+        await panel_of(app)
+        first, second = "7 x unpack  failed: exit 2  E: cannot open", "23 x unpack  failed: exit 3  E: cannot open"
+        await shows(app, "30 targets failed. What now?", f"[ ] ! {first}", f"[ ] ! {second}", "web-[")
+        assert screen_text(app).count("[ ] !") == 2
+        app.screen.query_one(FailureList).focus()
+        await press(pilot, "j", "space")
+        await shows(app, "keys act on 23 of 30", f"[x] ! {second}")
+        await press(pilot, "R")
+        await until(lambda: wire.sent)
+        [treat] = wire.decided
+        assert isinstance(treat, e.FailureTreated)
+        assert treat.targets == tuple(f"web-{number}" for number in range(8, 31))
+
+
+@pytest.mark.found("M12")
+async def test_a_row_opens_to_its_targets_and_each_of_them_can_be_chosen(tmp_path: Path) -> None:
+    async with waiting(alike(tmp_path), (132, 44)) as (app, pilot, _wire, _):
+        await panel_of(app)
+        app.screen.query_one(FailureList).focus()
+        await press(pilot, "right", "j", "j", "space")
+        await shows(app, "[~] ! 7 x", "[x] ! web-2", "keys act on web-2")
+        await press(pilot, "left")
+        await shows(app, "[~] ! 7 x", "23 x")
+        assert "! web-2  unpack" not in screen_text(app)
+
+
+@pytest.mark.found("M12")
+async def test_the_log_of_a_failed_target_is_wrapped_unless_a_person_said_otherwise(tmp_path: Path) -> None:
+    recorded = Recorded(tmp_path / "r", make_plan(6, 2)).start()
+    recorded.begin("web-1")
+    recorded.print("web-1", "config/shop.toml: " + "word " * 12 + "unknown key")
+    async with waiting(recorded) as (app, pilot, _wire, _):
+        await shows(app, "config/shop.toml")
+        assert "unknown key" not in screen_text(app)
+        recorded.end("web-1", "failed", 1, "exit 1")
+        await shows(app, "1 target failed")
+        await until(lambda: app.screen.query_one(LogView).window.wrap)
+        await press(pilot, "w")
+        assert not app.screen.query_one(LogView).window.wrap
+        await shows(app, "T Shell on web-1")
+        assert not app.screen.query_one(LogView).window.wrap
+
+
+@pytest.mark.found("M12")
+async def test_targets_that_wait_for_the_decision_about_others_are_named(tmp_path: Path) -> None:
+    """After R on one of two failed targets it does not run before the other is decided, and that is told."""
+    recorded = failed(tmp_path, 6, 4)
+    async with waiting(recorded, (132, 44)) as (app, _pilot, _wire, _):
+        await panel_of(app)
+        await shows(app, "waiting for this decision: 1 not begun")
+        recorded.add(e.FailureTreated(("web-2",), "retry", BY))
+        await shows(app, "1 target failed", "waiting for this decision: 1 begun: web-2; 1 not begun")
 
 
 def shell_opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -239,7 +301,7 @@ async def test_a_shell_opens_on_the_target_that_the_panel_and_the_footer_name(
         await shows(app, "T Shell on web-2", "> web-2")
         recorded.fail("web-4")
         panel = await panel_of(app)
-        await shows(app, "T Shell on web-4", "T Shell on web-4: look", "web-4  ! failed")
+        await shows(app, "T Shell on web-4", "web-4  ! failed")
         assert screen_text(app).count("T Shell on web-4") == 2, "in the panel and in the footer"
         await press(pilot, "T")
         await until(lambda: opened == ["web-4"])
@@ -262,7 +324,7 @@ async def test_the_panel_s_cursor_stays_on_its_target_when_another_fails_before_
         await panel_of(app)
         await shows(app, "T Shell on web-3")
         recorded.end("web-1", "failed", 1, "exit 1")
-        await shows(app, "2 targets not ok", "T Shell on web-3")
+        await shows(app, "2 targets failed", "T Shell on web-3")
         await press(pilot, "T")
         await until(lambda: opened == ["web-3"])
         app.screen.query_one(FailureList).focus()
@@ -292,9 +354,9 @@ async def test_a_shell_key_pressed_as_the_panel_opens_says_for_which_target_it_i
 @pytest.mark.parametrize(
     ("key", "label"),
     [
-        pytest.param("K", "Reason to skip the step on 30 targets:", id="skip"),
-        pytest.param("E", "Reason to exclude 30 targets:", id="exclude"),
-        pytest.param("B", "Reason to roll back 30 targets:", id="roll back"),
+        pytest.param("K", "Reason for skipping the step on 30 targets", id="skip"),
+        pytest.param("E", "Reason for excluding 30 targets", id="exclude"),
+        pytest.param("B", "Reason for rolling back 30 targets", id="roll back"),
     ],
 )
 async def test_the_label_of_the_field_is_whole_and_the_names_are_cut(

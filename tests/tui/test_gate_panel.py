@@ -69,7 +69,7 @@ async def test_the_gate_shows_what_an_approval_is_made_from(tmp_path: Path) -> N
             "1.4.1 -> 1.4.2",
             "started by maria@laptop",
             "web-[3-20]",
-            "APPROVE is locked: 1 item of the checklist open",
+            "Approve opens when the checklist is done: 1 item left (press its number)",
         )
 
 
@@ -222,12 +222,12 @@ async def test_a_silent_engine_locks_the_gate(tmp_path: Path) -> None:
         await until(lambda: screen.query(GatePanel))
         wire.beat()
         await shows(app, "engine ok")
-        await shows(app, "engine silent 3 s", "APPROVE is locked: the engine is silent")
+        await shows(app, "engine silent 3 s", "Approve is locked: the engine is silent")
         await press(pilot, "A")
         assert not screen.query_one(GatePanel).asking
         wire.beat()
         await shows(app, "engine ok")
-        await until(lambda: "locked" not in screen_text(app))
+        await until(lambda: "item left" not in screen_text(app))
     recorded.close()
 
 
@@ -237,15 +237,16 @@ async def test_digits_tick_the_checklist_and_all_ticked_unlocks(tmp_path: Path) 
         await readable(panel)
         await press(pilot, "A")
         assert not panel.asking, "an open item locks the gate"
+        panel._explained_at = float("-inf")
         await press(pilot, "2")
         await until(lambda: wire.sent)
         [tick] = wire.decided
         assert isinstance(tick, e.ItemTicked)
         assert (tick.wave, tick.item, tick.ticked) == (0, 1, True)
         recorded.add(e.ItemTicked(0, 1, True, BY))
-        await shows(app, "[x] 2 Two", "1 item of the checklist open")
+        await shows(app, "[x] 2 Two", "1 item left")
         recorded.add(e.ItemTicked(0, 0, True, BY))
-        await until(lambda: "locked" not in screen_text(app))
+        await until(lambda: "item left" not in screen_text(app))
         await press(pilot, "1")
         await until(lambda: len(wire.sent) == 2)
         again = wire.decided[1]
@@ -306,7 +307,7 @@ async def test_hold_forgets_what_was_typed_and_sends_nothing(tmp_path: Path) -> 
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
         await press(pilot, "A", "3", "escape", "H")
-        await shows(app, "held: nothing goes on")
+        await shows(app, "kept waiting: nothing goes on")
         await press(pilot, "enter")
         assert wire.sent == []
 
@@ -355,12 +356,18 @@ async def test_abort_asks_for_a_note_names_what_will_run_and_then_offers_both_wa
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded) as (app, pilot, wire, _panel):
         await press(pilot, "X")
-        await shows(app, "ABORT shop 1.4.2", "Why?", "finally (tidy) on 1 target: web-1", "web-[2-4]")
+        await shows(
+            app,
+            "ABORT shop 1.4.2",
+            "Reason for the abort (recorded):",
+            "finally (tidy) on 1 target: web-1",
+            "web-[2-4]",
+        )
         await press(pilot, "enter")
-        await shows(app, "please give a reason")
+        await shows(app, "Please give a reason")
         await type_text(pilot, "500s on web-1")
         await press(pilot, "enter")
-        await shows(app, "B Roll back: 1 target goes back: web-1 to 1.4.1", "L Leave: 1 target stays")
+        await shows(app, "B Roll back: 1 target goes back: web-1 to 1.4.1", "K Keep: 1 target keeps 1.4.2: web-1")
         assert wire.sent == []
         await until(lambda: app.screen.query_one("#abort", AbortPanel)._painted_at + GUARD < time.monotonic())
         await press(pilot, "B")
@@ -378,7 +385,7 @@ async def test_leaving_the_abort_aborts_nothing_and_shows_the_gate_again(tmp_pat
         await shows(app, "ABORT")
         await type_text(pilot, "hm")
         await press(pilot, "enter")
-        await shows(app, "L Leave")
+        await shows(app, "K Keep")
         await press(pilot, "escape")
         await shows(app, "GATE canary -> rest")
         assert wire.sent == []
@@ -420,7 +427,7 @@ async def test_a_locked_approval_answers_its_key_with_what_is_missing(tmp_path: 
     recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(checklist=("Looked",)))).at_gate()
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
-        await shows(app, "1 item of the checklist open (its number ticks it)")
+        await shows(app, "1 item left (press its number)")
         await press(pilot, "A")
         await shows(app, "A does nothing yet. What is missing:")
         assert not panel.asking
@@ -442,7 +449,7 @@ async def test_esc_in_the_note_of_an_abort_leaves_nothing_of_the_question(tmp_pa
     async with waiting(recorded) as (app, pilot, wire, panel):
         await readable(panel)
         await press(pilot, "X")
-        await shows(app, "ABORT shop 1.4.2", "Why?")
+        await shows(app, "ABORT shop 1.4.2", "Reason for the abort (recorded):")
         await press(pilot, "escape")
         await shows(app, "GATE canary")
         assert "ABORT" not in screen_text(app)
@@ -490,4 +497,22 @@ async def test_a_long_gate_says_when_it_expires_and_in_red_when_that_is_soon(
         [expiry] = [style for text, style in tones.items() if text.startswith("expires in ")]
         assert expiry is not None
         assert (expiry.color == title.tone("failed").color) == urgent
-        assert ("waiting" in screen_text(app)) == (width == 120)
+        assert ("waiting 0" in screen_text(app)) == (width == 120)
+
+
+async def test_an_approval_takes_a_note_that_a_person_may_write_before(tmp_path: Path) -> None:
+    """Minor 26: the note is optional, is shown at the gate, approves nothing itself, and goes with the approval."""
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
+    async with waiting(recorded, (100, 30)) as (app, pilot, wire, gate):
+        await readable(gate)
+        await press(pilot, "N")
+        await shows(app, "N: note for the journal", "enter keeps the note")
+        await type_text(pilot, "3 looks right")
+        await press(pilot, "enter")
+        await shows(app, "note  3 looks right", "A Approve: then")
+        assert approvals(wire) == []
+        await press(pilot, "A")
+        await shows(app, "enter approves")
+        await press(pilot, "3", "enter")
+        await until(lambda: approvals(wire))
+        assert approvals(wire)[0].note == "3 looks right"

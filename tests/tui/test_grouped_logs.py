@@ -167,7 +167,7 @@ async def test_a_rollout_that_has_ended_is_grouped_as_a_live_one_is(tmp_path: Pa
     recorded.logs.close()
     app = Stage(RolloutScreen(recorded.directory, None))
     async with app.run_test(size=(100, 30)) as pilot:
-        await shows(app, "read only")
+        await shows(app, "READ ONLY")
         await press(pilot, "d")
         await shows(app, "grouped  1 differs  5 same", "!= 1 target differs from line 3 on: web-5", "oh")
     recorded.writer.close()

@@ -334,7 +334,7 @@ async def test_any_key_in_the_log_keeps_it_while_other_targets_run_and_fail(tmp_
         await shows(app, "> web-3")
         assert pane.target == "web-2"
         recorded.fail("web-4")
-        await shows(app, "1 target not ok", "T Shell on web-4")
+        await shows(app, "1 target failed", "T Shell on web-4")
         assert pane.target == "web-2"
         if not pane.view.window.follow:
             assert log_rows(app)[:5] == rows

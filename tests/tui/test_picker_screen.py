@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from driving import SHOP, opened, press, screen_lines, screen_text, shows, type_text, until
+from textual.widgets import Static
 
 from canary_tui.errors import ExitCode
 from canary_tui.tui.app import CanaryApp
@@ -25,15 +26,15 @@ async def test_the_picker_shows_itself_before_the_fleet_file_is_read(tmp_path: P
 
 async def test_the_first_waves_targets_are_marked_and_the_line_says_from_where(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "Canaries: 2 in 2 zones; remaining 18; from selection 'web-13 | web-2'")
+        await shows(app, "2 canaries in 2 zones, 18 after the gate (from selection 'web-13 | web-2'")
         assert "[x] web-2 " in line_with(app, "web-2 ")
         await press(pilot, "space")
-        await shows(app, "remaining 17; changed by you (+1)")
+        await shows(app, "17 after the gate (you added 1; from selection")
 
 
 async def test_marking_moves_on_and_a_range_marks_all_between(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "space", "j", "v", "j", "j", "space")
         await shows(app, "shown 20   marked 6")
         for name in ("web-1 ", "web-3 ", "web-4 ", "web-5 "):
@@ -42,26 +43,26 @@ async def test_marking_moves_on_and_a_range_marks_all_between(tmp_path: Path) ->
 
 async def test_a_range_shows_what_it_would_mark_and_escape_forgets_it(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "v", "j", "j")
         await shows(app, "[~] web-3", "Range: move to its other end")
         await press(pilot, "escape")
-        await shows(app, "[ ] web-3", "remaining 18")
+        await shows(app, "[ ] web-3", "18 after the gate")
 
 
 async def test_marks_outside_of_the_filter_are_counted_as_hidden(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "slash")
         await type_text(pilot, "zone=b")
         await shows(app, "shown 8   marked 1 (+1 hidden)")
         await press(pilot, "enter", "a")
-        await shows(app, "shown 8   marked 8 (+1 hidden)", "remaining 11")
+        await shows(app, "shown 8   marked 8 (+1 hidden)", "11 after the gate")
 
 
 async def test_a_filter_that_is_not_whole_keeps_the_last_good_one_and_says_why(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "slash")
         await type_text(pilot, "zone=b ~web[")
         await shows(app, "not a regular expression", "shown 8")
@@ -71,31 +72,31 @@ async def test_a_filter_that_is_not_whole_keeps_the_last_good_one_and_says_why(t
 
 async def test_escape_clears_the_filter_and_never_the_marks_or_the_app(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "slash")
         await type_text(pilot, "nothing-at-all")
         await shows(app, "no target fits the filter", "marked 0 (+2 hidden)")
         await press(pilot, "escape", "escape", "escape", "escape")
-        await shows(app, "shown 20   marked 2", "remaining 18")
+        await shows(app, "shown 20   marked 2", "18 after the gate")
         assert isinstance(app.focused, TargetTable)
 
 
 async def test_only_marked_undo_invert_and_suggest(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "m")
         await shows(app, "only marked   shown 2   marked 2")
         await press(pilot, "m", "i")
         await shows(app, "marked 18")
         await press(pilot, "u")
-        await shows(app, "shown 20   marked 2", "remaining 18")
+        await shows(app, "shown 20   marked 2", "18 after the gate")
         await press(pilot, "s")
-        await shows(app, "Canaries: 8 in 1 zone; remaining 12; from role 'canary'")
+        await shows(app, "8 canaries in 1 zone, 12 after the gate (from role 'canary'")
 
 
 async def test_so_many_at_random_and_one_of_each_tag_value(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "r")
         await type_text(pilot, "21")
         await press(pilot, "enter")
@@ -103,7 +104,7 @@ async def test_so_many_at_random_and_one_of_each_tag_value(tmp_path: Path) -> No
         await press(pilot, "backspace", "backspace")
         await type_text(pilot, "5")
         await press(pilot, "enter")
-        await shows(app, "marked 5", "remaining 15")
+        await shows(app, "marked 5", "15 after the gate")
         await press(pilot, "1")
         await shows(app, "marked 2", "in 2 zones")
         assert "[x]" in line_with(app, "web-1 ")
@@ -111,7 +112,7 @@ async def test_so_many_at_random_and_one_of_each_tag_value(tmp_path: Path) -> No
 
 async def test_enter_with_nothing_marked_says_what_is_missing(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "m", "a", "m", "enter")
         await shows(app, "Mark at least one canary first: space marks, s suggests")
         await press(pilot, "a", "enter")
@@ -129,12 +130,12 @@ async def test_a_missing_release_is_asked_for_and_a_bad_one_refused_in_words(tmp
         await press(pilot, "enter")
         await shows(app, "shop · production · release 2.0")
         await press(pilot, "space")
-        await shows(app, "changed by you (+1)")
+        await shows(app, "(you added 1; from selection")
 
 
 async def test_canaries_of_the_command_line_are_marked_and_a_bad_selection_is_refused_in_words(tmp_path: Path) -> None:
     async with opened(tmp_path, canary="zone=b") as (app, _):
-        await shows(app, "Canaries: 8 in 1 zone; remaining 12; from --canary zone=b")
+        await shows(app, "8 canaries in 1 zone, 12 after the gate (from --canary zone=b")
     async with opened(tmp_path, canary="~[") as (app, _):
         await shows(app, "--canary ~[: not a regular expression", "q Leave")
 
@@ -148,9 +149,9 @@ async def test_several_environments_are_offered_with_their_sizes(tmp_path: Path)
 
 async def test_where_no_canary_wave_applies_there_is_nothing_to_pick_and_enter_shows_the_plan(tmp_path: Path) -> None:
     async with opened(tmp_path, environment="staging") as (app, pilot):
-        await shows(app, "Enter shows the plan. Nothing to pick: wave 'canary' and its gate do not")
+        await shows(app, "Enter shows the plan. No canaries to pick: wave 'canary' and its gate do not")
         await press(pilot, "s")
-        await shows(app, "Nothing to pick")
+        await shows(app, "No canaries to pick")
         await press(pilot, "enter")
         await shows(app, "PLAN", "shop · staging · release 1.4.2")
 
@@ -161,7 +162,7 @@ async def test_a_broken_file_shows_every_problem_and_is_read_again(tmp_path: Pat
         await shows(app, "shop.toml:11:1", "rols", "did you mean", "^")
         (tmp_path / "shop.toml").write_text(SHOP, encoding="utf-8")
         await press(pilot, "r")
-        await shows(app, "20 targets", "remaining 18")
+        await shows(app, "20 targets", "18 after the gate")
 
 
 async def test_leaving_a_broken_file_is_a_usage_error(tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ async def test_leaving_a_broken_file_is_a_usage_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(60, 18), (80, 24), (200, 60)])
 async def test_wider_terminals_show_more_columns_and_none_is_too_long(tmp_path: Path, size: tuple[int, int]) -> None:
     async with opened(tmp_path, size=size) as (app, _):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         head = line_with(app, "TARGET ")
         assert all(title in head for title in ("ROLES", "ZONE", "ON", "LAST ROLLOUT"))
         assert ("ADDRESS" in head) == (size[0] >= 80)
@@ -184,7 +185,7 @@ async def test_wider_terminals_show_more_columns_and_none_is_too_long(tmp_path: 
 
 async def test_the_columns_order_the_rows_and_the_title_says_which(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "o", "O", "g")
         await shows(app, "TARGET↓")
         assert screen_lines(app)[3].startswith(">[ ] web-20")
@@ -192,7 +193,7 @@ async def test_the_columns_order_the_rows_and_the_title_says_which(tmp_path: Pat
 
 async def test_the_mouse_is_not_needed_and_the_keys_reach_the_ends(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "G")
         await shows(app, ">[ ] web-20")
         await press(pilot, "g")
@@ -217,12 +218,12 @@ async def test_ten_thousand_targets_are_filtered_while_typing(tmp_path: Path) ->
             f"\ntwo filter keys over 10,000 targets: {(time.perf_counter() - begin) * 1000:.0f} ms with the pilot's own waits"
         )
         await press(pilot, "enter", "G", "space")
-        await shows(app, "marked 1", "remaining 9,999")
+        await shows(app, "marked 1", "9,999 after the gate")
 
 
 async def test_sorting_keeps_the_cursor_on_its_target_and_in_sight(tmp_path: Path) -> None:
     async with opened(tmp_path, size=(80, 18)) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "j", "j")
         await shows(app, ">[ ] web-3 ")
         await press(pilot, "O")
@@ -233,8 +234,20 @@ async def test_sorting_keeps_the_cursor_on_its_target_and_in_sight(tmp_path: Pat
 
 async def test_a_target_that_sorting_takes_out_of_the_list_leaves_the_cursor_on_a_row(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "m")
         await shows(app, "only marked   shown 2")
         await press(pilot, "G", "space", "o")
         await shows(app, "shown 1", ">[x] web-2 ")
+
+
+async def test_the_first_dialog_says_what_is_asked_and_that_esc_leaves_the_program(tmp_path: Path) -> None:
+    """Minor 32: behind it nothing claims to be read still, and esc is announced for what it does."""
+    async with opened(tmp_path, environment=None) as (app, pilot):
+        await shows(app, "Roll out to", "esc leaves the program")
+        behind = app.screen_stack[-2].query_one("#summary", Static)
+        assert str(behind.render()) == "Choose the environment to roll out to"
+        await press(pilot, "enter")
+        await shows(app, "remaining 18")
+        await press(pilot, "e")
+        await shows(app, "esc keeps it")

@@ -18,7 +18,7 @@ from canary_tui.tui.shared.prompts import ARMED_AFTER, QuestionScreen
 
 
 async def to_question(app: CanaryApp, pilot: Pilot[ExitCode]) -> None:
-    await shows(app, "remaining 18")
+    await shows(app, "18 after the gate")
     await press(pilot, "enter")
     await shows(app, "Nothing was connected to yet")
     await press(pilot, "P")

@@ -43,7 +43,7 @@ async def test_any_resizes_end_in_the_picture_of_the_last_size(
     keys, text = PLACES[place]
     dice = random.Random(place)
     async with opened(tmp_path, size=last) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, *keys)
         await shows(app, text)
         alone = await picture(app, last)

@@ -22,7 +22,9 @@ from canary_tui.tui.rollout.log_pane import QueryField
 from canary_tui.tui.rollout.report import similar_command
 from canary_tui.tui.rollout.result_screen import ResultScreen
 from canary_tui.tui.rollout.screen import RolloutScreen
+from canary_tui.tui.shared import panel
 from canary_tui.tui.shared.panel import GUARD
+from canary_tui.tui.shared.rows import TONES
 
 
 def finished(tmp_path: Path, *, redeploy: bool = False) -> Recorded:
@@ -225,7 +227,7 @@ async def test_an_engine_that_gives_up_without_ending_the_journal_says_why(tmp_p
     async with waiting(recorded, (120, 24)) as (app, _, wire, _gate):
         await shows(app, "wave 1 of 2")
         wire.say(Ended(1, "the disk is full"))
-        await shows(app, "the disk is full; `canary-tui resume 2026-11-23T101500Z-shop-7f3a` goes on.")
+        await shows(app, "the disk is full; resume it with: canary-tui resume 2026-11-23T101500Z-shop-7f3a")
 
 
 async def test_a_journal_that_cannot_be_believed_is_said_and_nothing_more_is_taken(tmp_path: Path) -> None:
@@ -298,3 +300,25 @@ async def test_a_result_that_was_kept_back_is_not_offered_once_an_engine_goes_on
         await press(pilot, "escape")
         finish(recorded)
         await shows(app, "Not ok: 1 target")
+
+
+@pytest.mark.found("M7")
+async def test_a_skipped_step_is_told_with_its_person_and_reason_and_is_no_plain_ok(tmp_path: Path) -> None:
+    """The list, the counts and the result say `ok, unpack skipped` in amber, by whom and why; nowhere is it just ok."""
+    recorded = finished(tmp_path)
+    recorded.add(e.FailureTreated(("web-5",), "skip", BY, "I know"))
+    recorded.begin("web-5")
+    recorded.end("web-5")
+    async with waiting(recorded, (130, 40)) as (app, _, _wire, _gate):
+        await shows(app, "* web-5  ok, unpack skipped", "5 + ok", "1 * waived")
+        finish(recorded)
+        await shows(app, "Ok by a person's word: 1 target", "* web-5", "unpack skipped by maria@laptop: I know")
+        [row] = [row for row in screen_lines(app) if row.strip().startswith("ok  ")]
+        assert row.split() == ["ok", "5", "web-[1-4,6]"]
+        assert "Not ok" not in screen_text(app)
+
+
+def test_a_skipped_step_has_a_tone_of_attention() -> None:
+    """The list and the panels draw it in the tone of what a person should look at, not in that of ok."""
+    assert "waived" in TONES
+    assert panel._TONE_COLOURS["waived"] == panel._TONE_COLOURS["unknown"] != panel._TONE_COLOURS["ok"]

@@ -17,6 +17,7 @@ from canary_tui.engine.messages import GiveUp, Progress
 from canary_tui.tui.rollout.screen import RolloutScreen
 from canary_tui.tui.rollout.status import Kind, Roster
 from canary_tui.tui.rollout.target_list import TargetList
+from canary_tui.tui.shared.panel import read_since
 
 
 def second_wave(tmp_path: Path, targets: int = 8, canaries: int = 2) -> Recorded:
@@ -48,7 +49,7 @@ async def test_one_glance_says_where_we_are_and_what_is_waited_for(tmp_path: Pat
             "engine ok",
             "41 MB",
         )
-        assert re.search(r"web-3: unpack \d+ s of 2 m", screen_text(app))
+        assert re.search(r"web-3: unpack \d+ s ", screen_text(app))
 
 
 async def test_the_whole_screen_at_80x24(tmp_path: Path) -> None:
@@ -194,9 +195,9 @@ async def test_a_directory_with_only_a_journal_is_enough(tmp_path: Path) -> None
     (recorded.directory / "logs").rmdir()
     app = Stage(RolloutScreen(recorded.directory, None))
     async with app.run_test(size=(80, 24)) as pilot:
-        await shows(app, "wave 1 of 2 canary", "read only", "· web-1")
+        await shows(app, "wave 1 of 2 canary", "READ ONLY", "· web-1")
         await press(pilot, "l", "slash", "a", "enter", "e", "y", "g", "G")
-        await shows(app, "read only")
+        await shows(app, "READ ONLY")
     recorded.writer.close()
 
 
@@ -295,7 +296,7 @@ async def test_times_keep_to_their_column_however_long_they_get(tmp_path: Path) 
         recorded.begin(name, at=time.time() - seconds)
     async with waiting(recorded) as (app, _, _wire, _gate):
         await until(lambda: any(re.search(r"web-5 .* 1h58m$", row) for row in listed(app)))
-        assert re.search(r"web-3 .* \d\d s$", listed(app)[0])
+        assert re.search(r"web-3 .* 1m\ds$", listed(app)[0])
         assert re.search(r"web-4 .* 12m3\ds$", listed(app)[1])
 
 
@@ -332,15 +333,18 @@ async def test_where_no_shell_can_be_had_the_key_says_so(
         monkeypatch.setenv("PATH", path)
     async with waiting(Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()) as (app, pilot, wire, _):
         await shows(app, "T Shell", "GATE")
+        await until(lambda: read_since(app.screen.query_one(TargetList).turned_at))
         await press(pilot, "T")
         await until(lambda: [one.message for one in app._notifications] == [said])
         assert wire.sent == []
 
 
-async def test_a_rollout_that_is_watched_offers_a_shell_until_it_has_ended(tmp_path: Path) -> None:
+async def test_a_rollout_that_is_watched_offers_no_shell(tmp_path: Path) -> None:
+    """Minor 20: who only watches acts on no target."""
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded, (120, 24), read_only=True) as (app, pilot, _wire, _gate):
-        await shows(app, "T Shell", "read only")
+        await shows(app, "f Follow", "READ ONLY")
+        assert "T Shell" not in screen_text(app)
         recorded.add(e.Aborted(BY, "bad", rollback=False))
         recorded.add(e.FinallyStarted("aborted", ()))
         recorded.add(e.RolloutFinished("aborted", "aborted by maria (bad)", 3))
@@ -363,3 +367,23 @@ async def test_the_wait_for_a_lost_target_can_be_ended_by_a_key(tmp_path: Path) 
         assert not wire.sent
         await pilot.press("W")
         assert wire.sent == [GiveUp(recorded.state.rollout, "web-3", operator())]
+
+
+@pytest.mark.found("M8")
+async def test_a_release_is_in_doubt_from_the_first_step_that_may_change_it_until_it_is_read(tmp_path: Path) -> None:
+    """The release before stands with a question mark once a step that may change it has begun, until the target says."""
+    recorded = second_wave(tmp_path)
+    async with waiting(recorded, (160, 40)) as (app, _, _wire, _gate):
+        await shows(app, "web-3")
+        assert "1.4.1 ?" not in screen_text(app)
+        recorded.begin("web-3")
+        await shows(app, "1.4.1 ?")
+        recorded.end("web-3", "failed", 1)
+        await until(lambda: any("web-3" in row and "1.4.1 ?" in row for row in listed(app)))
+        recorded.add(e.ReleaseRead("web-3", "1.4.2"))
+        await until(lambda: any("web-3" in row and "1.4.2" in row for row in listed(app)))
+        recorded.add(e.FailureTreated(("web-3",), "skip", BY))
+        recorded.begin("web-3")
+        recorded.end("web-3")
+        await until(lambda: any("web-3" in row and "1.4.1 ?" in row for row in listed(app)))
+        assert any("web-1" in row and row.split()[-1] == "1.4.2" for row in listed(app)), "every step was ok there"

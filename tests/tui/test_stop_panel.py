@@ -53,7 +53,7 @@ async def test_only_what_is_chosen_has_the_sign_of_the_choice(tmp_path: Path) ->
         await shows(app, "STOP?", "3 steps running")
         below = screen_text(app).partition("STOP?")[2]
         assert [row.strip() for row in below.splitlines() if row.strip().startswith(">")] == [
-            "> Continue         start new steps again; nothing is stopped"
+            "> Continue         start what was held back; nothing is stopped"
         ]
 
 
@@ -160,7 +160,7 @@ async def test_abort_from_the_stop_panel_says_which_steps_are_stopped(tmp_path: 
         await type_text(pilot, "wrong release")
         await press(pilot, "enter")
         await readable(app.screen.query_one("#abort", AbortPanel))
-        await press(pilot, "L")
+        await press(pilot, "K")
         await until(lambda: len(wire.decided) == 2)
         held, aborted = wire.decided
         assert held == e.StopRequested("asking", held.by)

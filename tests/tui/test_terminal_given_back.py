@@ -59,7 +59,7 @@ def test_the_terminal_is_given_back_after(
 ) -> None:
     with terminal(tmp_path) as child:
         before = termios.tcgetattr(child.child_fd)
-        child.expect("remaining 18")
+        child.expect("18 after the gate")
         assert termios.tcgetattr(child.child_fd) != before
         end(child)
         child.expect(f"ended with {code}; loaded \\[\\]")
@@ -87,7 +87,7 @@ def test_the_last_words_stand_below_the_frame_where_there_is_no_alternate_screen
 
 def test_a_bug_gives_the_terminal_back_and_prints_a_traceback_without_locals(tmp_path: Path) -> None:
     with terminal(tmp_path, "--crash") as child:
-        child.expect("remaining 18")
+        child.expect("18 after the gate")
         child.send("?")
         child.expect("ended with 1;")
         printed = child.before
@@ -100,10 +100,30 @@ def test_a_bug_gives_the_terminal_back_and_prints_a_traceback_without_locals(tmp
         assert b"\x1b[2J" not in after
 
 
+@pytest.mark.found("fault 4")
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param("é".encode("latin-1") + b"x", id="Latin-1"),
+        pytest.param(b"\xe1", id="a meta key of eight bits"),
+        pytest.param(b"\x1b[200~\xff\xfe\x1b[201~", id="in a paste"),
+    ],
+)
+def test_input_that_is_no_utf_8_does_not_end_the_screens(tmp_path: Path, sent: bytes) -> None:
+    """Whatever bytes a terminal sends, the next key still works."""
+    with terminal(tmp_path) as child:
+        child.expect("18 after the gate")
+        child.send(sent)
+        child.send("?")
+        child.expect("Keys here")
+        child.send("\x03")
+        child.expect("ended with 130")
+
+
 def test_no_control_sequence_of_a_fleet_file_reaches_the_terminal(tmp_path: Path) -> None:
     words = "\x1b]52;c;cm0gLXJm\x07\x1b[2J\x9b31m"
     with terminal(tmp_path, "--ask", "password", "--words", words) as child:
-        child.expect("remaining 18")
+        child.expect("18 after the gate")
         child.send("\r")
         child.expect("Nothing was connected")
         child.send("P")
@@ -116,7 +136,7 @@ def test_no_control_sequence_of_a_fleet_file_reaches_the_terminal(tmp_path: Path
 
 def test_no_color_prints_no_colour_at_all(tmp_path: Path) -> None:
     with terminal(tmp_path, NO_COLOR="1") as child:
-        child.expect("remaining 18")
+        child.expect("18 after the gate")
         painted = child.before
         child.send("q")
         rest_of(child)
@@ -124,3 +144,16 @@ def test_no_color_prints_no_colour_at_all(tmp_path: Path) -> None:
         numbers = [int(number) for number in codes.split(b";") if number]
         own = {39, 49}  # the terminal's own colours
         assert not any(30 <= number <= 49 or 90 <= number <= 107 for number in numbers if number not in own), codes
+
+
+def test_leaving_the_problems_of_a_file_leaves_one_line_on_the_terminal(tmp_path: Path) -> None:
+    """Who comes back to the shell reads there why nothing was started, and the command that tells more."""
+    with terminal(tmp_path) as child:
+        child.expect("18 after the gate")
+        (tmp_path / "shop.toml").write_text("name = 7\n", encoding="utf-8")
+        child.send("\x12")
+        child.expect("problem")
+        child.send("q")
+        child.expect(r"canary-tui: .*shop.toml: \d+ problems?; list them with: canary-tui check .*shop.toml")
+        child.expect("ended with 2")
+        rest_of(child)

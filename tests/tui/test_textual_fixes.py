@@ -20,7 +20,7 @@ async def help_opened(app: CanaryApp, pilot: Pilot[ExitCode], times: int) -> int
         await press(pilot, "?")
         await shows(app, "Keys here")
         await press(pilot, "?")
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
     await pilot.pause()
     gc.collect()
     return len(gc.get_objects())
@@ -28,7 +28,7 @@ async def help_opened(app: CanaryApp, pilot: Pilot[ExitCode], times: int) -> int
 
 async def test_a_screen_that_was_closed_leaves_nothing_behind(tmp_path: Path) -> None:
     async with opened(tmp_path, size=(100, 40)) as (app, pilot):
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         before = await help_opened(app, pilot, 4)
         assert await help_opened(app, pilot, 6) - before < 600, "objects more after six screens came and went"
 

@@ -66,6 +66,13 @@ class Share(str):
         return min(int(self), total)
 
 
+def spoken_duration(seconds: float) -> str:
+    """A duration as people read it, with a blank before its unit: `90 m`, `2 h`, `500 ms`."""
+    text = duration_text(seconds)
+    number = text.rstrip("dhms")
+    return f"{number} {text[len(number) :]}"
+
+
 def duration_text(seconds: float) -> str:
     """A duration as a fleet file writes it: `90m`, `2h`, `500ms`."""
     for unit in ("d", "h", "m", "s"):

@@ -72,7 +72,9 @@ class Members:
         self.reasons += [f"{option}: {self.unknown(one.word, one.message, one.hint)}" for one in unknown]
         names = selection.select(self.facts.values())
         if not names and not unknown:
-            self.reasons.append(f"{option} {shorten(text)} matches no target{self.here}")
+            both = len(text.split()) > 1 and "|" not in text
+            hint = f"; all words must fit: {' | '.join(text.split())!r} means either" if both else ""
+            self.reasons.append(f"{option} {shorten(text)} matches no target{self.here}{hint}")
         return names
 
     def unknown(self, word: Word, message: str, hint: str) -> str:

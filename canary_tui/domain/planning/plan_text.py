@@ -11,9 +11,9 @@ from typing import Literal, assert_never
 
 from canary_tui.domain.fleet.names import compress_names, count
 from canary_tui.domain.fleet.steps import HttpStep, LocalStep, RunStep, ScriptStep, Step, UploadStep
-from canary_tui.domain.fleet.tables import Confirm, Gate, Limits, OnFailure
+from canary_tui.domain.fleet.tables import Confirm, Gate, Limits, OnExpire, OnFailure
 from canary_tui.domain.fleet.traits import traits
-from canary_tui.domain.fleet.units import duration_text
+from canary_tui.domain.fleet.units import spoken_duration
 from canary_tui.domain.planning.plan import Phase, Plan
 
 LineKind = Literal[
@@ -27,9 +27,8 @@ _CONFIRM: dict[Confirm, str] = {
     "fleet": "typing the fleet's name",
     "key": "one key",
 }
-_ON_FAILURE: dict[OnFailure, str] = {
-    "ask": "you are asked", "abort": "the rollout ends", "rollback": "it is rolled back",
-}  # fmt: skip
+_ON_FAILURE: dict[OnFailure, str] = {"ask": "asks", "abort": "ends", "rollback": "rolls back"}
+_ON_EXPIRE: dict[OnExpire, str] = {"abort": "aborts", "hold": "stays closed", "rollback": "rolls back"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ def step_text(plan: Plan, step: Step) -> str:
             return f"upload {step.upload}\nto {step.to}\nmode {step.mode}"
         case HttpStep(expect=expect):
             contains = f"\nthe body contains {expect.contains!r}" if expect.contains is not None else ""
-            within = duration_text(expect.within)
+            within = spoken_duration(expect.within)
             return f"{step.http}\nasked by the {step.from_}\nstatus {expect.status} within {within}{contains}"
         case _:
             assert_never(step)
@@ -162,7 +161,7 @@ def gate_text(plan: Plan, wave: int, gate: Gate) -> str:
     text = f"a person approves by {_CONFIRM[gate.confirm]}{coming}" if gate.approve else "nobody has to approve"
     if gate.expires is None:
         return text
-    return f"{text}; after {duration_text(gate.expires)} without an answer: {gate.on_expire}"
+    return f"{text}; expires after {spoken_duration(gate.expires)}, then {_ON_EXPIRE[gate.on_expire]}"
 
 
 def _steps(
@@ -190,7 +189,7 @@ def what(step: Step) -> str:
             return f"{step.upload} -> {step.to}"
         case HttpStep():
             asked = ", asked on the target" if step.from_ == "target" else ""
-            return f"{step.http} answers {step.expect.status} within {duration_text(step.expect.within)}{asked}"
+            return f"{step.http} answers {step.expect.status} within {spoken_duration(step.expect.within)}{asked}"
         case LocalStep():
             return f"here: {_first_line(step.local)}"
         case _:
@@ -204,7 +203,7 @@ def _first_line(text: str) -> str:
 
 
 def _how(step: Step) -> str:
-    parts = [f"up to {duration_text(step.timeout)}"]
+    parts = [f"up to {spoken_duration(step.timeout)}"]
     if step.retries:
         parts.append(f"retried {step.retries} x")
     if traits(step).stopped_by == "connection":
@@ -213,13 +212,16 @@ def _how(step: Step) -> str:
 
 
 def limits_text(limits: Limits) -> str:
-    """The limits as two sentences."""
-    number = {"0": "no target", "1": "1 target"}.get(limits.failures, f"{limits.failures} targets")
-    text = f"{number.replace('% targets', '% of the targets')} may fail"
-    if limits.consecutive is not None:
-        text += f", {limits.consecutive} in a row"
+    """The limits as two sentences: `stops at the first failed target and asks`."""
+    most, row = limits.failures, limits.consecutive
+    text = "stops at the first failed target"
+    if most != "0":
+        number = {"1": "1 target fails"}.get(most, f"{most} targets fail").replace("% targets", "% of the targets")
+        text = f"stops when more than {number}"
+    if row is not None:
+        text += f", or more than {row} in a row"
     unavailable = "skipped" if limits.on_unavailable == "skip" else "a failure"
-    return f"{text}; when more do, {_ON_FAILURE[limits.on_failure]}. Unreachable before the start: {unavailable}."
+    return f"{text}, and {_ON_FAILURE[limits.on_failure]}. Unreachable before the start: {unavailable}."
 
 
 def _excluded(plan: Plan) -> Iterator[Line]:

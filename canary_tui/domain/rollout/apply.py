@@ -43,9 +43,10 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout import gate
 from canary_tui.domain.rollout import target as one_target
 from canary_tui.domain.rollout.events import Event, IllegalEvent, Record, TargetEvent, require
+from canary_tui.domain.rollout.grouping import groups
 from canary_tui.domain.rollout.index import Index
 from canary_tui.domain.rollout.state import RolloutState
-from canary_tui.domain.rollout.target import TargetState, groups
+from canary_tui.domain.rollout.target import TargetState
 
 __all__ = ["IllegalEvent", "apply", "replay"]
 
@@ -112,6 +113,7 @@ def _take_in(state: RolloutState, event: Event, at: float) -> None:  # noqa: C90
 def _start(state: RolloutState, event: e.RolloutStarted, at: float) -> None:
     state.rollout, state.plan, state.attended = event.rollout, event.plan, event.attended
     state.started_at, state.started_by, state.breaks = at, event.by, event.breaks
+    state.engine_by = event.by
     state.targets = {name: TargetState(name, event.plan.wave_of(name)) for name in event.plan.targets}
     state.index = Index.of(event.plan.waves)
     for target in state.targets.values():
@@ -120,7 +122,7 @@ def _start(state: RolloutState, event: e.RolloutStarted, at: float) -> None:
 
 def _resume(state: RolloutState, event: e.EngineResumed) -> None:
     state.attended, state.paused, state.front_lost, state.stop = event.attended, None, False, "none"
-    state.breaks = event.breaks
+    state.breaks, state.engine_by = event.breaks, event.by
     for target in state.targets.values():
         _put(state, one_target.resumed(_plan(state), target))
 
@@ -187,6 +189,8 @@ def _start_finally(state: RolloutState, event: e.FinallyStarted) -> None:
     state.stage, state.ending = "finishing", event.ending
     for target in targets:
         _put(state, target)
+    for target in [target for target in state.targets.values() if target.reported is not None]:
+        _put(state, replace(target, reported=None))  # a person may have changed it since: the end asks everybody again
 
 
 def _plan(state: RolloutState) -> Plan:

@@ -102,6 +102,13 @@ def single_rollbacks(plan: Plan, state: RolloutState) -> Iterator[Action]:
             yield next_step(plan, target, "rollback")
 
 
+def second_looks(plan: Plan, state: RolloutState) -> Sequence[Action]:
+    """The questions to targets that failed which release they run now: whoever decides about them wants to know."""
+    if plan.current is None:
+        return []
+    return [ReadRelease(name) for name in islice(state.index.among("failed unread"), LEAVING)]
+
+
 def roll_back(plan: Plan, state: RolloutState) -> Sequence[Action]:
     """Newest wave first, each as parallel as it went out; one that fails holds up nobody else."""
     if not state.index.count("rolling back"):

@@ -322,7 +322,7 @@ class FinallyStarted:
 @wire("release-read")
 @dataclass(frozen=True, slots=True)
 class ReleaseRead:
-    """A target was asked again at the end which release it runs ("" where it could not be asked)."""
+    """A target was asked again, at the end or once it failed, which release it runs ("": it could not be asked)."""
 
     target: str
     release: str

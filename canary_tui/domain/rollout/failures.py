@@ -9,6 +9,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.effects import Action
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import FAILING, TargetState
+from canary_tui.domain.rollout.words import OUTCOME_WORDS
 
 
 def failed_targets(state: RolloutState) -> tuple[TargetState, ...]:
@@ -86,8 +87,10 @@ def named(targets: Sequence[TargetState]) -> str:
 
 def _with_why(target: TargetState) -> str:
     track = target.steps
+    if target.rulings and track.outcome in ("ok", "excluded"):
+        return f"{target.name} ({'; '.join(map(str, target.rulings))})"
     if track.outcome == "ok" and target.reported:
         return f"{target.name} (reports {target.reported})"
     if track.outcome not in FAILING:
         return target.name
-    return f"{target.name} ({track.why or track.outcome})"
+    return f"{target.name} ({track.why or OUTCOME_WORDS[track.outcome]})"

@@ -103,6 +103,25 @@ def next_wave_targets(plan: Plan, state: RolloutState) -> tuple[str, ...]:
     return tuple(name for name in following if state.targets[name].steps.outcome is None)
 
 
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """The text that a person must type to approve, and the order to do so."""
+
+    expected: str
+    question: str
+
+
+def confirmation(kind: str, release: str, fleet: str, coming: int) -> Confirmation:
+    """The confirmation that a gate's `confirm` asks for; `coming` is the number of targets that come next."""
+    match kind:
+        case "release":
+            return Confirmation(release, "type the release that goes out")
+        case "fleet":
+            return Confirmation(fleet, "type the name of the fleet")
+        case _:
+            return Confirmation(str(coming), "type the number of targets that come next")
+
+
 def has_opened_for(plan: Plan, state: RolloutState, wave: int) -> bool:
     """Whether the gate before a wave, if there is one, let it go."""
     if wave <= 0 or _planned(plan, wave - 1) is None:

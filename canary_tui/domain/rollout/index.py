@@ -12,7 +12,7 @@ from canary_tui.domain.planning.plan import PlannedWave
 
 Group = Literal[
     "unprobed", "probing", "orphaned", "running", "in window", "unfinished", "failing", "failing before a gate",
-    "unknown", "rolling back", "rollback begun", "in finally", "finally begun", "unread", "locked",
+    "unknown", "rolling back", "rollback begun", "in finally", "finally begun", "unread", "failed unread", "locked",
 ]  # fmt: skip
 
 

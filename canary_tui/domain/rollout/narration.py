@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import assert_never
 
+from canary_tui.domain.fleet.names import count
 from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.planning.plan import Phase, Plan, applicable
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import Decision, Event
+from canary_tui.domain.rollout.rulings import waived
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import PHASES, TargetState
-from canary_tui.domain.rollout.words import Settlement, StopStage, ended_word, why_ended
+from canary_tui.domain.rollout.words import OUTCOME_WORDS, Pause, Settlement, StopStage, ended_word, why_ended
 
 _OfEngine = e.RolloutStarted | e.EngineResumed | e.EngineStopped | e.FrontLost | e.ArtifactRead
 _OfRollout = (
@@ -46,6 +48,13 @@ _STOPPING: dict[StopStage, str] = {
     "starting": "starting nothing new",
     "running": "stopping what runs",
 }
+_STOPPED_HERE: dict[Pause, str] = {
+    "waiting": "the gate needs an approval",
+    "unknown": "an outcome is unknown",
+    "detached": "the controlling terminal went away",
+    "interrupted": "a person stopped it",
+    "terminated": "the engine was told to end",
+}
 _SETTLED: dict[Settlement, str] = {"retry": "to be run again", "ok": "as ok", "failed": "as failed"}
 
 
@@ -73,7 +82,7 @@ def narrate(event: Event, state: RolloutState) -> str:
             | e.StopRequested()
             | e.StopWithdrawn()
         ):
-            return _of_person(event)
+            return _of_person(event, state)
         case _:
             return _of_target(event, state)
 
@@ -81,7 +90,7 @@ def narrate(event: Event, state: RolloutState) -> str:
 def standing(state: RolloutState) -> str:
     """The number of targets that are done, running, unknown and so on, in one line."""
     words = Counter(
-        "running, to be asked about" if target.running else target.steps.outcome or "not started"
+        "running, to be asked about" if target.running else _ended(target) or "not started"
         for target in state.targets.values()
     )
     return ", ".join(f"{count} {word}" for word, count in words.most_common())
@@ -97,19 +106,27 @@ def left_to_do(state: RolloutState) -> str:
 def _progress(target: TargetState) -> str:
     if target.running is not None or (target.steps.outcome is None and target.started_at):
         return "half done"
-    return "not begun" if target.steps.outcome is None else target.steps.outcome
+    return _ended(target) or "not begun"
+
+
+def _ended(target: TargetState) -> str:
+    """The word for how its deployment ended, "" while it has not; with a step that a person skipped no plain `ok`."""
+    if target.steps.outcome is None:
+        return ""
+    waived_one = target.steps.outcome == "ok" and waived(target.rulings)
+    return "ok but for a skipped step" if waived_one else OUTCOME_WORDS[target.steps.outcome]
 
 
 def _of_engine(event: _OfEngine) -> str:
     match event:
         case e.RolloutStarted(rollout, plan, by):
             where = f" in {plan.environment}" if plan.environment else ""
-            what = f"{plan.fleet} {plan.release}{where}: {len(plan.targets)} targets, {rollout}"
+            what = f"{plan.fleet} {plan.release}{where}: {count(len(plan.targets), 'target')}, {rollout}"
             return f"{by} starts {what}{_taking_over(event.breaks)}"
         case e.EngineResumed(by):
             return f"{by} resumes the rollout{_taking_over(event.breaks)}"
         case e.EngineStopped(reason):
-            return f"this engine ends: {reason}"
+            return f"stopped here: {_STOPPED_HERE[reason]}"
         case e.FrontLost():
             return "the screen is gone: nothing new is started"
         case e.ArtifactRead(path, size, sha256):
@@ -122,7 +139,7 @@ def _of_rollout(event: _OfRollout, plan: Plan) -> str:
     match event:
         case e.WaveStarted(wave):
             planned = plan.waves[wave]
-            return f"wave {wave + 1} of {len(plan.waves)} {planned.name}: {len(planned.targets)} targets"
+            return f"wave {wave + 1} of {len(plan.waves)} {planned.name}: {count(len(planned.targets), 'target')}"
         case e.GateOpened(wave):
             return f"GATE after {plan.waves[wave].name}: waiting for a person's approval"
         case e.GatePassed():
@@ -131,16 +148,16 @@ def _of_rollout(event: _OfRollout, plan: Plan) -> str:
             return "the gate expired"
         case e.RollbackStarted(_, targets, unnamed):
             cannot = f"; no former release: {', '.join(unnamed)}" if unnamed else ""
-            return f"rolling back {len(targets)} targets{cannot}"
+            return f"rolling back {count(len(targets), 'target')}{cannot}"
         case e.FinallyStarted(_, targets):
-            return f"finally, on {len(targets)} targets" if targets else ""
+            return f"finally, on {count(len(targets), 'target')}" if targets else ""
         case e.RolloutFinished(verdict, reason, exit_code):
             return f"{ended_word(verdict, exit_code)}: {reason}"
         case _:
             assert_never(event)
 
 
-def _of_person(event: Decision) -> str:
+def _of_person(event: Decision, state: RolloutState) -> str:
     match event:
         case e.GateApproved(_, _, _, by, note):
             return f"{by.user} approved{noted(note)}"
@@ -150,7 +167,7 @@ def _of_person(event: Decision) -> str:
             what = "rolled back" if rollback else "kept as they are"
             return f"{by.user} aborted{noted(note)}: changed targets are {what}"
         case e.FailureTreated(targets, treatment, by, note):
-            return f"{by.user}: {treatment} {', '.join(targets)}{noted(note)}"
+            return f"{by.user}: {treatment} {_skipped(event, state)}{', '.join(targets)}{noted(note)}"
         case e.UnknownSettled(target, settlement, by, note):
             return f"{by.user} marked {target} {_SETTLED[settlement]}{noted(note)}"
         case e.StopRequested(stage):
@@ -159,6 +176,15 @@ def _of_person(event: Decision) -> str:
             return f"{by.user} withdrew the stop"
         case _:
             assert_never(event)
+
+
+def _skipped(event: e.FailureTreated, state: RolloutState) -> str:
+    """The names of the steps that a person skips: `switch on `."""
+    if event.treatment != "skip":
+        return ""
+    ruled = (state.targets[name].rulings for name in event.targets)
+    steps = sorted({rulings[-1].step for rulings in ruled if rulings})
+    return f"{' and '.join(steps)} on " if steps else ""
 
 
 def _of_target(event: _OfTarget, state: RolloutState) -> str:
@@ -208,7 +234,7 @@ def _meanwhile(event: e.ConnectionLost, state: RolloutState) -> str:
 def _step_ended(event: e.StepFinished, state: RolloutState) -> str:
     """The step's name stands before an end that is not a good one: `deploy: exit 3`."""
     why = why_ended(event.outcome, event.detail, event.exit_code)
-    words = f"{event.outcome}{f', {why}' if why else ''}"
+    words = f"{OUTCOME_WORDS[event.outcome]}{f', {why}' if why else ''}"
     target = state.targets[event.target]
     phase = next((phase for phase in PHASES if target.track(phase).execution == event.execution), None)
     if event.outcome == "ok" or phase is None:

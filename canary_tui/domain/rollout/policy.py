@@ -22,8 +22,8 @@ The order of the questions in `next_actions` is the policy, and each stands befo
  5. Rolling back and finishing go on by themselves; nothing here leads back to deploying.
  6. An ending (abort before expiry before failure) takes precedence over the next wave.
  7. Preflight of all waves, then the waves in their order; none starts where every target has the release already.
-    In a wave, single rollbacks go on even while failures block everything else, and targets that were probed again
-    come before the next steps.
+    In a wave, single rollbacks go on even while failures block everything else, and those that failed are asked for
+    their release; targets that were probed again come before the next steps.
 
 What must hold:
 
@@ -117,14 +117,15 @@ def _probes(state: RolloutState, last_wave: int) -> Sequence[Action]:
 def _wave(plan: Plan, state: RolloutState) -> Sequence[Action]:
     wave = plan.waves[state.wave]
     actions: list[Action] = [*ending.single_rollbacks(plan, state)]
+    looks = ending.second_looks(plan, state)  # nothing waits for them
     if blocked(plan, state):
-        return actions
+        return [*actions, *looks]
     actions += _probes(state, state.wave)
     actions += deploying_steps(plan, state, wave.parallel)
     if actions or any(state.index.any(group, 0, state.wave) for group in _UNDER_WAY):
-        return actions
+        return [*actions, *looks]
     if state.wave + 1 == len(plan.waves):
         return ending.wind_down(plan, state, "completed")
     if wave.gate is None:
-        return [e.WaveStarted(state.wave + 1)]
-    return gate.actions(plan, state)
+        return [e.WaveStarted(state.wave + 1), *looks]
+    return [*gate.actions(plan, state), *looks]

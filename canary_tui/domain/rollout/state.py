@@ -40,6 +40,8 @@ class RolloutState:
     at: float = 0.0
     started_at: float = 0.0
     started_by: Operator | None = None
+    engine_by: Operator | None = None
+    """The person who started the engine that works on it, or the last one that did."""
     attended: bool = False
     breaks: tuple[str, ...] = ()
     """Rollouts that a person named to lose their locks to this one."""

@@ -33,7 +33,7 @@ from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.planning.plan import Phase, Plan, applicable
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.events import IllegalEvent, TargetEvent, require
-from canary_tui.domain.rollout.index import Group
+from canary_tui.domain.rollout.rulings import Ruling, rulings_of
 from canary_tui.domain.rollout.words import Outcome, why_ended
 
 FAILING: frozenset[Outcome] = frozenset({"failed", "timed-out", "unreachable", "unknown", "cancelled"})
@@ -82,7 +82,7 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """One target. `steps.outcome` is how its deployment ended, None while it has not."""
+    """One target. `steps.outcome` is how its deployment ended (None: not yet), `rulings` are decisions of persons."""
 
     name: str
     wave: int
@@ -91,7 +91,7 @@ class TargetState:
     previous: str = ""
     """The release that it said it had before."""
     reported: str | None = None
-    """The release that it said it has, read back at the end."""
+    """The release that it said it has since the last step that may have changed it."""
     changed: bool = False
     in_window: bool = False
     """It has one of its wave's parallel places: from its first step until its deployment ends, well or badly."""
@@ -109,6 +109,7 @@ class TargetState:
     steps: Track = field(default_factory=Track)
     rollback: Track | None = None
     finally_: Track | None = None
+    rulings: tuple[Ruling, ...] = ()
     started_at: float = 0.0
     ended_at: float = 0.0
 
@@ -141,6 +142,11 @@ class TargetState:
     def unread(self) -> bool:
         """It was changed, and has not been asked for its release since the last change."""
         return self.changed and self.reported is None
+
+    @property
+    def can_be_asked(self) -> bool:
+        """It rests, and was reached when last heard of."""
+        return self.running is None and self.probe == "ok" and self.steps.outcome != "unreachable"
 
     @property
     def unknown_phase(self) -> Phase | None:
@@ -197,7 +203,7 @@ def after(plan: Plan, target: TargetState, event: TargetEvent, at: float) -> Tar
         case e.CancelFinished(confirmed=confirmed):
             return replace(target, unconfirmed=not confirmed)
         case e.ReleaseRead(release=release):
-            return replace(target, reported=release)
+            return replace(target.idle(), reported=release)
         case e.TargetUnlocked(released=released, detail=detail):
             return replace(target.idle(), locked=False, left_locked="" if released else detail or "nobody knows why")
         case _:
@@ -230,6 +236,7 @@ def _started(plan: Plan, target: TargetState, event: e.StepStarted, at: float) -
         target,
         running=running,
         changed=target.changed or changes,
+        reported=None if changes or phase == "rollback" else target.reported,
         unconfirmed=False,
         started_at=target.started_at or at,
         in_window=phase == "steps",
@@ -288,6 +295,7 @@ def treated(plan: Plan, target: TargetState, event: e.FailureTreated) -> TargetS
     require(target.failing, f"{target.name} has not failed")
     require(track.outcome != "unknown" or event.treatment == "exclude", f"{target.name}: say what became of it first")
     excluded = replace(track, outcome="excluded", detail=_said(track.detail, event.note))
+    ruled = _ruled(plan, target, "steps", event)
     match event.treatment:
         case "retry":
             probe = "none" if target.probe == "failed" else target.probe
@@ -296,12 +304,12 @@ def treated(plan: Plan, target: TargetState, event: e.FailureTreated) -> TargetS
             unlocked = target.boot or target.held_by
             why = "is not locked for this rollout: retry" if unlocked else "was never reached"
             require(target.probe == "ok", f"{target.name} {why}")
-            return replace(target, steps=_advanced(plan, target, "steps", track, waived=True))
+            return replace(ruled, steps=_advanced(plan, target, "steps", track, waived=True))
         case "exclude":
-            return replace(target, steps=excluded)
+            return replace(ruled, steps=excluded)
         case "rollback":
             require(can_roll_back(plan, target), f"{target.name} has nothing to go back to")
-            return replace(target, steps=excluded, rollback=Track())
+            return replace(ruled, steps=excluded, rollback=Track())
         case _:
             assert_never(event.treatment)
 
@@ -320,7 +328,14 @@ def _settled(plan: Plan, target: TargetState, event: e.UnknownSettled, at: float
             track = replace(track, outcome="failed", detail=_said(track.detail, event.note))
         case _:
             assert_never(event.settlement)
-    return replace(target.with_track(phase, track), ended_at=at)
+    return replace(_ruled(plan, target, phase, event).with_track(phase, track), ended_at=at)
+
+
+def _ruled(plan: Plan, target: TargetState, phase: Phase, event: e.FailureTreated | e.UnknownSettled) -> TargetState:
+    """The target with a person's decision about the step at which it is in a phase; to run it again is none."""
+    steps = applicable(plan, target.name, phase)[target.track(phase).position :]
+    step = plan.phase_steps(phase)[steps[0]] if steps else None
+    return replace(target, rulings=(*target.rulings, *rulings_of(step, event)))
 
 
 def _said(detail: str, note: str) -> str:
@@ -355,36 +370,3 @@ def to_roll_back(target: TargetState) -> TargetState:
 def to_finish(target: TargetState) -> TargetState:
     """The target when its `finally` steps begin."""
     return replace(target.idle(), finally_=Track())
-
-
-def groups(plan: Plan, target: TargetState) -> tuple[Group, ...]:
-    """The groups that a target is in, as far as the policy asks about all of them."""
-    outcome, running = target.steps.outcome, target.running
-    rolls_back = _open(target, target.rollback)
-    finishes = _open(target, target.finally_)
-    places: dict[Group, bool] = {
-        "unprobed": target.probe == "none" and outcome is None,
-        "probing": target.probe == "running",
-        "orphaned": running is not None and running.orphaned,
-        "running": running is not None,
-        "in window": target.in_window,
-        "unfinished": outcome is None or running is not None,
-        "failing": target.failing,
-        "failing before a gate": target.failing and plan.waves[target.wave].gate is not None,
-        "unknown": target.unknown_phase is not None,
-        "rolling back": rolls_back,
-        "rollback begun": rolls_back and _begun(target, target.rollback),
-        "in finally": finishes,
-        "finally begun": finishes and _begun(target, target.finally_),
-        "unread": target.unread,
-        "locked": target.locked,
-    }
-    return tuple(group for group, there in places.items() if there)
-
-
-def _open(target: TargetState, track: Track | None) -> bool:
-    return track is not None and (track.outcome is None or target.running is not None)
-
-
-def _begun(target: TargetState, track: Track | None) -> bool:
-    return track is not None and (target.running is not None or track.position > 0 or track.attempts > 0)

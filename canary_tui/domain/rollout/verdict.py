@@ -9,6 +9,7 @@ from typing import assert_never
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.failures import blocking, counted, failed_targets, named
+from canary_tui.domain.rollout.rulings import waived
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.domain.rollout.window import nothing_to_do
@@ -79,6 +80,8 @@ def _done(plan: Plan, state: RolloutState, said: Sequence[TargetState] = ()) -> 
     others = [target for target in targets if not _has_it(plan, target)]
     unclean = [target for target in targets if target.finally_ is not None and target.finally_.outcome != "ok"]
     done = f"{len(targets) - len(others)} of {counted(targets, 'target')} on {plan.release}"
+    if excluded := sum(target.steps.outcome == "excluded" and target.rollback is None for target in others):
+        done += f" ({excluded} excluded)"
     names = {target.name for target in said}
     if more := [target for target in others if target.name not in names]:
         done += f"; {'also not' if said else 'not'}: {named(more)}"
@@ -100,7 +103,7 @@ def _unproven(plan: Plan, state: RolloutState) -> str:
 
 def _why_not(canary: TargetState) -> str:
     track = canary.steps
-    return track.detail or ("a failed step was skipped" if track.skipped else track.outcome or "")
+    return track.detail or waived(canary.rulings) or track.outcome or ""
 
 
 def _left(targets: Sequence[TargetState]) -> str:

@@ -24,6 +24,35 @@ Pause = Literal["waiting", "unknown", "detached", "interrupted", "terminated"]
 Ctrl-C; a signal."""
 
 
+PAUSE_WORDS: dict[Pause, str] = {
+    "waiting": "at a gate",
+    "unknown": "no outcome",
+    "detached": "no terminal",
+    "interrupted": "stopped",
+    "terminated": "engine ended",
+}
+"""The words of every list and header for a pause."""
+
+
+def pause_word(reason: str) -> str:
+    """The word for why an engine stopped, as a journal has it; a reason of another version stands for itself."""
+    return next((word for pause, word in PAUSE_WORDS.items() if pause == reason), reason)
+
+
+OUTCOME_WORDS: dict[Outcome, str] = {
+    "ok": "ok",
+    "failed": "failed",
+    "timed-out": "timed out",
+    "unreachable": "unreachable",
+    "unknown": "unknown",
+    "cancelled": "stopped",
+    "skipped": "skipped",
+    "excluded": "excluded",
+    "not-started": "not started",
+}
+"""The words of every face for an outcome. Files keep the outcome itself."""
+
+
 def ended_word(verdict: Verdict, exit_code: int | None) -> str:
     """The word of every face for a verdict: a success that leaves targets without the release is `partly done`.
 

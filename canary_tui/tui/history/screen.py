@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.content import Content
@@ -15,8 +14,6 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from canary_tui.domain.fleet.names import count
-from canary_tui.engine.identity import operator
-from canary_tui.engine.messages import Notice, Opened, Refused, Resume
 from canary_tui.errors import ExitCode
 from canary_tui.store.history import RolloutSummary, history
 from canary_tui.tui.actions import bindings
@@ -49,7 +46,7 @@ class Column:
 
 
 def _result(summary: RolloutSummary) -> str:
-    return summary.word or (f"open, {summary.reason}" if summary.reason else "open")
+    return summary.word or f"open, {'at work' if summary.engine else summary.pause}"
 
 
 def _result_style(summary: RolloutSummary) -> str:
@@ -117,13 +114,8 @@ class HistoryScreen(Screen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        """Read the rollouts, and listen for the answer to a resume."""
-        self._forget = self._host.link.listen(self._noticed)
+        """Read the rollouts."""
         self.run_worker(self._read())
-
-    def on_unmount(self) -> None:
-        """Stop listening."""
-        self._forget()
 
     async def _read(self) -> None:
         found = await asyncio.to_thread(history, self._host.options.state, self._fleet)
@@ -166,19 +158,10 @@ class HistoryScreen(Screen[None]):
             self._say(self._host.link.gone, warning=True)
         else:
             self._say("Resuming ...")
-            self._host.link.send(Resume(str(chosen.path), operator(), self._host.options.breaks))
+            self._host.resume(chosen.path, self._refused)
 
-    def _noticed(self, notice: Notice) -> None:
-        match notice:
-            case Opened() if self.is_current:
-                from canary_tui.tui.rollout.screen import RolloutScreen  # as above
-
-                screen = RolloutScreen(Path(notice.directory), self._host.link, self._host.options)
-                self.app.switch_screen(screen)
-            case Refused(command="Resume"):
-                self._say(f"Refused: {notice.reason}", warning=True)
-            case _:
-                pass
+    def _refused(self, reason: str) -> None:
+        self._say(f"Refused: {reason}", warning=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:  # noqa: ARG002  Textual's signature
         """Offer open and resume only while there is a rollout."""

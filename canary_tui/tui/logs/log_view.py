@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import ClassVar, Protocol
 
 from rich.cells import cell_len
 from textual import events
 from textual.binding import BindingType
 from textual.cache import LRUCache
+from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 
@@ -17,7 +17,8 @@ from canary_tui.store.logs.lines import Lines
 from canary_tui.store.logs.search import Direction, Search
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.logs.log_window import Drawn, LogWindow, Matching, VisibleRow
-from canary_tui.tui.shared.rows import RowWidget, TonedText, ToneSpan
+from canary_tui.tui.shared.rows import RowWidget, ToneSpan, cut
+from canary_tui.tui.terminal import one_line
 
 _LOOK_BUDGET = 0.035
 _COUNT_BUDGET = 0.015
@@ -75,6 +76,7 @@ class LogView(RowWidget, can_focus=True):
         self.searching: Matching | None = None
         self.note = ""
         """The result of the last search in words, until the next one."""
+        self._instead = ""
         self.touched = False
         """A person has moved in this log, or has searched it."""
         self._looking: Search | None = None
@@ -216,9 +218,22 @@ class LogView(RowWidget, can_focus=True):
         self.refresh()
         self.post_message(self.Moved())
 
+    def say_instead(self, text: str) -> None:
+        """Change the text that stands in a log without lines."""
+        if text != self._instead:
+            self._instead = text
+            if not self._rows:
+                self.refresh()
+
+    def _empty_row(self, y: int) -> Strip:
+        """Paint a row of an empty log: the reason why it is empty."""
+        text = f"no line has {self.filter_query!r}; esc clears the filter" if self.window.matching else self._instead
+        lines = Content(one_line(text)).wrap(max(1, self.size.width - 2)) if text and not self._rows else []
+        return self.strip([(f" {lines[y].plain}", "dim")] if y < len(lines) else [], self.size.width)
+
     def render_line(self, y: int) -> Strip:
         if y >= len(self._rows):
-            return self.strip([], self.size.width)
+            return self._empty_row(y)
         row = self._rows[y]
         under_cursor = not self.window.follow and self.has_focus and row.position == self.window.cursor
         number = self.window.line(row.position)
@@ -269,9 +284,11 @@ class LogView(RowWidget, can_focus=True):
 
     def on_focus(self) -> None:
         self.refresh()
+        self.post_message(self.Moved())
 
     def on_blur(self) -> None:
         self.refresh()
+        self.post_message(self.Moved())
 
     # keys
 
@@ -309,14 +326,18 @@ class LogView(RowWidget, can_focus=True):
 
     def action_next_match(self) -> None:
         self._look(1)
-        self._by_hand()
+        self._by_hand(looks=True)
 
     def action_previous_match(self) -> None:
         self._look(-1)
-        self._by_hand()
+        self._by_hand(looks=True)
 
-    def _by_hand(self) -> None:
+    def _by_hand(self, *, looks: bool = False) -> None:
+        """Show what a key did; one that moves ends a search that goes on, which would take the text away later."""
         self.touched = True
+        if not looks and self._looking is not None and self.searching is not None:
+            self._looking, self._below = None, None
+            self.note = f"/ {self.searching.query}: left; n goes on"
         self.redraw()
 
     def on_mouse_scroll_up(self) -> None:
@@ -377,13 +398,3 @@ class _Nothing:
 
     def displayed(self, start: int, stop: int) -> Sequence[str]:  # noqa: ARG002  the protocol's signature
         return []
-
-
-def cut(text: str, spans: Sequence[ToneSpan], start: int, stop: int) -> list[TonedText]:
-    """Cut characters `start` to `stop` into toned texts; where spans overlap, the last one wins."""
-    edges = sorted({start, stop, *(edge for span in spans for edge in span[:2] if start < edge < stop)})
-    pieces: list[TonedText] = []
-    for left, right in pairwise(edges):
-        tone = next((tone for first, last, tone in reversed(spans) if first <= left < last), "plain")
-        pieces.append((text[left:right], tone))
-    return pieces

@@ -36,15 +36,12 @@ class Candidates:
             return f"Enter shows the plan. {self.why_not}"
         picker = self.picker
         if not picker.marked:
-            return f"Canaries: none yet of {count(len(picker.rows), 'target')}; space marks, s suggests"
-        remaining = len(picker.rows) - len(picker.marked)
+            return f"No canaries yet of {count(len(picker.rows), 'target')}; space marks, s suggests"
+        number, later = len(picker.marked), len(picker.rows) - len(picker.marked)
+        whence = _whence(picker, origin)
         # The numbers first: a narrow terminal cuts the words at the end.
-        parts = (
-            f"Canaries: {len(picker.marked):,}{self._spread()}",
-            f"remaining {remaining:,}",
-            _whence(picker, origin),
-        )
-        return "; ".join(filter(None, parts))
+        canaries = f"{number:,} {'canary' if number == 1 else 'canaries'}{self._spread()}, {later:,} after the gate"
+        return f"{canaries} ({whence})" if whence else canaries
 
     def _spread(self) -> str:
         tags = self.picker.tag_names()
@@ -105,9 +102,11 @@ def _preselected(choices: Choices, offered: Picking, facts: Iterable[TargetFacts
 
 def _why_not(choices: Choices, offered: Picking) -> str:
     if choices.only is not None:
-        return f"Nothing to pick: --only {choices.only} is the subset itself"
+        return f"No canaries to pick: --only {choices.only} is the subset itself"
     # The plan tells the rest; here one line has to do.
-    return ": ".join(("Nothing to pick", *offered.notes[:1]))
+    return (
+        f"No canaries to pick: {offered.notes[0]}" if offered.notes else "No gate in this fleet, so no canaries to pick"
+    )
 
 
 def _row(target: Target) -> TargetRow:
@@ -133,5 +132,5 @@ def _whence(picker: Picker, origin: str) -> str:
         return origin if picker.preselected else ""
     more = len(picker.marked - picker.preselected)
     fewer = len(picker.preselected - picker.marked)
-    signs = " ".join(sign for sign, number in ((f"+{more}", more), (f"-{fewer}", fewer)) if number)
-    return f"changed by you ({signs}) {origin}"
+    changed = ", ".join(f"{verb} {number:,}" for verb, number in (("added", more), ("removed", fewer)) if number)
+    return f"you {changed}; {origin}" if origin else f"you {changed}"

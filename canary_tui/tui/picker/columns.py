@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
+from canary_tui.domain.rollout.words import OUTCOME_WORDS
 from canary_tui.tui.picker.picker import SortKey, TargetRow, natural
 from canary_tui.tui.shared.formats import ago
 
@@ -43,7 +44,7 @@ def _address(row: TargetRow) -> str:
 def _last(row: TargetRow) -> str:
     if not row.seen:
         return "never"
-    word = "ok" if row.outcome == "ok" else (row.outcome or "open").upper()
+    word = "ok" if row.outcome == "ok" else OUTCOME_WORDS[row.outcome].upper() if row.outcome else "OPEN"
     return f"{word:6} {ago(row.age)}"
 
 
@@ -54,7 +55,9 @@ def _last_key(row: TargetRow) -> tuple[tuple[int, str], ...]:
 
 
 def _last_tone(row: TargetRow) -> str:
-    return "" if row.outcome in {None, "ok", "skipped"} else "table--bad"
+    if row.outcome is None:
+        return "table--open" if row.seen else ""
+    return "" if row.outcome in {"ok", "skipped"} else "table--bad"
 
 
 def _tag(name: str) -> Callable[[TargetRow], str]:

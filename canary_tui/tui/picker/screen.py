@@ -18,7 +18,6 @@ from textual.widgets import Input, Static
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.fleet.selection import SelectionError, parse_filter
 from canary_tui.domain.planning.build import Choices, PlanError, build_plan, check_release
-from canary_tui.domain.planning.plan import Plan
 from canary_tui.errors import CanaryError, ExitCode
 from canary_tui.fleetfile.loader import LoadedFleet, load_fleet
 from canary_tui.tui.actions import bindings
@@ -55,6 +54,7 @@ class PickerScreen(Screen[None]):
         self._here = Candidates()
         self._origin = ""
         self._warning = ""
+        self._offered = False  # the fleet's open rollouts were offered
         self._dice = random.Random()  # noqa: S311  nobody gains by guessing a canary
 
     def compose(self) -> ComposeResult:
@@ -108,11 +108,12 @@ class PickerScreen(Screen[None]):
         assert self._options.fleet is not None
         self.app.push_screen(ProblemsScreen(self._options.fleet, error), self._reload_or_leave)
 
-    def _reload_or_leave(self, again: bool | None) -> None:
-        if again:
-            self.action_reload()
-        else:
+    def _reload_or_leave(self, why: str | None) -> None:
+        if why:
+            self._host.refused_file = why
             self.app.exit(ExitCode.USAGE)
+        else:
+            self.action_reload()
 
     async def _settle(self, environment: str) -> None:
         """Show the targets of an environment; ask if several are possible."""
@@ -121,6 +122,7 @@ class PickerScreen(Screen[None]):
         if environment not in environments:
             environment = environments[0] if len(environments) == 1 else ""
         if environments and not environment:
+            self._warn("Choose the environment to roll out to")
             self.action_environment()
             return
         self._choices = replace(self._choices, environment=environment or None)
@@ -150,6 +152,10 @@ class PickerScreen(Screen[None]):
         if known and not self._leaving:
             self._here = learn(self._here, known, self._choices.release, time.time())
             self.table.learn()
+        if not self._offered and not self._leaving:
+            from canary_tui.tui.picker.open_rollouts import offer  # with the journals: not before the targets are shown
+
+            self._offered = await offer(self, self._host, self._loaded.fleet.name, self._warn)
 
     def _last_known(self, fleet: str) -> Known:
         from canary_tui.store.inventory import last_known  # all that reads journals: not before the targets are shown
@@ -160,8 +166,8 @@ class PickerScreen(Screen[None]):
         assert self._loaded is not None
         release = f"release {self._choices.release}" if self._choices.release else "no release yet"
         parts = (self._loaded.fleet.name, self._choices.environment or "", release)
-        number = count(len(self._here.picker.rows), "target")
-        self.query_one(TitleBar).show("canary-tui  " + " · ".join(part for part in parts if part), number)
+        title = "canary-tui  " + " · ".join(part for part in parts if part)
+        self.query_one(TitleBar).show(title, count(len(self._here.picker.rows), "target"))
 
     # -- the counts and the summary
 
@@ -305,7 +311,8 @@ class PickerScreen(Screen[None]):
             return
         current = names.index(self._choices.environment) if self._choices.environment in names else 0
         about = [self._about_environment(name) for name in names]
-        self.app.push_screen(ChooseScreen("Roll out to", about, current), lambda place: self._enter(names, place))
+        esc = "esc keeps it" if self._choices.environment else "esc leaves the program"
+        self.app.push_screen(ChooseScreen("Roll out to", about, current, esc), lambda place: self._enter(names, place))
 
     def _about_environment(self, name: str) -> str:
         assert self._loaded is not None
@@ -329,7 +336,7 @@ class PickerScreen(Screen[None]):
         try:
             check_release(text)
         except ValueError as error:
-            return str(error)
+            return str(error) if text else "Which release? For example 1.4.2"
         self._choices = replace(self._choices, release=text)
         self._title()
         return ""
@@ -366,7 +373,7 @@ class PickerScreen(Screen[None]):
         folder = str(self._loaded.path.resolve().parent)
         self._choices = replace(self._choices, canaries=canaries, picked=canaries is not None, directory=folder)
         try:
-            plan = await asyncio.to_thread(self._build, self._choices)
+            plan = await asyncio.to_thread(build_plan, self._loaded.fleet, self._choices, self._loaded.scripts)
         except CanaryError as error:
             self._warn(str(error))
             return
@@ -374,15 +381,10 @@ class PickerScreen(Screen[None]):
 
         self.app.push_screen(PlanScreen(self._host, plan, tuple(self._remarks())))
 
-    def _build(self, choices: Choices) -> Plan:
-        assert self._loaded is not None
-        return build_plan(self._loaded.fleet, choices, self._loaded.scripts)
-
     def _remarks(self) -> Iterable[str]:
         """Warnings for the plan that only the picker can give."""
         if hidden := len(self._here.picker.hidden):
-            are = "is" if hidden == 1 else "are"
-            yield f"{count(hidden, 'marked target')} {are} hidden by the filter"
+            yield f"{count(hidden, 'marked target')} {'is' if hidden == 1 else 'are'} hidden by the filter"
         yield from self._here.remarks()
 
     def action_history(self) -> None:
@@ -396,3 +398,4 @@ class PickerScreen(Screen[None]):
         """Return from the plan to the list."""
         if self._loaded is not None and not self.query_one(AskBar).open:
             self.table.focus()
+            self.run_worker(self._learn(), exclusive=True, group="learn")

@@ -58,9 +58,10 @@ class TargetTable(ScrollView, can_focus=True):
     TargetTable > .table--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
     TargetTable > .table--marked { color: $primary; text-style: bold; }
     TargetTable > .table--bad { color: $error; text-style: bold; }
+    TargetTable > .table--open { color: $warning; text-style: bold; }
     TargetTable:nocolor > .table--cursor { text-style: reverse; }
     """
-    COMPONENT_CLASSES = {"table--cursor", "table--marked", "table--bad"}  # noqa: RUF012  Textual's declaration
+    COMPONENT_CLASSES = {"table--cursor", "table--marked", "table--bad", "table--open"}  # noqa: RUF012  Textual's declaration
     BINDINGS = bindings(
         "move",
         *(

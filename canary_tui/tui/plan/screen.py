@@ -14,11 +14,12 @@ from textual.widgets import Static
 
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.planning.plan import Plan
+from canary_tui.domain.rollout.target import PHASES
 from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import Notice, Opened, Preflight, Preflighted, Refused, Start
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.host import Host
-from canary_tui.tui.plan.sections import Layout, StyledText, plan_pieces, preflight_pieces
+from canary_tui.tui.plan.sections import Layout, StyledText, plan_pieces, preflight_pieces, step_rows
 from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.header import TitleBar
 from canary_tui.tui.terminal import one_line
@@ -30,8 +31,7 @@ _REPAINT = 0.1
 class PlanScreen(Screen[None]):
     """The screen of one plan. `remarks` are warnings that the plan itself cannot know."""
 
-    BINDINGS = bindings("plan", "move")
-    AUTO_FOCUS = "#plan"
+    BINDINGS = bindings("plan", "step.open", "move")
 
     def __init__(self, host: Host, plan: Plan, remarks: tuple[str, ...] = ()) -> None:
         super().__init__()
@@ -41,13 +41,18 @@ class PlanScreen(Screen[None]):
         self._all_names = False
         self._asking = False
         self._starting = False
+        self._opened: Path | None = None
+        """The folder of the rollout that was started, until it is shown."""
         self._looked: dict[str, Preflighted] | None = None
         self._stale = False
+        self._chosen = 0
+        """The place of the selected step among all, and the rows of all."""
+        self._rows: list[int] = []
 
     def compose(self) -> ComposeResult:
         """Lay out title, plan, question and keys."""
         yield TitleBar(*_title(self._plan))
-        with VerticalScroll(id="plan", can_focus=True):
+        with VerticalScroll(id="plan", can_focus=False):
             yield Static(id="plan-text")
         yield Static(id="summary")
         yield KeyBar()
@@ -75,7 +80,8 @@ class PlanScreen(Screen[None]):
         if self._looked is not None:
             looked = [self._looked[name] for name in self._plan.targets if name in self._looked]
             parts += [*preflight_pieces(len(self._plan.targets), looked, layout), ("\n", "")]
-        parts += plan_pieces(self._plan, self._remarks, layout)
+        parts += plan_pieces(self._plan, self._remarks, layout, self._chosen)
+        self._rows = step_rows(parts)
         self.query_one("#plan-text", Static).update(Content.assemble(*parts))
 
     def _say(self, text: str, *, warning: bool = False, whole: bool = False) -> None:
@@ -89,28 +95,72 @@ class PlanScreen(Screen[None]):
     # -- moving
 
     def action_up(self) -> None:
-        """Scroll up one line."""
-        self.query_one("#plan").scroll_up(animate=False)
+        """Select the step above if it is in sight, else scroll."""
+        self._move(-1)
 
     def action_down(self) -> None:
-        """Scroll down one line."""
-        self.query_one("#plan").scroll_down(animate=False)
+        """Select the step below if it is in sight, else scroll."""
+        self._move(1)
 
     def action_page_up(self) -> None:
         """Scroll up one screen."""
-        self.query_one("#plan").scroll_page_up(animate=False)
+        self._scroll(-self._height)
 
     def action_page_down(self) -> None:
         """Scroll down one screen."""
-        self.query_one("#plan").scroll_page_down(animate=False)
+        self._scroll(self._height)
 
     def action_top(self) -> None:
         """Scroll to the warnings."""
-        self.query_one("#plan").scroll_home(animate=False)
+        self._scroll(-self.query_one("#plan").max_scroll_y)
 
     def action_bottom(self) -> None:
         """Scroll to the end."""
-        self.query_one("#plan").scroll_end(animate=False)
+        self._scroll(self.query_one("#plan").max_scroll_y)
+
+    @property
+    def _height(self) -> int:
+        return max(1, self.query_one("#plan").scrollable_content_region.height)
+
+    def _in_sight(self) -> list[int]:
+        """List the places of the steps whose first row is visible."""
+        top = round(self.query_one("#plan").scroll_y)
+        return [place for place, row in enumerate(self._rows) if top <= row < top + self._height]
+
+    def _move(self, by: int) -> None:
+        seen = self._in_sight()
+        if self._chosen not in seen:
+            self._scroll(by)
+        elif self._chosen + by in seen:
+            self._choose(self._chosen + by)
+        else:
+            self._scroll(by)
+
+    def _scroll(self, rows: int) -> None:
+        """Scroll; a step that goes out of sight loses the selection to the nearest one in sight."""
+        before = self._chosen in self._in_sight()
+        plan = self.query_one("#plan")
+        plan.scroll_to(y=plan.scroll_y + rows, animate=False, immediate=True)
+        seen = self._in_sight()
+        if seen and self._chosen not in seen:
+            self._choose(seen[0] if rows > 0 or before else seen[-1])
+
+    def _choose(self, place: int) -> None:
+        self._chosen = place
+        self._paint()
+
+    def action_open_step(self) -> None:
+        """Open the selected step."""
+        from canary_tui.tui.plan.step_screen import StepScreen
+
+        places = [(phase, index) for phase in PHASES for index in range(len(self._plan.phase_steps(phase)))]
+        if self._chosen < len(places):
+            self.app.push_screen(StepScreen(self._plan, *places[self._chosen]))
+
+    def action_copy(self) -> None:
+        """Copy the plan's whole hash, and show it for terminals without a clipboard."""
+        self.app.copy_to_clipboard(self._plan.hash)
+        self._say(f"Copied: {self._plan.hash}")
 
     def action_names(self) -> None:
         """Show every name, or names in short."""
@@ -129,6 +179,11 @@ class PlanScreen(Screen[None]):
         self._paint()
         self._tell_preflight()
 
+    def _bad_preflight(self) -> str:
+        """Tell beside the question what preflight has found; "" if nothing is wrong, or nobody looked."""
+        bad = sum(1 for one in (self._looked or {}).values() if one.outcome != "ok")
+        return f"   PREFLIGHT: {bad:,} of {len(self._plan.targets):,} not ok" if bad else ""
+
     def _tell_preflight(self) -> None:
         assert self._looked is not None
         bad = sum(1 for one in self._looked.values() if one.outcome != "ok")
@@ -141,6 +196,7 @@ class PlanScreen(Screen[None]):
             self._say(f"Preflight: all {total:,} ok.  S starts.")
 
     def _catch_up(self) -> None:
+        self._open_when_on_top()
         if self._starting and self._refused_by_link():
             self._starting = False
             self.refresh_bindings()
@@ -156,7 +212,8 @@ class PlanScreen(Screen[None]):
         """Ask for a confirmation, in a sentence."""
         if not self._refused_by_link() and not self._starting:
             self._asking = True
-            self._say(f"{start_sentence(self._plan)}?   enter Start   esc Back", warning=True, whole=True)
+            question = f"{start_sentence(self._plan)}?  enter Start"
+            self._say(f"{question}{self._bad_preflight()}", warning=True, whole=True)
             self.refresh_bindings()
 
     def action_confirm(self) -> None:
@@ -168,9 +225,11 @@ class PlanScreen(Screen[None]):
             self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002  Textual's
-        """Offer enter only while the question is open."""
+        """Offer enter for the start only while the question is open, else for the selected step."""
         if action == "confirm":
             return self._asking
+        if action == "open_step":
+            return not self._asking and not self._starting
         if action in {"start", "preflight"}:
             return None if self._starting else not self._asking
         return True
@@ -201,14 +260,18 @@ class PlanScreen(Screen[None]):
                 self._say(f"Refused: {notice.reason}", warning=True)
                 self.refresh_bindings()
             case Opened() if self._starting:
-                self._open(Path(notice.directory))
+                self._opened = Path(notice.directory)
+                self._open_when_on_top()
             case _:
                 pass
 
-    def _open(self, directory: Path) -> None:
+    def _open_when_on_top(self) -> None:
+        """Show the rollout; the help or a dialog that covers the plan is not taken away, but waited for."""
+        if self._opened is None or not self.is_active:
+            return
         from canary_tui.tui.rollout.screen import RolloutScreen  # loaded by on_mount's thread meanwhile
 
-        self._starting = False
+        directory, self._opened = self._opened, None
         self.app.switch_screen(RolloutScreen(directory, self._link, self._host.options))
 
 
@@ -218,8 +281,9 @@ def _title(plan: Plan) -> tuple[str, str]:
 
 
 def start_sentence(plan: Plan) -> str:
-    """Write the question before the start: `Start 3 canaries of shop in production`."""
-    first = len(plan.waves[0].targets)
+    """Write the question before the start: `Start shop 1.4.2 in production: 3 canaries of 20 targets`."""
+    first, total = len(plan.waves[0].targets), len(plan.targets)
     place = f" in {plan.environment}" if plan.environment else ""
+    of_all = f" of {count(total, 'target')}" if first < total else ""
     everyone = "" if plan.canaries else ", without canaries and without a gate"
-    return f"Start {first:,} {plan.members(0, first)} of {plan.fleet}{place}{everyone}"
+    return f"Start {plan.fleet} {plan.release}{place}: {first:,} {plan.members(0, first)}{of_all}{everyone}"

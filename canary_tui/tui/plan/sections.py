@@ -19,6 +19,8 @@ StyledText = tuple[str, str]
 
 _HEAD = "bold $accent"
 _DIM = "$foreground 65%"
+_STEP = "$foreground bold"
+_CHOSEN = "$block-cursor-foreground on $block-cursor-background bold"
 _NAME_LINES = 4
 """Lines of names before the rest is counted."""
 _SINGLE_ROWS = 200
@@ -49,17 +51,29 @@ class Layout:
             yield (f"{pad}... and {count(len(lines) - len(shown), 'line')} more; n shows all\n", _DIM)
 
 
-def plan_pieces(plan: Plan, remarks: Sequence[str], layout: Layout) -> Iterator[StyledText]:
-    """Draw the whole plan, warnings first."""
+def plan_pieces(plan: Plan, remarks: Sequence[str], layout: Layout, chosen: int = -1) -> Iterator[StyledText]:
+    """Draw the whole plan, warnings first. `chosen` is the place of the selected step among all."""
     lines = [*(Line("warning", remark) for remark in remarks), *tell(plan)]
     names = [len(line.label) for line in lines if line.kind == "step"]
     draw = _Drawing(layout, min(24, max(names, default=0)))
+    steps = 0
     warned = False
     for line in lines:
         if line.kind == "section" and (warned or line.text != lines[0].text):
             yield ("\n", "")
         warned = line.kind == "warning"
-        yield from draw.line(line)
+        yield from draw.line(line, chosen=line.kind == "step" and steps == chosen)
+        steps += line.kind == "step"
+
+
+def step_rows(pieces: Iterable[StyledText]) -> list[int]:
+    """Return the row of each step among drawn pieces."""
+    rows, row = [], 0
+    for text, style in pieces:
+        if style in (_STEP, _CHOSEN):
+            rows.append(row)
+        row += text.count("\n")
+    return rows
 
 
 def _hanging(text: str, width: int, indent: int) -> str:
@@ -73,7 +87,7 @@ class _Drawing:
     layout: Layout
     widest: int
 
-    def line(self, line: Line) -> Iterator[StyledText]:  # noqa: C901 - one case for each kind
+    def line(self, line: Line, *, chosen: bool) -> Iterator[StyledText]:  # noqa: C901 - one case for each kind
         text, label, width = one_line(line.text), one_line(line.label), self.layout.width
         match line.kind:
             case "warning":
@@ -81,7 +95,8 @@ class _Drawing:
             case "section":
                 yield (f"{text}\n", _HEAD)
             case "wave":
-                yield from self._beside(f"  {line.number}  {label:10}", f"  {text}", one_line(line.aside), 5)
+                head = (f"  {line.number}  {label:10}", "bold")
+                yield from self._beside(head, f"  {text}", one_line(line.aside), 5)
             case "gate":
                 yield from ((f"     {label}: ", "bold"), (_hanging(text, width, 11) + "\n", ""))
             case "item":
@@ -91,7 +106,11 @@ class _Drawing:
             case "step":
                 indent = self.widest + 7
                 told = _hanging(text, width, indent)
-                yield from self._beside(f"  {line.number}  {label:{self.widest}}  ", told, one_line(line.aside), indent)
+                head = (
+                    f"{'>' if chosen else ' '} {line.number}  {label:{self.widest}}  ",
+                    _CHOSEN if chosen else _STEP,
+                )
+                yield from self._beside(head, told, one_line(line.aside), indent)
             case "nothing":
                 yield (f"  {text}\n", _DIM)
             case "absent":
@@ -102,10 +121,10 @@ class _Drawing:
                 assert_never(line.kind)
         yield from self.layout.names(line.names, 7 if line.kind == "absent" else 5)
 
-    def _beside(self, head: str, text: str, aside: str, indent: int) -> Iterator[StyledText]:
+    def _beside(self, head: StyledText, text: str, aside: str, indent: int) -> Iterator[StyledText]:
         """Put the aside after the text if the line has room, else on lines of its own."""
-        yield from ((head, "bold"), (text, ""))
-        used = self.layout.width if "\n" in text else len(head) + len(text)
+        yield from (head, (text, ""))
+        used = self.layout.width if "\n" in text else len(head[0]) + len(text)
         if used + 2 + len(aside) > self.layout.width:
             yield (f"\n{' ' * indent}{_hanging(aside, self.layout.width, indent)}\n", _DIM)
         else:

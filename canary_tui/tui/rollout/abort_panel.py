@@ -17,7 +17,7 @@ from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, TypedField, ke
 
 
 class AbortPanel(Panel):
-    """The question asks for a note first, then for `B` or `L`; `esc` at any time leaves everything as it was."""
+    """The question asks for a note first, then for `B` or `K`; `esc` at any time leaves everything as it was."""
 
     class Left(Message):
         """The person has left the question; nothing is aborted."""
@@ -36,14 +36,16 @@ class AbortPanel(Panel):
         self._note = self._says = ""
         self.open()
         self.draw()
-        self.ask(" Why? (a few words for the journal)", self._noted)
+        self.ask(" Reason for the abort (recorded):", self._noted)
 
     def draw(self) -> None:
         """Show the consequences of an abort now."""
         plan = self._plan
         if plan is None or not self.display:
             return
-        self.title(f"ABORT {plan.fleet} {plan.release}: no further targets", "esc returns, nothing is aborted")
+        self.title(
+            f"ABORT {plan.fleet} {plan.release}? Nothing more will be deployed", kept="esc: back, nothing aborted"
+        )
         self.details(_consequences(plan, self._state))
         self.says(*([line((f" {self._says}", "unknown"))] if self._says else []))
         self.keys(*self._choices(plan))
@@ -64,7 +66,7 @@ class AbortPanel(Panel):
         return bool(self._note)
 
     def decide(self, *, rollback: bool) -> None:
-        """Send the decision of `B` or `L`."""
+        """Send the decision of `B` or `K`."""
         if self.deliberate() and (self.can_roll_back() if rollback else self.can_leave()):
             self.post_message(Decided(Decide(self._state.rollout, Aborted(self._by, self._note, rollback))))
             self.close()
@@ -72,7 +74,7 @@ class AbortPanel(Panel):
     def _noted(self, text: str) -> None:
         note = " ".join(text.split())
         if not note:
-            self._says = "please give a reason; it is recorded in the journal"
+            self._says = "Please give a reason; it is recorded for whoever reads this later"
             self.draw()
             return
         self._note, self._says = note, ""
@@ -88,10 +90,21 @@ class AbortPanel(Panel):
             lines.append(keyed("B", f"Roll back: {_undoing(self._state, able)}, newest wave first"))
         else:
             lines.append(line((f" B Roll back is not possible: {_why_not(plan, changed)}", "dim")))
-        stay = "stays as it is" if len(changed) == 1 else "stay as they are"
-        left = f"{count(len(changed), 'target')} {stay}: {in_short(changed)}" if changed else "nothing was changed"
-        lines.append(keyed("L", f"Leave: {left}"))
+        lines.append(keyed("K", f"Keep: {_kept(plan, self._state, changed)}"))
         return lines
+
+
+def _kept(plan: Plan, state: RolloutState, changed: tuple[str, ...]) -> str:
+    """Write what stays on the changed targets: the release on those that are done, something between on the others."""
+    done = tuple(name for name in changed if state.targets[name].steps.outcome == "ok")
+    half = tuple(name for name in changed if name not in set(done))
+    parts = []
+    if done:
+        keep = f"keep{'s' if len(done) == 1 else ''} {plan.release}"
+        parts.append(f"{count(len(done), 'target')} {keep}: {in_short(done)}")
+    if half:
+        parts.append(f"{count(len(half), 'target')} stay{'s' if len(half) == 1 else ''} half done: {in_short(half)}")
+    return "; ".join(parts) or "nothing was changed"
 
 
 def _changed(state: RolloutState) -> tuple[str, ...]:

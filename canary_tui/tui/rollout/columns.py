@@ -73,12 +73,19 @@ def _took(row: Row) -> str:
 
 
 def _release(row: Row) -> str:
+    """Write the release that a target reports, or must have; a question mark where a step may have changed it since."""
     target, plan = row.target, row.follower.plan
-    if target.reported is not None:
-        return target.reported
-    if plan is not None and target.steps.outcome == "ok" and target.rollback is None:
+    if target.reported or plan is None or not target.changed:
+        return target.reported or target.previous
+    if target.rollback is not None and target.rollback.outcome == "ok":
+        return target.previous
+    if target.rollback is None and target.steps.outcome == "ok" and not target.steps.skipped:
         return plan.release
-    return target.previous
+    return f"{target.previous} ?".strip() if plan.current is not None else ""
+
+
+def _release_tone(row: Row) -> str:
+    return "unknown" if _release(row).endswith("?") else "plain"
 
 
 def _rate(row: Row) -> str:
@@ -111,7 +118,7 @@ COLUMNS: tuple[Column, ...] = (
     _TARGET,
     _NOW,
     Column("TIME", 6, _took, right=True),
-    Column("RELEASE", 10, _release, from_width=48),
+    Column("RELEASE", 10, _release, _release_tone, from_width=48),
     Column("RATE", 16, _rate, from_width=64),
     _LAST_LINE,
 )

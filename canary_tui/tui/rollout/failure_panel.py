@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
 
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.message import Message
-from textual.strip import Strip
 
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.planning.plan import Plan
@@ -20,13 +17,20 @@ from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState, can_roll_back
 from canary_tui.domain.rollout.words import Settlement, Treatment
 from canary_tui.engine.messages import Decide
-from canary_tui.tui.rollout.status import current_step, status_of, step_name
+from canary_tui.tui.rollout.failure_groups import Grouper, LastWords
+from canary_tui.tui.rollout.failure_list import FailureList
 from canary_tui.tui.shared.formats import in_short
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, TypedField, keyed, line
-from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
+from canary_tui.tui.shared.rows import TonedText, fit
 
 _SETTLEMENTS: dict[str, Settlement] = {"done": "ok", "failed": "failed", "retry": "retry"}
 _MOST_ROWS = 6
+_ROOMY = 30
+"""Rows of a terminal that has room for a line about each key."""
+_SHORT_NAME = 20
+_FIELD = 34
+"""Cells that the label of a field leaves at least, with its last word."""
+_CHOOSE = "tab, space: choose   enter opens a row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class TreatmentKey:
     key: str
     treatment: Treatment
     verb: str
+    doing: str
     does: str
     open_to: Callable[[Plan, TargetState], bool]
 
@@ -45,24 +50,32 @@ TREATMENT_KEYS: tuple[TreatmentKey, ...] = (
         "R",
         "retry",
         "Retry",
-        "run the failed step again, only there",
+        "retrying",
+        "the failed step on these targets; the rollout continues",
         lambda _, target: target.unknown_phase is None,
     ),
     TreatmentKey(
         "K",
         "skip",
         "Skip the step",
-        "treat as ok; it does not count as proof",
+        "skipping the step",
+        "treat it as ok",
         lambda _, target: target.unknown_phase is None and target.probe == "ok",
     ),
     TreatmentKey(
-        "E", "exclude", "Exclude", "nothing more there; it does not count as done", lambda _plan, _target: True
+        "E",
+        "exclude",
+        "Exclude",
+        "excluding",
+        "no further steps there; counts as not deployed",
+        lambda _plan, _target: True,
     ),
     TreatmentKey(
         "B",
         "rollback",
         "Roll back",
-        "to its previous release; nothing more there",
+        "rolling back",
+        "to the previous release, and exclude",
         lambda plan, target: target.unknown_phase is None and can_roll_back(plan, target),
     ),
 )
@@ -74,105 +87,23 @@ def waiting_targets(plan: Plan, state: RolloutState) -> tuple[str, ...]:
     return tuple(name for name in state.targets if name in asked) if asked else ()
 
 
-class FailureList(RowWidget, can_focus=True):
-    """The list of targets; `space` marks."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("space", "mark", "Mark", show=False),
-    ]
-
-    def __init__(self) -> None:
-        super().__init__(classes="failures")
-        self.names: tuple[str, ...] = ()
-        self.marked: set[str] = set()
-        self._rows: list[list[TonedText]] = []
-        self._at = self._top = 0
-
-    class Moved(Message):
-        """A person has moved the cursor."""
-
-    def show(self, names: tuple[str, ...], rows: list[list[TonedText]]) -> None:
-        """Update the list; the cursor and the marks stay with their targets."""
-        self.marked &= set(names)
-        if rows == self._rows and names == self.names:
-            return
-        here = self.current
-        self.names, self._rows = names, rows
-        self._at = names.index(here) if here in names else min(self._at, max(0, len(names) - 1))
-        self._keep_visible()
-        self.refresh()
-
-    @property
-    def current(self) -> str:
-        """The selected target; "" if there is none."""
-        return self.names[self._at] if self.names else ""
-
-    def render_line(self, y: int) -> Strip:
-        index = self._top + y
-        if index >= len(self._rows):
-            return self.strip([], self.size.width)
-        mark = "[x]" if self.names[index] in self.marked else "[ ]"
-        over = "cursor" if index == self._at and self.has_focus else ""
-        row = self.strip([(f" {mark} ", "plain"), *self._rows[index]], self.size.width, over)
-        hidden = self._hidden(y)
-        if not hidden:
-            return row
-        sign = self.strip([(f"  {hidden} ", "name")], len(hidden) + 3, over)
-        return Strip.join([row.crop(0, max(0, self.size.width - len(hidden) - 3)), sign])
-
-    def _hidden(self, y: int) -> str:
-        """Tell in the first and the last row the number of hidden targets."""
-        below = len(self.names) - self._top - self.size.height
-        if y == self.size.height - 1 and below > 0:
-            return f"↓ {below} more"
-        return f"↑ {self._top} more" if y == 0 and self._top else ""
-
-    def action_move(self, rows: int) -> None:
-        self._at = max(0, min(self._at + rows, len(self.names) - 1))
-        self._keep_visible()
-        self.refresh()
-        self.post_message(self.Moved())
-
-    def restart(self) -> None:
-        """Move the cursor to the first target."""
-        self._at = self._top = 0
-        self.refresh()
-
-    def _keep_visible(self) -> None:
-        height = max(1, self.size.height)
-        self._top = min(max(self._top, self._at - height + 1), self._at, max(0, len(self.names) - height))
-
-    def on_resize(self) -> None:
-        self._keep_visible()
-        self.refresh()
-
-    def action_mark(self) -> None:
-        if self.current:
-            self.marked ^= {self.current}
-            self.action_move(1)
-
-    def on_focus(self) -> None:
-        self.refresh()
-
-    def on_blur(self) -> None:
-        self.refresh()
-
-
 class FailurePanel(Panel):
     """One decision for the marked targets, or for all that are listed if none is marked."""
 
-    def __init__(self, guard: KeyGuard, by: Operator, *, read_only: bool) -> None:
+    def __init__(self, guard: KeyGuard, by: Operator, logs: Path, *, read_only: bool) -> None:
         super().__init__(guard, id="failures")
         self._by = by
         self._read_only = read_only
+        self._logs = logs
         self._plan: Plan | None = None
         self._state = RolloutState()
         self._note = ""
         self._question = ""
         """The count and the names that the open field is about."""
         self._most_rows = _MOST_ROWS
+        self._grouper: Grouper | None = None
+        self.held_up: tuple[tuple[str, ...], int] = ((), 0)
+        """The targets that were begun and wait for this decision, and the number of those not begun."""
         self.shell_on = ""
         """The target of the key that opens a shell, which the screen knows."""
 
@@ -180,7 +111,7 @@ class FailurePanel(Panel):
         yield FailureList()
 
     def choice_rows(self) -> int:
-        return max(1, min(len(self.query_one(FailureList).names), self._most_rows))
+        return max(1, min(len(self.query_one(FailureList).rows), self._most_rows))
 
     def limit(self, rows: int) -> None:
         """Shorten the list before the keys: the list scrolls, and the keys would be covered."""
@@ -202,7 +133,9 @@ class FailurePanel(Panel):
             self.stop_asking()
             self._note = "the list changed while you were deciding"
         self.open()
-        listed.show(names, [_row(plan, state, state.targets[name]) for name in names])
+        if self._grouper is None or self._grouper.plan is not plan:
+            self._grouper = Grouper(plan, LastWords(self._logs))
+        listed.show(names, self._grouper.group(state, names))
         self._draw(plan, state, names)
 
     def on_typed_field_left(self, event: TypedField.Left) -> None:
@@ -246,9 +179,12 @@ class FailurePanel(Panel):
         if treatment == "retry":
             self._send(treatment, targets, "")
             return
-        what = f"{way.verb}{' on' if treatment == 'skip' else ''} {count(len(targets), 'target')}"
-        self._question = f"{what}: {in_short(targets)}"
-        self.ask(f" Reason to {what[0].lower()}{what[1:]}:", lambda note: self._noted(treatment, targets, note))
+        about = targets[0] if len(targets) == 1 and len(targets[0]) <= _SHORT_NAME else count(len(targets), "target")
+        on = " on" if treatment == "skip" else ""
+        self._question = f"{way.verb}{on} {count(len(targets), 'target')}: {in_short(targets)}"
+        asked = f" Reason for {way.doing}{on} {about}"
+        recorded = " (recorded)" if len(asked) + _FIELD < self.screen.size.width else ""
+        self.ask(f"{asked}{recorded}:", lambda note: self._noted(treatment, targets, note))
 
     def unsettled(self) -> str:
         """The target of `U`: the selected one, or the first with an unknown outcome."""
@@ -279,7 +215,7 @@ class FailurePanel(Panel):
     def _noted(self, treatment: Treatment, targets: tuple[str, ...], text: str) -> None:
         note = " ".join(text.split())
         if not note:
-            self._note = "please give a reason; it is recorded in the journal"
+            self._note = "Please give a reason; it is recorded for whoever reads this later"
             return
         self.stop_asking()
         self._send(treatment, targets, note)
@@ -290,25 +226,22 @@ class FailurePanel(Panel):
         self.post_message(Decided(Decide(self._state.rollout, treated)))
 
     def _draw(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> None:
-        them = "it" if len(names) == 1 else "them"
-        right = "enter decides, esc leaves" if self.asking else f"the keys are for {self._about(names)}"
-        told = f"{count(len(names), 'target')} not ok"
-        question = f"{told}: what becomes of {them}?"
+        listed = self.query_one(FailureList)
+        right = "enter decides, esc leaves" if self.asking else f"keys act on {self._about(names)}"
+        told = failed_words(plan, state)
+        question = f"{told}. What now?"
         # The targets of the keys are never left out.
         if self.asking:
             question = self._question
         elif len(question) + len(right) + 9 > self.screen.size.width:
             question = told
         self.title(question, kept=right)
-        reason = blocked(plan, state)
-        # The names follow after the colon; here they stand below, with why.
-        blocking = [line((f" {reason.partition(': ')[0]}", "failed"))] if reason else []
-        self.details([*blocking, *self._in_full(plan, state, names)])
+        self.details([*self._blocking(plan, state), *self._in_full(listed), *self._waiting()])
         self.says(*([line((f" {self._note}", "unknown"))] if self._note else []))
         if self._read_only:
             self.keys(line((" read only: this terminal cannot answer", "dim")))
         else:
-            ways = self._ways(names)
+            ways = self._ways(listed) if self.screen.size.height >= _ROOMY else self._ways_in_short(listed)
             # The field takes a row; one row less here, and nothing above moves.
             self.keys(*(ways[:-1] if self.asking else ways))
 
@@ -319,46 +252,72 @@ class FailurePanel(Panel):
             return chosen[0]
         return f"all {len(names)}" if len(chosen) == len(names) else f"{len(chosen)} of {len(names)}"
 
-    def _in_full(self, plan: Plan, state: RolloutState, names: tuple[str, ...]) -> list[Content]:
-        """Tell in full why the selected target is not ok, if the rows have no room for it."""
-        rows = {name: _row(plan, state, state.targets[name]) for name in names}
-        if all(texts_width(row) + 5 <= self.screen.size.width for row in rows.values()):
-            return []
-        current = self.query_one(FailureList).current or names[0]
-        return [line(f" {current}: ", *(text.strip(" :") for text, _ in rows[current][-1:]))]
+    def _blocking(self, plan: Plan, state: RolloutState) -> list[Content]:
+        """Tell the limit that holds the rollout up; its names follow after the colon, and here they stand below."""
+        reason = blocked(plan, state)
+        return [line((f" {reason.partition(': ')[0]}", "failed"))] if reason else []
 
-    def _ways(self, names: Sequence[str]) -> list[Content]:
+    def _in_full(self, listed: FailureList) -> list[Content]:
+        """Tell in full how the selected row's targets failed, if some row has no room for it."""
+        failure = listed.current_failure
+        if failure is None or not any(listed.cut(row) for row in listed.rows):
+            return []
+        names = in_short(listed.current_names)
+        names = fit(names, min(len(names), self.screen.size.width))  # two rows: an open row shows all of them
+        end = line(f" {names}: ", (failure.where, "dim"), " " if failure.where else "", (failure.end, failure.kind))
+        said = [line("   ", ("last line: ", "dim"), failure.last_line)] if failure.last_line else []
+        return [end, *said]
+
+    def _waiting(self) -> list[Content]:
+        """Tell which targets wait until this is decided."""
+        begun, not_begun = self.held_up
+        parts = [f"{len(begun):,} begun: {in_short(begun)}"] if begun else []
+        parts += [f"{not_begun:,} not begun"] if not_begun else []
+        return [line((" waiting for this decision: ", "dim"), "; ".join(parts))] if parts else []
+
+    def _ways(self, listed: FailureList) -> list[Content]:
+        """Explain each key that is open on a line of its own."""
         lines = []
-        for way in TREATMENT_KEYS:
-            targets = self.open_to(way)
-            if targets:
-                partly = f" ({in_short(targets)})" if len(targets) < len(self.chosen()) else ""
-                lines.append(keyed(way.key, f"{way.verb}: ", (way.does + partly, "dim")))
+        for way, targets in self._open_ways():
+            partly = f" ({in_short(targets)})" if len(targets) < len(self.chosen()) else ""
+            lines.append(keyed(way.key, f"{way.verb}: ", (way.does + partly, "dim")))
         if target := self.unsettled():
             lines.append(keyed("U", f"Settle {target}: ", ("tell its outcome: done, failed or retry", "dim")))
         lines.append(keyed("T", f"Shell on {self.shell_on}: ", ("look at it yourself; exit returns", "dim")))
-        tail: list[TonedText | str] = ["Abort: ", ("then roll back or leave", "dim")]
-        if len(names) > 1:
-            tail.append(("   tab, space: choose some", "dim"))
+        tail: list[TonedText | str] = ["Abort: ", ("no further targets; then roll back or keep", "dim")]
+        if listed.rows[1:] or listed.groups[0].names[1:]:
+            tail.append((f"   {_CHOOSE}", "dim"))
         if self._state.stage in ("preflight", "waves"):
             lines.append(keyed("X", *tail))
         return lines
 
+    def _ways_in_short(self, listed: FailureList) -> list[Content]:
+        """Name the keys that are open in two lines, for a terminal of few rows; the help says what each does."""
+        ways: list[TonedText | str] = []
+        for way, targets in self._open_ways():
+            partly = f" {len(targets)}" if len(targets) < len(self.chosen()) else ""
+            ways += [" ", (way.key, "key"), f" {way.verb}{partly}  "]
+        more: list[TonedText | str] = []
+        if self._state.stage in ("preflight", "waves"):
+            more += [" ", ("X", "key"), " Abort ...  "]
+        if target := self.unsettled():
+            more += [" ", ("U", "key"), f" Settle {fit(target, min(len(target), _SHORT_NAME))}  "]
+        name = self.shell_on
+        more += [" ", ("T", "key"), f" Shell on {fit(name, min(len(name), _SHORT_NAME))}"]
+        if listed.rows[1:] or listed.groups[0].names[1:]:
+            more.append((f"   {_CHOOSE}", "dim"))
+        return [line(*ways), line(*more)] if ways else [line(*more)]
 
-def _row(plan: Plan, state: RolloutState, target: TargetState) -> list[TonedText]:
-    status = status_of(state, target)
-    step = current_step(plan, target)
-    track = target.steps
-    phase = target.unknown_phase
-    if phase is not None:
-        track = target.track(phase)
-    where = step_name(step) if step is not None and track.attempts else "preflight" if target.probe == "failed" else ""
-    reason = track.why
-    attempt = f" after {track.attempts} attempts" if track.attempts > 1 else ""
-    return [
-        (f"{status.symbol} ", status.kind),
-        (fit(target.name, 16) + " ", "plain"),
-        (fit(where, 14) + " ", "dim"),
-        (status.word, status.kind),
-        (f"{attempt}: {reason}" if reason else attempt, "plain"),
-    ]
+    def _open_ways(self) -> list[tuple[TreatmentKey, tuple[str, ...]]]:
+        return [(way, targets) for way in TREATMENT_KEYS if (targets := self.open_to(way))]
+
+
+def failed_words(plan: Plan, state: RolloutState) -> str:
+    """Count the targets about which a person is asked: `2 targets failed, 1 unknown`."""
+    names = waiting_targets(plan, state)
+    unknown = sum(state.targets[name].unknown_phase is not None for name in names)
+    failed = len(names) - unknown
+    parts = [f"{count(failed, 'target')} failed"] if failed else []
+    if unknown:
+        parts.append(f"{unknown} unknown" if failed else f"{count(unknown, 'target')} with an unknown outcome")
+    return ", ".join(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from canary_tui.domain.rollout.target import TargetState
 from canary_tui.engine.messages import Heartbeat, Notice, Progress
 from canary_tui.store.journal import JournalReader
 from canary_tui.store.journal_format import JournalError
+from canary_tui.store.lock import Holder, held_by
 from canary_tui.store.logs.format import log_path
 from canary_tui.tui.logs.shown import last_line
 from canary_tui.tui.rollout.status import Roster, Status, status_of
@@ -67,8 +69,11 @@ class Follower:
         self.broken = ""
         """The reason why the journal cannot be followed any further, or ""."""
         self._last_lines: dict[str, tuple[float, str]] = {}
+        self._written: dict[str, tuple[float, float]] = {}
         self.troubled: set[str] = set()
         """Targets that failed or have an unknown outcome: a person is asked about no other ones."""
+        self._engine: Holder | None = None
+        self._engine_at = -1.0
         self._heard_at = time.monotonic()
         self._at_work: set[str] = set()
         self._lost_since: dict[str, float] = {}
@@ -121,6 +126,18 @@ class Follower:
             case _:
                 pass
 
+    def sitting(self) -> str:
+        """Say who sits at the screens of the rollout, for those who only watch; looked up once a second."""
+        now = time.monotonic()
+        if now - self._engine_at >= 1.0:
+            self._engine, self._engine_at = held_by(self.directory / "lock"), now
+        state = self.state
+        if self._engine is None:
+            return "no engine is at work"
+        if state.front_lost:
+            return "nobody sits at its screens"
+        return f"{state.engine_by} {'sits at its screens' if state.attended else 'runs it headless'}"
+
     def silent_for(self) -> float:
         """Return the seconds since the last heartbeat."""
         return time.monotonic() - self.pulse.at if self.pulse is not None else 0.0
@@ -144,6 +161,18 @@ class Follower:
             line = last_line(log_path(self.logs, target))
             self._last_lines[target] = now, line
         return line
+
+    def printless_for(self, target: TargetState) -> float:
+        """Return the seconds since a target's running step has begun or printed; the log is looked at each second."""
+        if target.running is None:
+            return 0.0
+        now = time.monotonic()
+        looked, written = self._written.get(target.name, (float("-inf"), 0.0))
+        if now - looked >= 1.0:
+            with contextlib.suppress(OSError):
+                written = log_path(self.logs, target.name).stat().st_mtime
+            self._written[target.name] = now, written
+        return max(0.0, self.now() - max(target.running.since, written))
 
     def running(self) -> list[TargetState]:
         """List the targets on which a step runs."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from textual.content import Content
 
 from canary_tui.domain.fleet.names import count
@@ -14,6 +16,8 @@ from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, keyed, line
 from canary_tui.tui.shared.rows import TonedText
 
 _SHOWN_MEMBERS = 12
+_ANSWERING = 2.0
+"""Seconds after a refused `A`, or a digit after it, in which a digit is taken for its answer."""
 _TOO_EARLY = "A does nothing yet. What is missing:"
 
 
@@ -26,9 +30,12 @@ class GatePanel(Panel):
         self._read_only = read_only
         self._summary: GateSummary | None = None
         self._note = ""
+        self._reason = ""
+        """The words that go into the journal with the approval; they are optional."""
         self._sent = False
         self._armed = False
         self._drawn = (0, 0)
+        self._explained_at = float("-inf")
 
     @property
     def summary(self) -> GateSummary | None:
@@ -49,7 +56,7 @@ class GatePanel(Panel):
             return
         if before is None or before.wave != summary.wave:
             self._armed = self._sent = False
-            self._note = ""
+            self._note = self._reason = ""
             self.open()
         elif before != summary:
             self._changed(changes(before, summary))
@@ -85,12 +92,30 @@ class GatePanel(Panel):
         """Say why `A` does nothing while approving is locked."""
         if self._summary is not None and self._summary.locks and not self._read_only:
             self._note = _TOO_EARLY
+            self._explained_at = time.monotonic()
+
+    def swallows(self) -> bool:
+        """Whether a digit is the answer to an approval that did not open: it ticks nothing, and others may follow."""
+        if time.monotonic() - self._explained_at >= _ANSWERING:
+            return False
+        self._explained_at = time.monotonic()
+        return True
 
     def hold(self) -> None:
         """Keep the gate closed on `H`, and drop the typed text."""
         self._armed = False
         self.stop_asking()
-        self._note = "held: nothing goes on until somebody approves or aborts"
+        self._note = "kept waiting: nothing goes on until somebody approves or aborts"
+
+    def note(self) -> None:
+        """Ask on `N` for words that go into the journal with the approval."""
+        if self._summary is not None and not self._read_only and not self._sent and self.deliberate():
+            self._armed = False
+            self.ask(" N: note for the journal, kept with the approval:", self._noted, by_hand=True)
+
+    def _noted(self, text: str) -> None:
+        self._reason = text.strip()
+        self.stop_asking()
 
     def tick(self, item: int) -> None:
         """Tick an item, or untick it."""
@@ -123,7 +148,7 @@ class GatePanel(Panel):
     def _approve(self, summary: GateSummary) -> None:
         self.stop_asking()
         self._armed, self._sent, self._note = False, True, ""
-        approved = GateApproved(summary.wave, summary.plan_hash, summary.evidence, self._by)
+        approved = GateApproved(summary.wave, summary.plan_hash, summary.evidence, self._by, self._reason)
         self.post_message(Decided(Decide(summary.rollout, approved)))
 
     def _changed(self, said: list[str]) -> None:
@@ -164,7 +189,7 @@ class GatePanel(Panel):
             )
             for index, item in enumerate(summary.checklist)
         ]
-        old = ", ".join(summary.old_releases) or "unknown release"
+        old = ", ".join(summary.old_releases) or "(unknown)"
         who = f"  started by {summary.started_by}" if summary.started_by else ""
         lines.append(line((" release  ", "dim"), f"{old} -> {summary.release}", (who, "dim")))
         lines.append(line((" next     ", "dim"), in_short(summary.next_targets)))
@@ -172,20 +197,20 @@ class GatePanel(Panel):
 
     def _lock_lines(self, summary: GateSummary) -> list[Content]:
         lines = [line((f" {self._note}", "unknown"))] if self._note else []
+        lines += [line((" note  ", "dim"), self._reason)] if self._reason else []
         if self._sent:
             lines.append(line((" approval sent; waiting for the engine", "running")))
         elif summary.locks:
-            ticking = len(summary.ticked) < len(summary.checklist) and not self._read_only
-            hint = " (its number ticks it)" if ticking else ""
-            lines.append(line((f" APPROVE is locked: {'; '.join(summary.locks)}", "failed"), (hint, "dim")))
+            lines.append(line((f" {_locked_words(summary)}", "unknown")))
         return lines
 
     def _key_lines(self, summary: GateSummary) -> list[Content]:
         if self._read_only:
             return [line((" read only: this terminal cannot answer", "dim"))]
-        held = keyed("H", "Hold (also when you disconnect)   ", ("X", "key"), " Abort: then roll back or leave")
+        held = keyed("H", "Keep waiting, also when you leave or disconnect   ", ("X", "key"), " Abort ...")
         if self.asking:
-            return [line(" enter approves, esc leaves the field", ("  (nothing happens before)", "dim"))]
+            does = "approves" if self._armed else "keeps the note"
+            return [line(f" enter {does}, esc leaves the field", ("  (nothing happens before)", "dim"))]
         return [self._approve_line(summary), held]
 
     def _approve_line(self, summary: GateSummary) -> Content:
@@ -195,6 +220,16 @@ class GatePanel(Panel):
             again = "wait a second, then press A once more to approve" if self._armed else "press A, then A again"
             return keyed("A", f"Approve: {again}")
         return keyed("A", f"Approve: then {summary.question}{_expected_hint(summary)}, and enter")
+
+
+def _locked_words(summary: GateSummary) -> str:
+    """Tell what opens the approval: `Approve opens when the checklist is done: 1 item left (press its number)`."""
+    left = len(summary.checklist) - len(summary.ticked)
+    others = [lock for lock in summary.locks if not (left and lock.endswith("of the checklist open"))]
+    if not left:
+        return f"Approve is locked: {'; '.join(others)}"
+    also = f"; also locked: {'; '.join(others)}" if others else ""
+    return f"Approve opens when the checklist is done: {count(left, 'item')} left (press its number){also}"
 
 
 def _ends(summary: GateSummary, now: float) -> tuple[str, bool]:

@@ -58,24 +58,16 @@ class GateSummary:
     @property
     def expected(self) -> str:
         """The text that approves."""
-        match self.confirm:
-            case "release":
-                return self.release
-            case "fleet":
-                return self.fleet
-            case _:
-                return str(len(self.next_targets))
+        return self._confirmation.expected
 
     @property
     def question(self) -> str:
         """The order above the field."""
-        match self.confirm:
-            case "release":
-                return "type the release that goes out"
-            case "fleet":
-                return "type the name of the fleet"
-            case _:
-                return "type the number of targets that come next"
+        return self._confirmation.question
+
+    @property
+    def _confirmation(self) -> gates.Confirmation:
+        return gates.confirmation(self.confirm, self.release, self.fleet, len(self.next_targets))
 
 
 def summarise(plan: Plan, state: RolloutState, engine_silent: bool) -> GateSummary | None:
@@ -138,7 +130,8 @@ def changes(before: GateSummary, after: GateSummary) -> list[str]:
 def _member(state: RolloutState, name: str) -> Member:
     target = state.targets[name]
     status = status_of(state, target)
-    return Member(name, status.kind, status.word, target.steps.why, target.ended_at)
+    detail = target.steps.why or "; ".join(map(str, target.rulings))
+    return Member(name, status.kind, status.word, detail, target.ended_at)
 
 
 def _expiry(planned: Gate, gate: GateState) -> float | None:

@@ -36,6 +36,11 @@ class LogKeys(Screen[None]):
         else:
             self.logs.ask_filter()
 
+    def action_clear_finds(self) -> None:
+        """Clear the search, then the filter."""
+        self.logs.pin()
+        self.logs.clear_finds()
+
     def action_merged(self) -> None:
         self.logs.pin()
         self.logs.toggle_merged()
@@ -46,8 +51,7 @@ class LogKeys(Screen[None]):
 
     def action_wrap(self) -> None:
         self.logs.pin()
-        view = self.logs.view
-        view.set_wrap(not view.window.wrap)
+        self.logs.toggle_wrap()
 
     def action_time(self) -> None:
         self.logs.pin()
@@ -58,6 +62,7 @@ class LogKeys(Screen[None]):
         self.logs.pin()
         line = self.logs.view.current_line()
         if not line:
+            self.notify("nothing to copy: no line is shown", markup=False)
             return
         self.app.copy_to_clipboard(line)
         path = self.follower.directory / "copied.txt"

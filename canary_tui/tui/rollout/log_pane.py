@@ -25,6 +25,8 @@ from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
 Shown = Literal["one", "merged", "grouped"]
 """One target's log, or the output of all in order of arrival, or identical output grouped."""
+_BAD = ("failed", "unknown", "unreachable")
+"""The kinds of status of a target whose long lines are wrapped."""
 
 
 class LogTitle(RowWidget):
@@ -96,6 +98,8 @@ class LogPane(Vertical):
         self.shown: Shown = "one"
         self._logs = ShownLogs(follower.logs)
         self._clocked = True
+        self._wrap_by_hand: bool | None = None
+        """A person's choice for long lines; without one, those of a failed target are wrapped."""
         self._pinned = False
         self._filtering = False
         self._stands: list[TonedText] = []
@@ -151,6 +155,19 @@ class LogPane(Vertical):
         self._clocked = not self._clocked
         self.view.set_clocked(self._clocked)
 
+    def toggle_wrap(self) -> None:
+        """Wrap long lines, or cut them; from now on in every log."""
+        self._wrap_by_hand = not self.view.window.wrap
+        self.view.set_wrap(self._wrap_by_hand)
+
+    def _wrap_if_failed(self) -> None:
+        """Wrap the lines of a failed target, whose ends say what went wrong; no text moves that is read."""
+        target = self._follower.state.targets.get(self.target) if self.shown == "one" else None
+        bad = target is not None and self._follower.status(target).kind in _BAD
+        wrap = bad if self._wrap_by_hand is None else self._wrap_by_hand
+        if wrap != self.view.window.wrap and self.view.window.follow:
+            self.view.set_wrap(wrap)
+
     def _show(self) -> None:
         source = self._source()
         if source is None:
@@ -159,6 +176,7 @@ class LogPane(Vertical):
         if self.shown == "grouped":
             self.view.filter("")
         self.view.show(source)
+        self._wrap_if_failed()
         self.view.flush()  # now, not a frame later: a person who moves down the list reads along
         self.restate()
 
@@ -202,14 +220,18 @@ class LogPane(Vertical):
 
     def restate(self) -> None:
         """Update the target's status, as often as the list does, so that both show the same seconds."""
+        self._wrap_if_failed()
         self._stands = self._whose()
         self.title()
 
     def title(self) -> None:
-        """Update the title."""
+        """Update the title, and what stands in place of a log without lines."""
+        self.view.say_instead(self._instead())
         # The list shows a target's status, too; the counts of grouped output stand only here.
         whole = len(self._stands) if self.shown == "grouped" else 1
-        self.query_one(LogTitle).show(self._stands, [self._where(keys=True), self._where(keys=False)], whole)
+        bright = "rule" if self.view.has_focus else "strong"
+        stands = [(text, bright if tone == "strong" else tone) for text, tone in self._stands]
+        self.query_one(LogTitle).show(stands, [self._where(keys=True), self._where(keys=False)], whole)
 
     def _where(self, *, keys: bool) -> list[TonedText]:
         view = self.view
@@ -236,6 +258,17 @@ class LogPane(Vertical):
         detail = f": {target.steps.detail}" if target.steps.detail else ""
         return [*pieces, (f"{status.symbol} {status.word}{after}{detail}", status.kind)]
 
+    def _instead(self) -> str:
+        """Tell why a target has no log; "" where that is no news."""
+        target = self._follower.state.targets.get(self.target) if self.shown == "one" else None
+        if target is None or target.started_at or target.probe == "running":
+            return ""
+        status = self._follower.status(target)
+        why = target.steps.why or {"held": "It is held: nothing starts there before the gate is approved."}.get(
+            status.word, ""
+        )
+        return f"{target.name}: {status.word}. {why}" if why else ""
+
     def _upload(self, name: str) -> str:
         """Tell an upload's progress; "" for every other step."""
         pace = self._follower.paces.get(name)
@@ -244,6 +277,19 @@ class LogPane(Vertical):
         return f"  {upload_words(pace)} {short_size(pace.rate)}/s"
 
     # searching and filtering
+
+    @property
+    def finds_something(self) -> bool:
+        """Whether a search or a filter is on."""
+        return self.view.searching is not None or bool(self.view.filter_query)
+
+    def clear_finds(self) -> None:
+        """Clear the search, else the filter."""
+        if self.view.searching is not None:
+            self.view.search("")
+        else:
+            self.view.filter("")
+        self.title()
 
     def ask_search(self) -> None:
         """Ask for the text to search."""

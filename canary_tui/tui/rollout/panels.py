@@ -12,8 +12,11 @@ from canary_tui.domain.planning.plan import Plan, PlannedTarget
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.identity import operator
 from canary_tui.engine.messages import GiveUp
+from canary_tui.store.layout import resume_command
+from canary_tui.tui.actions import ACTIONS
 from canary_tui.tui.host import Link
 from canary_tui.tui.rollout.abort_panel import AbortPanel
+from canary_tui.tui.rollout.failure_groups import held_up
 from canary_tui.tui.rollout.failure_panel import TREATMENT_KEYS, FailurePanel, waiting_targets
 from canary_tui.tui.rollout.follower import SILENT_AFTER, Follower
 from canary_tui.tui.rollout.gate_panel import GatePanel
@@ -21,11 +24,15 @@ from canary_tui.tui.rollout.gate_summary import GateSummary, summarise
 from canary_tui.tui.rollout.log_keys import LogKeys
 from canary_tui.tui.rollout.stop_panel import StopPanel
 from canary_tui.tui.rollout.target_list import TargetList
-from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel
+from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, read_since
 from canary_tui.tui.shared.rows import fit
 from canary_tui.tui.shell import open_shell, ssh_program
 
 _DIGITS = "123456789"
+_ACTING = frozenset(
+    one.keys for one in ACTIONS if one.dangerous and one.pane in ("rollout", "gate", "failures", "abort")
+)
+"""Keys that would act on targets, were the screen not read only."""
 _LABEL = 20
 """Cells that a target's name takes at most in the footer."""
 
@@ -37,6 +44,8 @@ class RolloutPanels(LogKeys):
         super().__init__()
         self.follower = follower
         self.link = link
+        self.takes_over = False
+        """It is read only until the engine that works on the rollout has ended; then another screen follows."""
         by = operator()
         read_only = link is None
         self._guard = KeyGuard()
@@ -52,7 +61,7 @@ class RolloutPanels(LogKeys):
         """The gate that waits for a person."""
         self.targets = TargetList(follower, lambda: self.logs.pinned)
         self.gate = GatePanel(self._guard, by, read_only=read_only)
-        self.failures = FailurePanel(self._guard, by, read_only=read_only)
+        self.failures = FailurePanel(self._guard, by, follower.logs, read_only=read_only)
         self.abort = AbortPanel(self._guard, by)
         self.stopping = StopPanel(self._guard, by)
         self.panels: tuple[Panel, ...] = (self.gate, self.failures, self.abort, self.stopping)
@@ -125,6 +134,7 @@ class RolloutPanels(LogKeys):
         if self._looked_at != (self.follower.version, silent):
             self._looked_at = (self.follower.version, silent)
             self.waiting = bool(self.follower.troubled) and bool(waiting_targets(plan, state))
+            self.failures.held_up = held_up(state) if self.waiting else ((), 0)
             self.summary = summarise(plan, state, engine_silent=silent)
 
     def _follow_keys(self) -> None:
@@ -154,9 +164,20 @@ class RolloutPanels(LogKeys):
         if bound is not None and bound.binding.id == "gate.approve" and not bound.enabled:
             self.gate.explain()
             self.show_panels()
+        if self.link is None and not self.follower.ended and event.key in _ACTING:
+            event.stop()
+            self.notify(self._why_read_only(), markup=False)
         if self.gate.display and self.link is not None and len(event.key) == 1 and event.key in _DIGITS:
             event.stop()
-            self.gate.tick(_DIGITS.index(event.key))
+            if not self.gate.swallows():
+                self.gate.tick(_DIGITS.index(event.key))
+
+    def _why_read_only(self) -> str:
+        sitting = self.follower.sitting()
+        if self.takes_over:
+            return f"Read only: {sitting}. You get the controls once that has ended."
+        rollout = self.follower.state.rollout or self.follower.directory.name
+        return f"Read only: {sitting}. To steer it: {resume_command(rollout)}"
 
     def on_decided(self, event: Decided) -> None:
         event.stop()
@@ -202,6 +223,10 @@ class RolloutPanels(LogKeys):
 
     def action_hold(self) -> None:
         self.gate.hold()
+        self.show_panels()
+
+    def action_note(self) -> None:
+        self.gate.note()
         self.show_panels()
 
     def action_tick(self) -> None:
@@ -266,7 +291,8 @@ class RolloutPanels(LogKeys):
         name = self.shell_target()
         if plan is None or name not in plan.targets:
             return
-        if self.failures.display and not self.failures.readable():
+        unread = not self.failures.readable() if self.failures.display else not read_since(self.targets.turned_at)
+        if unread:
             why = f"T is for {name} now; press it again"
         elif ssh is None:
             why = "no shell: the ssh program is not installed here"
@@ -311,9 +337,8 @@ def _can_stop(screen: RolloutPanels) -> bool:
 
 
 def _can_open_shell(screen: RolloutPanels) -> bool:
-    """Whether the plan's targets are still the same machines; those of an ended rollout may be others by now."""
-    told_again = screen.link is None and screen.follower.state.verdict is not None
-    return screen.follower.plan is not None and not told_again
+    """Whether it steers the rollout: who only watches acts on no target, and those of an ended one may be others."""
+    return screen.follower.plan is not None and screen.link is not None
 
 
 def _can_give_up(screen: RolloutPanels) -> bool:
@@ -328,6 +353,7 @@ def _some_panel(screen: RolloutPanels) -> bool:
 _CONDITIONS: dict[str, Callable[[RolloutPanels], bool]] = {
     "hold": lambda screen: _answers(screen, screen.gate),
     "tick": lambda screen: _answers(screen, screen.gate),
+    "note": lambda screen: _answers(screen, screen.gate),
     "abort": lambda screen: _can_abort(screen, screen.gate),
     "abort_failed": lambda screen: _can_abort(screen, screen.failures),
     "retry": _way_open("retry"),
@@ -340,6 +366,10 @@ _CONDITIONS: dict[str, Callable[[RolloutPanels], bool]] = {
     "abort_cancel": lambda screen: screen.abort.display and not screen.abort.asking,
     "give_up": _can_give_up,
     "shell": _can_open_shell,
+    "next_failed": lambda screen: bool(screen.follower.troubled),
+    "clear_finds": lambda screen: (
+        screen.logs.finds_something and not screen.abort.display and not screen.stopping.display
+    ),
     "ask_stop": lambda screen: _can_stop(screen) and not _some_panel(screen),
     "scroll_up": _some_panel,
     "scroll_down": _some_panel,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from canary_tui.domain.fleet.names import compress_names, count, selection_of
@@ -70,16 +72,24 @@ def report(follower: Follower, fleet_file: Path | None, *, demo: bool = False) -
 
 
 def _about(plan: Plan, follower: Follower) -> str:
-    took = clock(follower.now() - follower.state.started_at)
+    began, took = follower.state.started_at, clock(follower.now() - follower.state.started_at)
+    started = time.strftime("%H:%M:%S %Z", time.localtime(began)) if began else "-"  # every time here is of this zone
     where = f" in {plan.environment}" if plan.environment else ""
-    return f"{plan.fleet} {plan.release}{where}, {count(len(plan.targets), 'target')}, took {took}"
+    return f"{plan.fleet} {plan.release}{where}, {count(len(plan.targets), 'target')}, started {started}, took {took}"
 
 
 def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:
     bad = [target for target in state.targets.values() if is_troubled(target)]
-    if bad:
-        yield [(f"Not ok: {count(len(bad), 'target')}", "strong")]
-    for target in bad[:_MOST_TOLD]:
+    yield from _told(plan, state, f"Not ok: {count(len(bad), 'target')}", bad)
+    less = [target for target in state.targets.values() if status_of(state, target).kind == "waived"]
+    less = [target for target in less if not is_troubled(target)]
+    yield from _told(plan, state, f"Ok by a person's word: {count(len(less), 'target')}", less)
+
+
+def _told(plan: Plan, state: RolloutState, title: str, targets: list[TargetState]) -> Iterator[Line]:
+    if targets:
+        yield [(title, "strong")]
+    for target in targets[:_MOST_TOLD]:
         status = status_of(state, target)
         step = current_step(plan, target)
         where = step_name(step) if step is not None and target.started_at else ""
@@ -90,8 +100,8 @@ def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:
             (fit(where, 16) + " ", "dim"),
             (_why(target), "plain"),
         ]
-    if len(bad) > _MOST_TOLD:
-        yield [(f"   and {len(bad) - _MOST_TOLD:,} more", "dim")]
+    if len(targets) > _MOST_TOLD:
+        yield [(f"   and {len(targets) - _MOST_TOLD:,} more", "dim")]
 
 
 def _stops(follower: Follower) -> Iterator[Line]:
@@ -120,6 +130,7 @@ def _why(target: TargetState) -> str:
     track = target.track(phase) if phase is not None else target.rollback or target.steps
     reason = track.detail or target.steps.detail or track.why
     reasons = [reason] if reason else []
+    reasons += [str(replace(one, note="") if one.note and one.note in reason else one) for one in target.rulings]
     cleaned = target.finally_
     if cleaned is not None and cleaned.outcome not in (None, "ok"):
         reasons.append(f"finally {cleaned.outcome}: {cleaned.detail}")
@@ -132,8 +143,8 @@ def _rest(state: RolloutState) -> Iterator[Line]:
     """List the other targets by status."""
     words: dict[tuple[str, str], list[str]] = {}
     for target in state.targets.values():
-        if not is_troubled(target):
-            status = status_of(state, target)
+        status = status_of(state, target)
+        if not is_troubled(target) and status.kind != "waived":
             words.setdefault((status.word, status.kind), []).append(target.name)
     for (word, kind), names in words.items():
         yield [(f"{fit(word, 14)} ", kind), (f"{len(names):>6,}  {compress_names(names)}", "plain")]

@@ -63,6 +63,7 @@ class ResultScreen(Screen[None]):
     async def action_leave(self) -> None:
         """Leave the program, or return to the screen that opened an ended rollout."""
         if not self._guard.deliberate(self._painted_at):
+            self.notify("This is the result. Press q again to leave.", timeout=3, markup=False)
             return
         if self._live:
             self.app.exit(self._code)

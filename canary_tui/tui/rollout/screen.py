@@ -14,7 +14,6 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from canary_tui.domain.fleet.names import count
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.engine.messages import Ended, Notice, Refused
@@ -24,7 +23,7 @@ from canary_tui.store.layout import resume_command
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.host import Link
 from canary_tui.tui.options import AppOptions
-from canary_tui.tui.rollout.failure_panel import waiting_targets
+from canary_tui.tui.rollout.failure_panel import failed_words
 from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.rollout.log_pane import LogPane
 from canary_tui.tui.rollout.panels import RolloutPanels
@@ -75,8 +74,14 @@ class RolloutScreen(RolloutPanels):
             super().__init__()
             self.words, self.waits = words, waits
 
-    def __init__(self, directory: Path, link: Link | None, options: AppOptions | None = None) -> None:
+    class GivenUp(Message):
+        """The person does not want to take the rollout over any more."""
+
+    def __init__(
+        self, directory: Path, link: Link | None, options: AppOptions | None = None, *, takes_over: bool = False
+    ) -> None:
         super().__init__(Follower(directory), link)
+        self.takes_over = takes_over
         self._options = options
         self.ended: Ended | None = None
         """The engine's last words."""
@@ -145,7 +150,8 @@ class RolloutScreen(RolloutPanels):
         reason = one_line(refused.reason)
         self.gate.refused(reason)
         self.failures.refused(reason)
-        self.notify(reason, title="Refused", severity="warning", markup=False)
+        if not (self.gate.display or self.failures.display):  # those two say it themselves
+            self.notify(reason, title="Refused", severity="warning", markup=False)
 
     def _tick(self, frames: int = 1) -> None:
         records = self.follower.poll()
@@ -157,7 +163,9 @@ class RolloutScreen(RolloutPanels):
             if self._unseen >= (_NEWS_EVERY if self._news else usual):
                 self._show_all()
             self.logs.flush()
-        if self.follower.ended and not self._told_result:
+        if self.takes_over and self.follower.state.paused is not None:
+            pass  # our own engine goes on in a moment
+        elif self.follower.ended and not self._told_result:
             self._told_result = True
             self._tell_result(reading=reading)
         elif not self.follower.ended:
@@ -207,12 +215,15 @@ class RolloutScreen(RolloutPanels):
         """Say what to do without an engine; "" while there is one, or if the app's banner says it."""
         if self.link is None or self.follower.ended:
             return ""
-        rollout = self.follower.state.rollout or self.follower.directory.name
-        if self.ended is not None and self.follower.quiet_for() > _LAST_RECORDS:
-            return f"{self.ended.message or 'the engine gave up'}; `{resume_command(rollout)}` goes on."
-        if not self.link.gone or self.query(Banner):
+        if self.query(Banner):
             return ""
-        return f"{self.link.gone}. What runs on the targets goes on; `{resume_command(rollout)}` takes over."
+        command = resume_command(self.follower.state.rollout or self.follower.directory.name)
+        if self.ended is not None and self.follower.quiet_for() > _LAST_RECORDS:
+            told = self.ended.message or "the engine gave up"
+            return told if command in told else f"{told}; resume it with: {command}"
+        if not self.link.gone:
+            return ""
+        return f"{self.link.gone}. What runs on the targets goes on; `{command}` takes over."
 
     def show_panels(self) -> None:
         """Update the panels, within the rows that the logs leave them."""
@@ -227,7 +238,7 @@ class RolloutScreen(RolloutPanels):
         if self.follower.ended:
             words = ended_words(state)
         elif self.waiting:
-            words = waits = f"{count(len(waiting_targets(plan, state)), 'target')} not ok"
+            words = waits = failed_words(plan, state)
         elif self.summary is not None:
             words, waits = "GATE waiting", f"gate {self.summary.wave}"
         else:
@@ -289,6 +300,8 @@ class RolloutScreen(RolloutPanels):
         if self.link is not None and self.follower.ended:
             self.action_result()
         elif self.link is None and len(self.app.screen_stack) > 2:
+            if self.takes_over:
+                self.post_message(self.GivenUp())
             self.dismiss()
         else:
             await self.app.run_action("quit")

@@ -10,17 +10,21 @@ from typing import Literal
 from canary_tui.domain.fleet.step_names import default_name
 from canary_tui.domain.fleet.steps import Step
 from canary_tui.domain.planning.plan import Phase, Plan
+from canary_tui.domain.rollout.rulings import waived
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import Running, TargetState, Track
-from canary_tui.domain.rollout.words import Outcome
+from canary_tui.domain.rollout.words import OUTCOME_WORDS, Outcome
 
-Kind = Literal["failed", "unknown", "unreachable", "running", "pending", "ok", "undone", "skipped", "excluded", "held"]
+Kind = Literal[
+    "failed", "unknown", "unreachable", "running", "pending", "ok", "undone", "waived", "skipped", "excluded", "held"
+]
 
 SYMBOLS: dict[Kind, str] = {
     "pending": "·",
     "running": ">",
     "ok": "+",
     "undone": "<",
+    "waived": "*",
     "failed": "!",
     "unreachable": "~",
     "unknown": "?",
@@ -28,19 +32,29 @@ SYMBOLS: dict[Kind, str] = {
     "excluded": "-",
     "held": "#",
 }
-COUNTED: tuple[Kind, ...] = ("failed", "unknown", "unreachable", "running", "ok", "undone", "skipped", "excluded")
+COUNTED: tuple[Kind, ...] = (
+    "failed",
+    "unknown",
+    "unreachable",
+    "running",
+    "ok",
+    "waived",
+    "undone",
+    "skipped",
+    "excluded",
+)
 """The order of the counts: first those that need a person. Pending is the rest."""
 
-_OUTCOMES: dict[Outcome, tuple[Kind, str]] = {
-    "ok": ("ok", "ok"),
-    "failed": ("failed", "failed"),
-    "timed-out": ("failed", "timed out"),
-    "unreachable": ("unreachable", "unreachable"),
-    "unknown": ("unknown", "unknown"),
-    "cancelled": ("failed", "stopped"),
-    "skipped": ("skipped", "skipped"),
-    "excluded": ("excluded", "excluded"),
-    "not-started": ("pending", "not started"),
+_KINDS: dict[Outcome, Kind] = {
+    "ok": "ok",
+    "failed": "failed",
+    "timed-out": "failed",
+    "unreachable": "unreachable",
+    "unknown": "unknown",
+    "cancelled": "failed",
+    "skipped": "skipped",
+    "excluded": "excluded",
+    "not-started": "pending",
 }
 _PHASE_WORDS: dict[Phase, str] = {"steps": "running", "rollback": "rolling back", "finally": "finishing"}
 _RANKS: dict[Kind, int] = {
@@ -51,6 +65,7 @@ _RANKS: dict[Kind, int] = {
     "pending": 2,
     "ok": 4,
     "undone": 3,
+    "waived": 3,
     "skipped": 5,
     "excluded": 6,
     "held": 7,
@@ -75,6 +90,8 @@ def status_of(state: RolloutState, target: TargetState) -> Status:
     if target.running is not None:
         return _running(target.running)
     track = target.rollback or target.steps
+    if track.outcome == "ok" and target.rollback is None and (steps := waived(target.rulings)):
+        return Status("waived", f"ok, {steps}")
     if track.outcome is not None:
         return _ended(track, rolled_back=target.rollback is not None)
     if target.rollback is not None:
@@ -98,7 +115,7 @@ def _running(running: Running) -> Status:
 
 def _ended(track: Track, *, rolled_back: bool) -> Status:
     assert track.outcome is not None
-    kind, word = _OUTCOMES[track.outcome]
+    kind, word = _KINDS[track.outcome], OUTCOME_WORDS[track.outcome]
     if rolled_back and kind == "ok":
         return Status("undone", "rolled back")
     return Status(kind, f"rollback {word}" if rolled_back else word)

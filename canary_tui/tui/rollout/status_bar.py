@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from textual.strip import Strip
 
+from canary_tui.domain.fleet.steps import HttpStep, Step, UploadStep
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout.patience import asked_until
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
-from canary_tui.domain.rollout.words import ended_word
+from canary_tui.domain.rollout.words import PAUSE_WORDS, ended_word
 from canary_tui.tui.host import Link
 from canary_tui.tui.rollout.follower import SILENT_AFTER, Follower
 from canary_tui.tui.rollout.status import COUNTED, SYMBOLS, current_step, step_name
@@ -17,6 +18,8 @@ from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
 _BAR, _SHORT_BAR = 24, 10
 _ROOMY = 100
+SILENT_STEP = 30.0
+"""Seconds without output after which a running command is called silent."""
 _STAGES = {"preflight": "preflight", "rolling-back": "rolling back", "finishing": "finishing"}
 
 
@@ -78,7 +81,7 @@ class StatusBar(RowWidget):
         if follower.ended:
             return [(ended_words(follower.state), "dim")]
         if self._link is None:
-            return [("read only", "dim")]
+            return [("READ ONLY", "strong"), (f" · {follower.sitting()}", "dim")]
         if self._link.gone:
             return [("engine gone", "failed")]
         if follower.pulse is None:
@@ -134,7 +137,7 @@ def progress(plan: Plan, state: RolloutState) -> tuple[int, int]:
 
 
 def waiting_for(follower: Follower) -> str:
-    """Name the running step that has used most of its limit: `web-5: switch 8 s of 2 m`."""
+    """Name the running step that has used most of its limit: `web-5: switch 8 s`."""
     longest = max(
         ((target, _share(follower, target)) for target in follower.running()), key=lambda one: one[1], default=None
     )
@@ -142,7 +145,7 @@ def waiting_for(follower: Follower) -> str:
 
 
 def waiting_words(follower: Follower, target: TargetState) -> str:
-    """Name a target's running step with its time and its limit."""
+    """Name a target's running step with its time; from half of its limit on with that, and with a long silence."""
     running, plan = target.running, follower.plan
     if running is None or plan is None:
         return ""
@@ -153,8 +156,17 @@ def waiting_words(follower: Follower, target: TargetState) -> str:
     if running.lost:
         lost = follower.lost_for(target.name)
         longest = asked_until(step, running.since) - follower.now() + lost
-        return f"{target.name}: reconnecting {tight_time(lost)} of {tight_time(max(lost, longest))}"
-    return f"{target.name}: {step_name(step)} {short_time(elapsed)} of {short_time(step.timeout)}"
+        return f"{target.name}: reconnecting {tight_time(lost)}, at most {tight_time(max(lost, longest))}"
+    limit = f" (limit {short_time(step.timeout)})" if elapsed >= step.timeout / 2 else ""
+    return f"{target.name}: {step_name(step)} {short_time(elapsed)}{limit}{silence_words(follower, target, step)}"
+
+
+def silence_words(follower: Follower, target: TargetState, step: Step) -> str:
+    """Tell that a command has printed nothing for long: `, silent 40 s`; "" for steps that print nothing."""
+    if isinstance(step, UploadStep | HttpStep):
+        return ""
+    silent = follower.printless_for(target)
+    return f", silent {short_time(silent)}" if silent >= SILENT_STEP else ""
 
 
 def _share(follower: Follower, target: TargetState) -> float:
@@ -168,4 +180,4 @@ def ended_words(state: RolloutState) -> str:
     """Tell the end in two or three words."""
     if state.verdict is not None:
         return ended_word(state.verdict, state.exit_code)
-    return f"paused: {state.paused}" if state.paused else ""
+    return f"paused: {PAUSE_WORDS[state.paused]}" if state.paused else ""

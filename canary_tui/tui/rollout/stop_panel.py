@@ -25,13 +25,13 @@ from canary_tui.tui.shared.rows import RowWidget
 StopChoice = Literal["keep", "starting", "running", "abort"]
 
 _LABELS: dict[StopChoice, str] = {
-    "keep": "Continue         start new steps again; nothing is stopped",
+    "keep": "Continue         start what was held back; nothing is stopped",
     "starting": "Stop starting    running steps finish, nothing new starts; resume later",
     "running": "Stop what runs   end the running processes on the targets, and verify it",
-    "abort": "Abort ...        no further targets; then roll back or leave",
+    "abort": "Abort ...        no further targets; then roll back or keep",
 }
 
-_GO_ON = "Continue         withdraw the stop: new steps start again"
+_GO_ON = "Continue         withdraw the stop: start what was held back"
 
 
 class StopChoices(RowWidget, can_focus=True):

@@ -89,6 +89,7 @@ _URGENCY: list[Kind] = [
     "running",
     "pending",
     "held",
+    "waived",
     "excluded",
     "skipped",
     "undone",

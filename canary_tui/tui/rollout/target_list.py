@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from itertools import zip_longest
 from typing import ClassVar
 
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
@@ -15,19 +16,18 @@ from textual.strip import Strip
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.rollout.columns import Columns, Row, lay_out
 from canary_tui.tui.rollout.follower import Follower
-from canary_tui.tui.shared.rows import RowWidget, TonedText
+from canary_tui.tui.shared.rows import RowWidget, TonedText, fit
 
 _WAITING = ("pending", "held")
-_QUIET = (*_WAITING, "ok", "undone", "skipped", "excluded")
+_QUIET = (*_WAITING, "ok", "undone", "waived", "skipped", "excluded")
 
 
 class TargetList(RowWidget, can_focus=True):
     """The list, failed targets first. The cursor stays on its target, not on its row."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # Not move.bottom: `G` follows the log from everywhere.
-        *bindings("move.up", "move.down", "move.page-up", "move.page-down", "move.top", "rollout.next-failed"),
-        Binding("end", "bottom", "Bottom", show=False),
+        # `G` is the list's here, and follows the log from everywhere else; `f` follows it from here, too.
+        *bindings("move"),
     ]
 
     class Chosen(Message):
@@ -44,6 +44,8 @@ class TargetList(RowWidget, can_focus=True):
         """Whether a person reads the log, which goes where the cursor goes."""
         self._top = 0
         self._cursor = ""
+        self.turned_at = float("-inf")
+        """The time at which the cursor was last moved by anything but a person."""
         self._steered = False
         """A person has moved the cursor; from then on nothing else moves it."""
         self._rows: list[tuple[list[TonedText], bool]] = []
@@ -59,7 +61,7 @@ class TargetList(RowWidget, can_focus=True):
         if len(roster) and not self._steered and not (self._cursor and self._pinned()):
             self._drift()
         columns = lay_out(self.size.width, roster.longest)
-        rows = [_header(columns), *(self._row(roster.at(row), columns) for row in self._visible())]
+        rows = [self._header(columns), *(self._row(roster.at(row), columns) for row in self._visible())]
         before, self._rows = self._rows, rows
         changed = [y for y, (row, old) in enumerate(zip_longest(rows, before)) if row != old]
         if changed:
@@ -116,9 +118,11 @@ class TargetList(RowWidget, can_focus=True):
         self.flush()
 
     def on_focus(self) -> None:
+        self.flush()
         self.refresh()
 
     def on_blur(self) -> None:
+        self.flush()
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
@@ -150,6 +154,7 @@ class TargetList(RowWidget, can_focus=True):
 
     def _choose(self, target: str, *, by_hand: bool = False) -> None:
         if target != self._cursor:
+            self.turned_at = float("-inf") if by_hand else time.monotonic()
             self._cursor = target
             self.post_message(self.Chosen(target, by_hand=by_hand))
 
@@ -174,6 +179,12 @@ class TargetList(RowWidget, can_focus=True):
         cells = [column.cell(row, width) for column, width in columns]
         return [(f" {status.symbol} ", status.kind), *cells], name == self._cursor
 
-
-def _header(columns: Columns) -> tuple[list[TonedText], bool]:
-    return [("   ", "heading"), *(column.heading(width) for column, width in columns)], False
+    def _header(self, columns: Columns) -> tuple[list[TonedText], bool]:
+        """Write the titles, bright where the keys go, and the cursor's place where not all rows are in sight."""
+        tone = "rule" if self.has_focus else "heading"
+        titles = "   " + "".join(column.heading(width)[0] for column, width in columns)
+        number = len(self._follower.roster)
+        if number <= self.size.height - 1:
+            return [(titles, tone)], False
+        place = f" {self._position() + 1:,} of {number:,}"
+        return [(fit(titles, max(0, self.size.width - len(place) - 1)), tone), (f"{place} ", "dim")], False

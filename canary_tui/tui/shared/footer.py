@@ -1,4 +1,4 @@
-"""The line at the bottom of every screen: at most seven keys that work now."""
+"""The line at the bottom of every screen: the keys that matter now, at most seven in a usual terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from textual.widget import Widget
 
 from canary_tui.tui.actions import find_action, key_sign
 
-MOST = 7
+MOST, _MOST_WIDE = 7, 11
+_WIDE = 120
 LAST = 99
 """The rank of the key that is never left out."""
 
@@ -63,13 +64,13 @@ def is_text(screen: Screen[object], key: str) -> bool:
 
 
 def that_fit(hints: list[Hint], width: int) -> list[Hint]:
-    """Choose the first six keys and the last, or as many of the first as fit beside the last."""
+    """Choose the first six keys, or ten in a wide terminal, and the last; fewer where they do not fit beside it."""
     if not hints:
         return []
     *first, last = hints if hints[-1].rank == LAST else [*hints, Hint(LAST, "", "", enabled=False)]
     chosen: list[Hint] = []
     room = width - 1 - last.width
-    for hint in first[: MOST - 1]:
+    for hint in first[: (MOST if width < _WIDE else _MOST_WIDE) - 1]:
         if hint.width > room:
             break
         chosen.append(hint)

@@ -22,9 +22,9 @@ def short_time(seconds: float) -> str:
 
 
 def tight_time(seconds: float) -> str:
-    """Write a duration in at most six characters: `8 s`, `99 s`, `12m34s`, `1h58m`, `9d3h`."""
+    """Write a duration in at most six characters: `8 s`, `1m39s`, `12m34s`, `1h58m`, `9d3h`."""
     whole = int(seconds)
-    if whole < 100:
+    if whole < 60:
         return f"{whole} s"
     for size, unit, smaller, sign in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if whole >= size:

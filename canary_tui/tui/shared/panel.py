@@ -40,11 +40,17 @@ _TONE_COLOURS = {
     "running": "$primary",
     "ok": "$success",
     "undone": "$secondary",
+    "waived": "$warning",
     "failed": "$error",
     "unreachable": "$error",
     "unknown": "$warning",
     "key": "$footer-key-foreground bold",
 }
+
+
+def read_since(painted_at: float) -> bool:
+    """Whether a person had the time to read what was painted then."""
+    return time.monotonic() >= painted_at + GUARD
 
 
 class Decided(Message):
@@ -259,7 +265,7 @@ class Panel(Vertical):
 
     def readable(self) -> bool:
         """Whether the panel was open long enough to be read; for keys that the guard does not see."""
-        return self.display and time.monotonic() >= self._painted_at + GUARD
+        return self.display and read_since(self._painted_at)
 
     def _painted(self) -> None:
         self._painted_at = time.monotonic()

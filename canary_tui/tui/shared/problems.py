@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from textual.app import ComposeResult
@@ -18,8 +19,8 @@ from canary_tui.tui.shared.footer import KeyBar
 from canary_tui.tui.shared.header import TitleBar
 
 
-class ProblemsScreen(Screen[bool]):
-    """The list of problems. It is dismissed with True to read the file again, with False to leave."""
+class ProblemsScreen(Screen[str]):
+    """The list of problems. It is dismissed with "" to read the file again, else with why the program is left."""
 
     BINDINGS = bindings("problems")
 
@@ -42,11 +43,19 @@ class ProblemsScreen(Screen[bool]):
 
     def action_again(self) -> None:
         """Read the file again."""
-        self.dismiss(True)
+        self.dismiss("")
 
     def action_leave(self) -> None:
         """Leave the program."""
-        self.dismiss(False)
+        self.dismiss(refusal_line(self._path, self._error))
+
+
+def refusal_line(path: Path, error: CanaryError) -> str:
+    """Tell in one line why a fleet file cannot be used, and the command that lists its problems."""
+    problems = error.problems if isinstance(error, FleetFileError) else ()
+    if not problems:
+        return str(error)
+    return f"{path}: {count(len(problems), 'problem')}; list them with: canary-tui check {shlex.quote(str(path))}"
 
 
 def problem_text(problem: Problem) -> Content:

@@ -110,7 +110,8 @@ class QuestionScreen(ModalScreen[str | None]):
 def _what_to_do(question: Question) -> str:
     if question.kind == "host-key":
         return "Compare the fingerprint, then type yes, enter.  esc refuses this target"
-    return "Kept in memory only.  enter sends it, esc refuses this target"
+    does = "opens the key" if question.kind == "passphrase" else "sends it"
+    return f"Kept in memory only.  enter {does}, esc refuses this target"
 
 
 def question_text(question: Question) -> Content:
@@ -128,7 +129,9 @@ def _question_parts(question: Question) -> Iterator[tuple[str, str]]:
         yield (one_line(question.key_type) + "\n", "")
         yield ("         " + one_line(question.fingerprint) + "\n", "bold $accent")
     if question.words.strip():
-        yield ("\nThe server's own words:\n", "bold")
+        # About a key of this machine no server has said anything.
+        title = "The key" if question.kind == "passphrase" else "The server's own words"
+        yield (f"\n{title}:\n", "bold")
         for line in question.words.strip().splitlines()[:6]:
             yield ("  | " + one_line(line)[:200] + "\n", "$secondary")
 
@@ -169,15 +172,15 @@ class ChooseScreen(ModalScreen[int | None]):
 
     BINDINGS = bindings("choose")
 
-    def __init__(self, title: str, options: Sequence[str], current: int = 0) -> None:
+    def __init__(self, title: str, options: Sequence[str], current: int = 0, esc: str = "esc leaves") -> None:
         super().__init__()
-        self._title, self._options, self._current = title, options, current
+        self._title, self._options, self._current, self._esc = title, options, current, esc
 
     def compose(self) -> ComposeResult:
         """Lay out the options."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(one_line(self._title))
-            dialog.border_subtitle = Content("enter chooses, esc leaves")
+            dialog.border_subtitle = Content(one_line(f"enter chooses, {self._esc}"))
             yield OptionList(*(Option(Content(one_line(option))) for option in self._options), markup=False)
 
     def on_mount(self) -> None:

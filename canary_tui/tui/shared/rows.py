@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import ClassVar, Self
 
 from rich.cells import cell_len, set_cell_size
@@ -31,6 +32,7 @@ TONES = (
     "pending",
     "ok",
     "undone",
+    "waived",
     "failed",
     "unreachable",
     "unknown",
@@ -56,6 +58,16 @@ def fit(text: str, width: int) -> str:
 
 def texts_width(pieces: Iterable[TonedText]) -> int:
     return sum(cell_len(text) for text, _ in pieces)
+
+
+def cut(text: str, spans: Sequence[ToneSpan], start: int, stop: int) -> list[TonedText]:
+    """Cut characters `start` to `stop` into toned texts; where spans overlap, the last one wins."""
+    edges = sorted({start, stop, *(edge for span in spans for edge in span[:2] if start < edge < stop)})
+    pieces: list[TonedText] = []
+    for left, right in pairwise(edges):
+        tone = next((tone for first, last, tone in reversed(spans) if first <= left < last), "plain")
+        pieces.append((text[left:right], tone))
+    return pieces
 
 
 class Tones(Widget):

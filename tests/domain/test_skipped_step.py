@@ -1,0 +1,31 @@
+"""A step that a person skipped, as it is told where there are no screens."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from small_rollout import ME, Rollout, plan_of, wave
+
+from canary_tui.domain.rollout import events as e
+from canary_tui.service.failed_output import failure_lines
+from canary_tui.store.history import write_summary
+from canary_tui.store.inventory import known_after
+from canary_tui.store.layout import RolloutDirectory
+
+
+@pytest.mark.found("M7")
+def test_without_screens_and_in_the_files_a_skipped_step_is_told_with_its_person_and_reason(tmp_path: Path) -> None:
+    """The lines of a headless run, the summary and what is believed of a target all tell a skip from an ok."""
+    rollout = Rollout(plan_of(wave("a b")), ends={"b": ["failed"]})
+    rollout.go()
+    rollout.record(e.FailureTreated(("b",), "skip", ME, "I know"))
+    rollout.go()
+    assert failure_lines(rollout.plan, rollout.state, {}) == ["ok: deploy skipped by ann@here: I know: 1 target: b"]
+    write_summary(RolloutDirectory(tmp_path), rollout.state)
+    told = tomllib.loads((tmp_path / "summary.toml").read_text())["targets"]
+    assert told[1]["decisions"] == [{"step": "deploy", "decision": "skipped", "by": "ann@here", "note": "I know"}]
+    assert "decisions" not in told[0]
+    known = known_after(rollout.state)
+    assert (known["a"].release, known["b"].release) == ("2", ""), "nobody knows what is there"
