@@ -240,9 +240,15 @@ class JournalReader:
         """The records that are new. A journal that does not exist yet has none.
 
         Raises:
-            JournalError: it cannot be believed, or has become shorter than what was read.
+            JournalError: it cannot be read or believed, or has become shorter than what was read.
 
         """
+        try:
+            return self._new_records()
+        except OSError as error:
+            raise JournalError(str(self.path), self._chain.seq, f"cannot be read: {error.strerror}") from None
+
+    def _new_records(self) -> list[Record]:
         if self._fd < 0 and not self._open():
             return []
         size = os.fstat(self._fd).st_size

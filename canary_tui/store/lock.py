@@ -109,7 +109,7 @@ def held_by(path: Path) -> Holder | None:
     try:
         os.kill(named.pid, 0)
         fd = read_only(path)
-    except OSError:
+    except (OSError, OverflowError):  # also no number of a process at all
         return None
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -58,6 +58,18 @@ async def test_a_journal_that_cannot_be_written_ends_the_engine_in_words(farm: F
     session.release()
 
 
+@pytest.mark.found("fault 5")
+async def test_logs_that_cannot_be_opened_end_the_engine_in_words(farm: Farm, tmp_path: Path) -> None:
+    session, listener = opened(tmp_path / "state", plan_for(farm, BODY)), Listener()
+    (session.directory.logs / "order").mkdir()
+    with pytest.raises(LogError, match=r"logs/order: Is a directory") as caught:
+        await session.run([listener], None, listener.begin)
+    assert caught.value.exit_code == ExitCode.INTERRUPTED
+    session.release()
+    assert holder(session.directory.lock) is None
+    assert not touched(farm)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system needs root")
 async def test_output_that_cannot_be_written_ends_the_engine_in_words(farm: Farm, tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "12m") as disk:

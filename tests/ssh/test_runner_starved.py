@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -23,6 +24,11 @@ USER = 100_000 + os.getpid()
 
 LONG = 60.0
 """bash tries for half a minute to make a process, before it says that it cannot."""
+
+
+def ending(host: Host, run: str) -> list[str]:
+    """The exit record of a run: its code, and why."""
+    return (host.runs / f"{run}.exit").read_text().split()[-2:]
 
 
 class Starved(Host):
@@ -61,21 +67,22 @@ class Starved(Host):
 
 
 @pytest.fixture(params=[name for name in SHELLS if name != "bash" or "CANARY_TUI_STARVE" in os.environ])
-def host(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Starved]:
+def host(request: pytest.FixtureRequest) -> Iterator[Starved]:
     found = shutil.which(request.param)
     if found is None:
         pytest.skip(f"{request.param} is not installed")
-    if request.param == "busybox":
-        (tmp_path / "ash").symlink_to(found)
-        found = str(tmp_path / "ash")
-    for above in tmp_path.parents:  # pytest's own folders are its user's alone
-        if above.stat().st_uid == os.geteuid() and above.name not in ("", "tmp"):
-            above.chmod(above.stat().st_mode | 0o055)
-    host = Starved(tmp_path, found)
-    yield host
-    for pid in host.processes():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+    # Not below pytest's own folder: each pytest that starts shuts that to all but its own user.
+    with tempfile.TemporaryDirectory(prefix="canary-tui-starved-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        if request.param == "busybox":
+            (folder / "ash").symlink_to(found)
+            found = str(folder / "ash")
+        host = Starved(folder, found)
+        yield host
+        for pid in host.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 async def starved(host: Starved, script: str, *, timeout: int = 0, cap: int = 0) -> tuple[Talk, int]:
@@ -95,7 +102,7 @@ async def test_a_time_limit_holds_while_no_process_can_be_made(host: Starved) ->
     assert time.monotonic() - began >= 2
     host.feed()
     await until(lambda: (host.runs / f"{talk.run}.exit").exists(), LONG)
-    assert "rc=143 why=timeout" in (host.runs / f"{talk.run}.exit").read_text()
+    assert ending(host, talk.run) == ["rc=143", "why=timeout"]
     await talk.cut()
 
 
@@ -106,7 +113,7 @@ async def test_a_cap_on_output_holds_while_no_process_can_be_made(host: Starved)
     await until(lambda: not lives(child), LONG)
     host.feed()
     await until(lambda: (host.runs / f"{talk.run}.exit").exists(), LONG)
-    assert "why=output-cap" in (host.runs / f"{talk.run}.exit").read_text()
+    assert ending(host, talk.run)[1] == "why=output-cap"
     await talk.cut()
 
 
@@ -117,7 +124,7 @@ async def test_a_step_that_ignores_term_is_killed_while_no_process_can_be_made(h
     await until(lambda: not lives(child), LONG)
     host.feed()
     await until(lambda: (host.runs / f"{talk.run}.exit").exists(), LONG)
-    assert "rc=137 why=timeout" in (host.runs / f"{talk.run}.exit").read_text()
+    assert ending(host, talk.run) == ["rc=137", "why=timeout"]
     await talk.cut()
 
 

@@ -383,3 +383,11 @@ def test_24000_records_are_written_and_read_again(tmp_path: Path) -> None:
     print(f"24,000 records: written in {between - started:.2f} s, read in {ended - between:.2f} s")
     assert [record.event for record in found] == events
     assert [record.at for record in found] == pytest.approx([number / 7 for number in range(24_000)], abs=0.001)
+
+
+@pytest.mark.found("fault 5")
+def test_a_journal_that_cannot_be_read_as_it_grows_is_told_in_words(tmp_path: Path) -> None:
+    """The screens follow it: an error of the disk under them is a sentence there."""
+    (tmp_path / "journal.jsonl").mkdir()
+    with pytest.raises(JournalError, match=r"journal\.jsonl:0: cannot be read: Is a directory"):
+        JournalReader(tmp_path / "journal.jsonl").poll()

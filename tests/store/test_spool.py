@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from canary_tui.errors import UsageError
+from canary_tui.store.lock import acquire, held_by
 from canary_tui.store.spool import answer_to, forget, open_spool, put_answer, put_request, requests
 
 NAME = "0123456789abcdef.request"
@@ -89,3 +90,19 @@ def test_an_engine_finds_nothing_that_was_asked_of_the_one_before(spool: Path) -
     put_request(spool, "please")
     assert open_spool(spool)
     assert list(spool.iterdir()) == []
+
+
+@pytest.mark.found("M3")
+def test_a_lock_is_held_only_while_its_process_lives_and_has_it(tmp_path: Path) -> None:
+    """Whoever looks at a lock tells a holder that lives from one that was killed, and keeps nobody from acquiring it."""
+    path = tmp_path / "lock"
+    assert held_by(path) is None
+    with acquire(path, "ann@desk"):
+        named = held_by(path)
+        assert named is not None
+        assert (named.who, named.pid) == ("ann@desk", os.getpid())
+    assert held_by(path) is None
+    for pid in (os.getpid(), 2**22 + 1, 10**30):  # a number used again, one that is none, one that cannot be
+        path.write_text(f'who = "ann@desk"\npid = {pid}\nsince = 1.0\n')
+        assert held_by(path) is None
+    acquire(path, "bob@desk").release()

@@ -190,7 +190,7 @@ def _start_finally(state: RolloutState, event: e.FinallyStarted) -> None:
     for target in targets:
         _put(state, target)
     for target in [target for target in state.targets.values() if target.reported is not None]:
-        _put(state, replace(target, reported=None))  # a person may have changed it since: the end asks everybody again
+        _put(state, replace(target, stale=True))  # the end asks everybody again
 
 
 def _plan(state: RolloutState) -> Plan:

@@ -92,6 +92,8 @@ class TargetState:
     """The release that it said it had before."""
     reported: str | None = None
     """The release that it said it has since the last step that may have changed it."""
+    stale: bool = False
+    """That was before the end, and a person may have changed it since."""
     changed: bool = False
     in_window: bool = False
     """It has one of its wave's parallel places: from its first step until its deployment ends, well or badly."""
@@ -141,7 +143,7 @@ class TargetState:
     @property
     def unread(self) -> bool:
         """It was changed, and has not been asked for its release since the last change."""
-        return self.changed and self.reported is None
+        return self.changed and (self.reported is None or self.stale)
 
     @property
     def can_be_asked(self) -> bool:
@@ -203,7 +205,7 @@ def after(plan: Plan, target: TargetState, event: TargetEvent, at: float) -> Tar
         case e.CancelFinished(confirmed=confirmed):
             return replace(target, unconfirmed=not confirmed)
         case e.ReleaseRead(release=release):
-            return replace(target.idle(), reported=release)
+            return replace(target.idle(), reported=release, stale=False)
         case e.TargetUnlocked(released=released, detail=detail):
             return replace(target.idle(), locked=False, left_locked="" if released else detail or "nobody knows why")
         case _:
