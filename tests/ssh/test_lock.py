@@ -290,6 +290,21 @@ async def test_a_file_whose_rollout_loses_the_lock_while_it_is_sent_is_not_put_i
     assert claim(host, "B") == ("ours", "B", "none")
 
 
+@pytest.mark.found("fault 1")
+async def test_an_upload_that_was_discarded_leaves_nothing_however_late_it_reads(host: Host, tmp_path: Path) -> None:
+    """What was on its way when it was given up goes nowhere."""
+    claim(host, "A")
+    talk = await sending(host, tmp_path, b"the whole file", "A")
+    assert await talk.line() == "SEND at=0 sum=none"
+    assert host.answer("discard", "0" * 16, "A") == "GONE left=removed"
+    talk.say(b"0\nhalf of it")
+    talk.stdin.close()
+    assert await talk.line() == "ERR it did not arrive whole"
+    await talk.cut()
+    assert [path.name for path in tmp_path.iterdir() if ".canary-tui" in path.name] == []
+    assert not list(host.runs.glob("*.part"))
+
+
 def test_what_a_killed_command_left_of_itself_holds_nobody_up(host: Host) -> None:
     claim(host, "A")
     mark = host.runs / "0123456789abcdef.now"

@@ -979,13 +979,14 @@ put() { # TOKEN SIZE SHA256 MODE ROLLOUT
     set -C # a new file or none: never through a link that was there first
     true >"$temporary" || die 'cannot write to its folder'
     set +C
+    exec 9>>"$temporary" # opened once: when it is discarded meanwhile, what still comes makes no other
     printf '%s\n' "$parent/.canary-tui.$1" 2>/dev/null >"$part" # without it a part that is left is only never tidied
     pick_up "$parent/.canary-tui.$1" "$2"
     trap 'rm -f ${acting:+"$acting"}' EXIT # what has come is for the next try
     say "SEND at=$size sum=${sum:-none}"
     read -r from || cut_off
-    [ "$from" = "$size" ] || true >"$temporary" || spoiled 'cannot write it'
-    cat >>"$temporary" || spoiled 'cannot write it'
+    [ "$from" = "$size" ] || [ ! -e "$temporary" ] || true >"$temporary" || spoiled 'cannot write it'
+    cat >&9 || spoiled 'cannot write it'
     size_of "$temporary"
     [ "$size" -ge "$2" ] || cut_off
     same_bytes "$temporary" "$2" "$3" || spoiled 'it did not arrive whole'
@@ -1013,7 +1014,7 @@ pick_up() { # PARTS SIZE: into $temporary what an earlier try has brought; its $
         [ "$size" -gt "$longest_" ] && [ "$size" -le "$2" ] && largest_=$part_ longest_=$size
     done
     # A copy: an earlier try that is still at it may go on writing to its own.
-    [ -z "$largest_" ] || cat "$largest_" >>"$temporary" || true >"$temporary"
+    [ -z "$largest_" ] || cat "$largest_" >&9 || true >"$temporary"
     for part_ in "$1".*; do [ "$part_" = "$temporary" ] || rm -f "$part_"; done
     size=0 sum=
     [ -z "$largest_" ] || { size_of "$temporary"; sum=$(sha256 <"$temporary"); sum=${sum%% *}; }
