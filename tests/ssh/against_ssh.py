@@ -79,7 +79,7 @@ def compare(cases: dict[str, Case]) -> dict[str, dict[str, Outcome]]:
         program = f"set -e; {'; '.join(lines)}; exec {sys.executable} {__file__} {folder}"
         environment = {key: value for key, value in os.environ.items() if key not in ("SSH_AUTH_SOCK", "DISPLAY")}
         run = subprocess.run(
-            ["unshare", "-m", "--propagation", "private", "sh", "-c", program],
+            ["unshare", "-m", "-p", "-f", "--kill-child", "--propagation", "private", "sh", "-c", program],
             input=json.dumps({name: dataclasses.asdict(case) for name, case in cases.items()}),
             capture_output=True,
             text=True,
