@@ -72,7 +72,7 @@ def to_the_gate(screen: Screen) -> None:
     screen.press("\r")
     screen.shows("Nothing was connected to yet.")
     screen.press("S")
-    screen.shows("Start 2 canaries of demo in production?")
+    screen.shows("Start demo 1.4.2 in production: 2 canaries of 7 targets?")
     screen.press("\r")
     screen.shows("GATE canary -> rest: 5 targets next")
 
