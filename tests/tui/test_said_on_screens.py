@@ -153,7 +153,7 @@ async def test_a_key_that_decides_says_on_a_read_only_screen_that_it_does_not(tm
     async with waiting(recorded, (120, 30), read_only=True, notifications=True) as (app, pilot, _wire, _):
         await shows(app, "GATE")
         await press(pilot, "X")
-        await shows(app, "Read only: ", "To steer it: canary-tui resume")
+        await shows(app, "Read only: no engine is at work")
 
 
 def test_a_target_of_an_open_rollout_has_a_tone_of_its_own() -> None:
