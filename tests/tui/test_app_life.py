@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -123,20 +122,6 @@ async def test_pages_of_a_list_without_a_place_on_the_screen_are_no_error(tmp_pa
         typed_at_once(app, *"zzzz", "pagedown", "pageup", "backspace", "pagedown", *["backspace"] * 3, "pagedown")
         await press(pilot, "escape", "escape")
         await shows(app, "18 after the gate")
-
-
-async def test_random_keys_end_no_screen(tmp_path: Path) -> None:
-    """Fault 4."""
-    dice = random.Random(7)
-    keys = ["ctrl+p", "colon", "f1", "question_mark", "escape", "tab", "up", "down", "pageup", "pagedown", "home"]
-    keys += ["end", "ctrl+end", "space", "slash", *"zaeoriumvhcnPS1"]
-    async with opened(tmp_path, size=(100, 40)) as (app, pilot):
-        await shows(app, "18 after the gate")
-        for _ in range(60):
-            typed_at_once(app, *dice.choices(keys, k=dice.randrange(1, 12)))
-            await pilot.pause(dice.choice((0, 0.01, 0.1)))
-            assert app.is_running
-        await pilot.pause(0.5)  # what was typed last is for screens that are still there
 
 
 async def test_the_keys_below_a_dialog_are_grey_until_it_closes(tmp_path: Path) -> None:
