@@ -76,7 +76,7 @@ def _explain(options: argparse.Namespace, plan: Plan) -> ExitCode:
             f"--explain {options.explain}: not in this rollout; it has {', '.join(list(plan.targets)[:8])}"
         )
     for one in explain(plan, load(options.fleet).fleet, options.explain, variables_of(options)):
-        print(make_safe(f"{one.name} = {one.value!r}  from {one.source}"))
+        print(make_safe(f"{one.name} = {one.value!r}  ({one.source})"))
     return ExitCode.SUCCEEDED
 
 

@@ -312,7 +312,7 @@ def test_variables_and_settings_come_from_the_nearest_table() -> None:
     assert explained["B"] == ("env", "[environments.production]")
     assert explained["C"] == ("target", "target web-1")
     assert explained["D"] == ("--var", "--var")
-    assert explained["RELEASE"] == ("1.4.2", "always there")
+    assert explained["RELEASE"] == ("1.4.2", "built in")
     assert explained["ssh.user"] == ("root", "target web-1")
     assert explained["ssh.port"] == ("2222", "[environments.production]")
     assert explained["ssh.connect-timeout"] == ("15.0", "[ssh]")

@@ -83,7 +83,7 @@ def test_no_table_changes_what_is_always_there(name: str) -> None:
     }[name]  # fmt: skip
     assert plan.targets["web-2"].variables[name] == value
     explained = {one.name: one for one in explain(plan, fleet, "web-2", {})}
-    assert (explained[name].value, explained[name].source) == (value, "always there")
+    assert (explained[name].value, explained[name].source) == (value, "built in")
 
 
 def test_what_is_known_only_while_it_runs_is_not_in_the_plan() -> None:

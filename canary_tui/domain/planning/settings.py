@@ -121,7 +121,7 @@ def explain(plan: Plan, fleet: Fleet, target: str, overrides: Mapping[str, str])
 
 def _source(name: str, tables: tuple[tuple[str, Mapping[str, str]], ...]) -> str:
     if name in ALWAYS:
-        return "always there"
+        return "built in"
     return next(source for source, table in tables if name in table)
 
 
