@@ -19,6 +19,8 @@ from fronts import LIMIT, environment, words
 COLUMNS, ROWS = 132, 44
 PACE = 0.15
 """Seconds between two keys: faster ones count as held down or pasted."""
+_OF_ANOTHER_TERMINAL = {"NO_COLOR", "COLORTERM", "COLUMNS", "LINES"}
+"""Variables that the terminal of these tests has not set: readline, once it is imported, writes its size there."""
 READING = 1.3
 """Seconds that a person takes for a question; keys that come before the program thinks so decide nothing."""
 
@@ -27,7 +29,7 @@ class Terminal:
     """Runs the program's command line. Use as a context manager: the end hangs up, and waits for the program's end."""
 
     def __init__(self, state: Path, *arguments: object, **more: str) -> None:
-        inherited = {key: value for key, value in environment(state).items() if key not in {"NO_COLOR", "COLORTERM"}}
+        inherited = {key: value for key, value in environment(state).items() if key not in _OF_ANOTHER_TERMINAL}
         command, *rest = words(*arguments)
         self._child = pexpect.spawn(
             command, rest, env={**inherited, "TERM": "xterm-256color", **more}, dimensions=(ROWS, COLUMNS)

@@ -85,7 +85,7 @@ CASES = {
         TWO,
         "succeeded",
         ExitCode.PARTLY,
-        "1 of 2 targets on 2; not: b (excluded by ann@here)",
+        "1 of 2 targets on 2 (1 excluded); not: b (excluded by ann@here)",
         [treat("exclude", "b")],
         ends={"b": ["failed"]},
     ),

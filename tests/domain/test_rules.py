@@ -23,6 +23,7 @@ from canary_tui.domain.fleet.rules import (
     RemotePath,
     Rule,
     RuleError,
+    ShellText,
     VariableName,
     VariableValue,
 )
@@ -30,7 +31,9 @@ from canary_tui.domain.fleet.units import Duration, Size
 
 LINE, TEXT = "\u2028", "a\nb\tc"
 RULES: dict[str, Rule] = {
-    **{name: value for name, value in vars(rules).items() if isinstance(value, Matches | Printable | Prose)},
+    **{
+        name: value for name, value in vars(rules).items() if isinstance(value, Matches | Printable | Prose | ShellText)
+    },
     "Between": Between(1, 65535),
     "Positive": Positive(),
     "RemotePath": RemotePath(),
@@ -95,8 +98,8 @@ TABLE: dict[str, tuple[list[object], dict[object, str]]] = {
     ),
     "PATH": (["~/.ssh/id", "a b", "x" * 1024], {"": "expected some text", "a\0": "expected one line", "x" * 1025: "longer"}),
     "COMMAND": (
-        [TEXT, "echo $X"],
-        {"": "expected some text", " \n": "expected some text", "\r": "expected some text", "a\x07": "the control character '\\x07'"},
+        [TEXT, "echo $X", "#!/bin/sh\necho"],
+        {"#!/bin/bash\n": "sh runs this text, not '/bin/bash'", "": "expected some text", " \n": "expected some text", "\r": "expected some text", "a\x07": "the control character '\\x07'"},
     ),
     "Between": ([1, 65535, "text"], {0: "expected a number from 1 to 65,535, got 0", 65536: "got 65536", -(2**70): "64 bits"}),
     "Positive": ([Duration(0.001), Size(1)], {Duration(0): "expected more than nothing", Size(0): "more", -1: "more"}),

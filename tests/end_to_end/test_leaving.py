@@ -42,6 +42,6 @@ def test_leaving_while_a_rollout_starts_is_told_as_it_is(farm: Farm, state: Path
         screen.until(lambda: b"\x1b[?1049l" in b"".join(screen._unread))  # the terminal is given back
         os.kill(engine, signal.SIGCONT)
         assert screen.ended() == 130, screen.text
-        assert f"resume {only_rollout(state).id} goes on" in screen.text.replace("\n", "")
+        assert f"resume {only_rollout(state).id}" in screen.text.replace("\n", "")
     assert folded(state).verdict is None
     assert not with_mark(farm)

@@ -301,12 +301,15 @@ async def test_a_server_that_freezes_in_the_middle_is_noticed_within_20_s(
     target = planned(farm.targets[0], farm.ssh_config)
     (one, _), (other, boot) = await asyncio.gather(met(network, target), met(network, target))
     up, down, sink = Seen(), Seen(), Bytes()
-    uploading = asyncio.create_task(one.upload(written(tmp_path / "file", 30_000_000, "frozen.bin"), up))
+    request = written(tmp_path / "file", 100_000_000, "frozen.bin")
     endless = step(b"while :; do head -c 100000 /dev/zero; sleep 0.05; done", boot)
     running = asyncio.create_task(other.execute(endless, sink, down))
     async with asyncio.timeout(60):
-        while not (up.progress and len(sink.out) > 1_000_000):
+        while len(sink.out) < 1_000_000:
             await asyncio.sleep(0.02)
+        uploading = asyncio.create_task(one.upload(request, up))
+        while not up.progress:
+            await asyncio.sleep(0.005)
         assert farm.targets[0].kill_sessions(signal.SIGSTOP) == 2
         began = time.monotonic()
         try:

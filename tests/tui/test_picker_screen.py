@@ -248,6 +248,6 @@ async def test_the_first_dialog_says_what_is_asked_and_that_esc_leaves_the_progr
         behind = app.screen_stack[-2].query_one("#summary", Static)
         assert str(behind.render()) == "Choose the environment to roll out to"
         await press(pilot, "enter")
-        await shows(app, "remaining 18")
+        await shows(app, "18 after the gate")
         await press(pilot, "e")
         await shows(app, "esc keeps it")

@@ -74,7 +74,7 @@ def test_the_last_words_stand_below_the_frame_where_there_is_no_alternate_screen
     """A terminal that keeps the last frame, as GNU screen does, shows all of it, and below it what is said then."""
     screen = pyte.Screen(80, 24)  # it has no alternate screen
     with terminal(tmp_path) as child:
-        child.expect("remaining 18")
+        child.expect("18 after the gate")
         painted = child.before + child.after
         child.send("q")
         rest_of(child)

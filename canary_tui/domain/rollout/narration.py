@@ -126,7 +126,7 @@ def _of_engine(event: _OfEngine) -> str:
         case e.EngineResumed(by):
             return f"{by} resumes the rollout{_taking_over(event.breaks)}"
         case e.EngineStopped(reason):
-            return f"stopped here: {_STOPPED_HERE[reason]}"
+            return f"stopped here: {_STOPPED_HERE.get(reason, reason)}"
         case e.FrontLost():
             return "the screen is gone: nothing new is started"
         case e.ArtifactRead(path, size, sha256):
