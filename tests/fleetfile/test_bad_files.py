@@ -164,7 +164,9 @@ def test_a_missing_file_a_folder_and_a_device_are_named_as_such(tmp_path: Path) 
     assert message_of(tmp_path / "none.toml") == f"{tmp_path}/none.toml: No such file or directory\n"
     assert message_of(tmp_path) == f"{tmp_path}: is a folder; name the file in it\n"
     assert message_of("/dev/zero") == "/dev/zero: is a device; a regular file is needed\n"
-    assert message_of("a\0b") == "a\\x00b: embedded null byte\n"
+    assert message_of("a\0b").startswith(
+        ("a\\x00b: embedded null", "a\\x00b: open: embedded null")
+    )  # Python 3.13 names the call
     assert "File name too long" in message_of(tmp_path / ("x" * 300))
 
 
