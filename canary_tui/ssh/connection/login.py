@@ -48,6 +48,8 @@ class Shared:
     def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
         self.known_hosts = KnownHosts()
         self._reading = asyncio.Lock()
+        self._read: set[tuple[str, ...]] = set()
+        """The files that were read together. Changed ones are read again where they are looked at."""
         self.questions = Questions(asker, redactor)
         self.keyring = Keyring(self.questions)
         self.passwords = Passwords(self.questions)
@@ -79,10 +81,14 @@ class Shared:
             self.keyring.certificates(endpoint)
             self.known_hosts.load(endpoint.rules)
 
+        if endpoint.files in self._read:
+            return  # a thread for each of many targets would cost each of them the loop's patience
         limit = endpoint.connect_timeout
         try:
             async with asyncio.timeout(limit), self._reading:
-                await off_loop(read, limit)
+                if endpoint.files not in self._read:
+                    await off_loop(read, limit)
+                    self._read.add(endpoint.files)
         except TimeoutError:
             detail = f"keys and known hosts cannot be read within {limit:.0f} s: {', '.join(endpoint.files[:4])}"
             raise LinkError(detail, final=False) from None
