@@ -411,6 +411,14 @@ def test_an_open_gate_asks_for_its_timer_and_for_nothing_else() -> None:
     assert waiting(Gate()).next() == []
 
 
+def test_a_gate_s_time_runs_on_while_a_person_is_asked_whether_to_stop() -> None:
+    """F7: also where the question comes before the timer was begun."""
+    rollout = waiting(Gate(expires=LIMIT))
+    due = rollout.state.gates[0].opened_at + LIMIT
+    rollout.record(e.StopRequested("asking", ME))
+    assert rollout.next() == [effects.Wait(due, e.GateExpired(0))]
+
+
 def test_nobody_waits_at_a_gate_where_nobody_can_be_asked() -> None:
     rollout = Rollout(gated(Gate(expires=LIMIT)), attended=False)
     rollout.go()

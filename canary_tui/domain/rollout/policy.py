@@ -16,7 +16,8 @@ The order of the questions in `next_actions` is the policy, and each stands befo
  1. Ended or paused: nothing. What happens now belongs to the next engine.
  2. Orphans: steps that an earlier engine started are asked about first, even while stopping. Nothing else may be
     decided before it is known what runs on a target.
- 3. A person is asked whether to stop: nothing new, for the answer is near. Only where somebody can answer.
+ 3. A person is asked whether to stop: nothing new, for the answer is near, but a gate's time runs on. Only where
+    somebody can answer.
  4. Stopping, or the screen is lost: what runs ends (or is stopped), then the engine ends. Before any ending: a
     stopped rollout can be resumed, and the next engine comes to its end.
  5. Rolling back and finishing go on by themselves; nothing here leads back to deploying.
@@ -43,7 +44,7 @@ from canary_tui.domain.fleet.traits import traits
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import ending, gate
 from canary_tui.domain.rollout import events as e
-from canary_tui.domain.rollout.effects import Action, Attach, Cancel, Probe
+from canary_tui.domain.rollout.effects import Action, Attach, Cancel, Probe, Wait
 from canary_tui.domain.rollout.failures import blocked
 from canary_tui.domain.rollout.index import Group
 from canary_tui.domain.rollout.state import RolloutState
@@ -62,9 +63,15 @@ def next_actions(plan: Plan, state: RolloutState) -> Sequence[Action]:
     if orphans := list(_orphans(plan, state)):
         return orphans
     if state.stop == "asking" and state.attended:
-        return []
+        # Nobody gets more time for an approval by asking whether to stop.
+        return [action for action in _onwards(plan, state) if isinstance(action, Wait | e.GateExpired)]
     if state.stopping or state.front_lost:
         return _stop(state)
+    return _onwards(plan, state)
+
+
+def _onwards(plan: Plan, state: RolloutState) -> Sequence[Action]:
+    """The actions where nothing keeps the rollout back."""
     if state.stage == "rolling-back":
         return ending.roll_back(plan, state)
     if state.stage == "finishing":
