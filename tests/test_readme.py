@@ -13,6 +13,7 @@ import readme
 
 from canary_tui.errors import ExitCode
 from canary_tui.fleetfile.loader import load_fleet
+from canary_tui.tui.rollout.status import SYMBOLS
 
 TEXT = readme.README.read_text()
 
@@ -44,6 +45,11 @@ def test_every_fleet_file_shown_is_sound(example: str, tmp_path: Path) -> None:
     path.write_text(example)
     if "targets" in tomllib.loads(example):
         assert load_fleet(path).fleet.targets
+
+
+def test_every_symbol_of_the_list_is_in_the_legend() -> None:
+    legend = TEXT[TEXT.index("The list of targets:") :].split("\n\n")[0]
+    assert all(f"`{symbol}` " in legend for symbol in SYMBOLS.values())
 
 
 def test_every_command_shown_exists() -> None:

@@ -85,7 +85,7 @@ class Others:
         return False
 
     def way_on(self, rollout: str) -> str:  # noqa: ARG002 - for those who know
-        """How to go on with one that holds a target, "" where nothing is known of it."""
+        """The command that goes on with one that holds a target, "" where nothing is known of it."""
         return ""
 
 

@@ -29,7 +29,7 @@ class _Known:
     asks: bool = False
     """Somebody is being asked, or the answer is being tried."""
     doubts: bool = False
-    """What one target refused is being tried on another."""
+    """A password that one target refused is being tried on another."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell(self) -> None:

@@ -54,7 +54,7 @@ class Proxy:
         self._command = command
         self._running = running
         self.end: ProxyEnd | None = None
-        """How the command ended, once it has."""
+        """The end of the command, once it has ended."""
         self._stdin: asyncio.WriteTransport | None = None
         self._stdout: asyncio.BaseTransport | None = None
         self._kept: asyncio.Task[None] | None = None

@@ -144,7 +144,7 @@ class _Followed:
         """The moment of the first word of the conversation that goes on."""
         self._asked_late = False
         self._ending = ""
-        """How the target said that it ended, in words for a person."""
+        """The end that the target told, in words for a person."""
         self._most = request.output_cap + MARGIN if request.output_cap > 0 else math.inf
 
     async def to_its_end(self) -> ExecuteReport:

@@ -1,7 +1,7 @@
 """Sends a file to a target whole or not at all: beside its place first, verified there, then renamed.
 
-What had come when a connection broke stays beside its place: the next try goes on from there, where the digest of
-those bytes is that of the file's beginning here. Nothing of it stays where the upload is given up for good.
+The part that had come when a connection broke stays beside its place: the next try goes on from there, where the
+digest of those bytes is that of the file's beginning here. Nothing of it stays where the upload is given up for good.
 """
 
 from __future__ import annotations
