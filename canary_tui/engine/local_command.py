@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import time
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from canary_tui.engine.target import CancelReport, ExecuteReport, Sink
+from canary_tui.processes import ERR, OUT, Program, within
+from canary_tui.text.sink import Stream
 
-_STDERR = 2
 _LAST_BYTES = 2.0
 """Seconds that are waited for output once the command has ended: what it left behind may hold its pipes for ever."""
 _REAPED = 5.0
-"""Seconds for a killed command to be gone."""
+"""Seconds for what a killed command started to be gone."""
 _LOOK_AGAIN = 0.05
 
 
@@ -43,32 +42,28 @@ async def run_here(
 
     Cancelling kills the whole group. What it leaves behind when it ends by itself is not waited for.
     """
-    timeout, output_cap = request.timeout, request.output_cap
+    program = Program(("/bin/sh", "-ec", request.script))
+    heard = _Heard(sink, request.output_cap, program)
+    environment = {**os.environ, **request.environment}
     try:
-        transport, command = await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Command(sink, output_cap),
-            "/bin/sh", "-ec", request.script, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, start_new_session=True,
-            cwd=request.folder or None, env={**os.environ, **request.environment},
-        )  # fmt: skip
+        receive = {OUT: heard.receive("out"), ERR: heard.receive("err")}
+        await program.start(receive, folder=request.folder or None, environment=environment)
     except (OSError, ValueError) as error:
         return ExecuteReport("failed", detail=f"cannot run it here: {error}")
-    began(transport.get_pid())
+    began(program.pid)
     try:
-        async with asyncio.timeout(timeout):
-            await command.over.wait()
-            await _within(command.closed, _LAST_BYTES)
+        async with asyncio.timeout(request.timeout):
+            await program.ended.wait()
+            if not heard.too_much:
+                await within(program.silent, _LAST_BYTES)
     except TimeoutError:
-        return ExecuteReport("timed-out", size=command.size, detail=f"stopped after {timeout:g} s")
+        return ExecuteReport("timed-out", size=heard.size, detail=f"stopped after {request.timeout:g} s")
     finally:
-        command.listens = False
-        if transport.get_returncode() is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(transport.get_pid(), signal.SIGKILL)
-            await _within(command.exited, _REAPED)
-        transport.close()
-    if command.size > output_cap:
-        return ExecuteReport("failed", size=command.size, detail=f"printed more than {output_cap} bytes")
-    return _report(transport.get_returncode(), command.size)
+        heard.listens = False
+        await program.end()
+    if heard.too_much:
+        return ExecuteReport("failed", size=heard.size, detail=f"printed more than {request.output_cap} bytes")
+    return _report(program.code, heard.size)
 
 
 async def seen_gone(group: int) -> CancelReport:
@@ -107,44 +102,32 @@ def _report(code: int | None, size: int) -> ExecuteReport:
     return ExecuteReport("failed", code, size, f"exit {code}" if code and code > 0 else f"signal {-(code or 0)}")
 
 
-async def _within(event: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(event.wait(), seconds)
+class _Heard:
+    """Passes on what a program writes, and kills one that writes more than it may."""
 
-
-class _Command(asyncio.SubprocessProtocol):
-    """A process and its output. asyncio's own waits for a process wait for everybody who holds its pipes, too."""
-
-    def __init__(self, sink: Sink, cap: int) -> None:
+    def __init__(self, sink: Sink, cap: int, program: Program) -> None:
         self.size = 0
+        """In bytes."""
         self.listens = True
-        self.over = asyncio.Event()
-        """It has ended, or printed more than it may."""
-        self.exited = asyncio.Event()
-        self.closed = asyncio.Event()
-        """Nobody holds its pipes any more, or nobody listens."""
-        self._sink, self._cap = sink, cap
-        self._pipes = 2
+        self._sink, self._cap, self._program = sink, cap, program
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if not self.listens:
-            return
-        self.size += len(data)
-        self._sink.write(data, "err" if fd == _STDERR else "out")
-        if self.size > self._cap:
-            self.listens = False
-            self.closed.set()
-            self.over.set()
+    @property
+    def too_much(self) -> bool:
+        return self.size > self._cap
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        del fd, exc
-        self._pipes -= 1
-        if not self._pipes:
-            self.closed.set()
+    def receive(self, stream: Stream) -> Callable[[bytes], None]:
+        """A receiver of the bytes of one of its streams."""
 
-    def process_exited(self) -> None:
-        self.exited.set()
-        self.over.set()
+        def take(data: bytes) -> None:
+            if not self.listens:
+                return
+            self.size += len(data)
+            self._sink.write(data, stream)
+            if self.too_much:
+                self.listens = False
+                self._program.signal(signal.SIGKILL)
+
+        return take
 
 
 def artifact_path(folder: str, path: str) -> Path:

@@ -188,17 +188,17 @@ def _line(said: str) -> str:
 
 
 async def _run(*command: str) -> tuple[str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+    from canary_tui.processes import ERR, OUT, Program, within
+
+    said, program = {OUT: bytearray(), ERR: bytearray()}, Program(command)
+    await program.start({output: text.extend for output, text in said.items()})
     try:
-        async with asyncio.timeout(_LIMIT):
-            output, complaint = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return "", "no end"
-    return output.decode(errors="replace"), complaint.decode(errors="replace")
+        if not await within(program.ended, _LIMIT):
+            return "", "no end"
+        await within(program.silent, 1)  # what a proxy left behind may hold its outputs
+    finally:
+        await program.end()
+    return said[OUT].decode(errors="replace"), said[ERR].decode(errors="replace")
 
 
 async def _all(folder: pathlib.Path, cases: dict[str, Case]) -> dict[str, Any]:

@@ -190,7 +190,7 @@ def agent(folder: pathlib.Path, keys: list[pathlib.Path]) -> Iterator[None]:
     environment = {**os.environ, "SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force", "DISPLAY": ":0"}
     process = subprocess.Popen(["ssh-agent", "-D", "-a", folder / "agent"], stdout=subprocess.DEVNULL, env=environment)
     try:
-        _until((folder / "agent").exists)
+        _until(functools.partial(listens, folder / "agent"))
         environment["SSH_AUTH_SOCK"] = str(folder / "agent")
         passphrase = folder / "passphrase"
         passphrase.write_text("#!/bin/sh\necho secret\n")
@@ -205,8 +205,14 @@ def agent(folder: pathlib.Path, keys: list[pathlib.Path]) -> Iterator[None]:
         process.wait()
 
 
+def listens(path: pathlib.Path) -> bool:
+    """A socket file is there a moment before anybody listens at it."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
+
+
 def _quietly(*command: str | pathlib.Path, env: dict[str, str] | None = None) -> None:
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, env=env)
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, capture_output=True, env=env, timeout=30)
 
 
 def _until(true: Callable[[], bool]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from farm import Farm, available
 from links import linked, planned, refusal, run, write_config
+from ssh_world import listens
 
 from canary_tui.ssh.connection import agent as agents
 
@@ -50,7 +51,7 @@ async def agent(tmp_path: Path) -> AsyncIterator[Confirming]:
     running = Confirming(tmp_path)
     try:
         async with asyncio.timeout(10):
-            while not running.path.exists():
+            while not listens(running.path):
                 await asyncio.sleep(0.02)
         yield running
     finally:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from canary_tui.processes import ERR, Program, within
 from canary_tui.text.safe import one_line
 
 ENDS_WITHIN = 1.0
@@ -75,50 +75,48 @@ class Proxy:
                 session.connection_made(self)
                 output = _Output(session, self._fall_silent)
                 self._stdout, _ = await loop.connect_read_pipe(lambda: output, os.fdopen(our_input, "rb", 0))
-                process = await self._start(their_input, their_output)
+                program = await self._start(their_input, their_output)
             except BaseException:
                 self.close()
                 raise
         self._running.add(self)
-        self._kept = asyncio.create_task(self._keep(process))
+        self._kept = asyncio.create_task(self._keep(program))
         return None, session
 
-    async def _start(self, stdin: int, stdout: int) -> asyncio.subprocess.Process:
-        pipe = asyncio.subprocess.PIPE
+    async def _start(self, stdin: int, stdout: int) -> Program:
+        program = Program(self._command)
         try:
-            return await asyncio.create_subprocess_exec(
-                *self._command, stdin=stdin, stdout=stdout, stderr=pipe, start_new_session=True
-            )
+            await program.start({ERR: self._keep_words}, stdin=stdin, stdout=stdout)
         except OSError as error:
             raise ConnectionError(f"{self._command[0]} cannot run its ProxyCommand: {error.strerror}") from None
+        return program
 
     def _fall_silent(self) -> None:
         self._fell_silent = not self._closing.is_set()
 
-    async def _keep(self, process: asyncio.subprocess.Process) -> None:
-        """Read what the command says until it ends, or is to end; leave no process behind."""
-        reading, ending, closing = map(asyncio.create_task, (self._read(process), process.wait(), self._closing.wait()))
+    async def _keep(self, program: Program) -> None:
+        """Hear what the command says until it ends, or is to end; leave no process behind."""
+        ways = [asyncio.create_task(event.wait()) for event in (program.ended, self._closing)]
         try:
-            await asyncio.wait([closing, ending], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             if self._fell_silent:  # it is ending by itself, and its exit code is the reason
-                await asyncio.wait([ending], timeout=ENDS_WITHIN)
-            if not ending.done():
-                _signal(process, signal.SIGHUP)  # as ssh ends it
-                await asyncio.wait([ending], timeout=ENDS_WITHIN)
-            await asyncio.wait([reading], timeout=ENDS_WITHIN if ending.done() else 0)
+                await within(program.ended, ENDS_WITHIN)
+            if not program.ended.is_set():
+                program.signal(signal.SIGHUP)  # as ssh ends it
+                await within(program.ended, ENDS_WITHIN)
+            if program.ended.is_set():
+                await within(program.silent, ENDS_WITHIN)
         finally:
-            _signal(process, signal.SIGKILL)
-            await asyncio.wait([ending])
-            self.end = ProxyEnd(process.returncode or 0, _last_line(self._words))
-            reading.cancel()
-            closing.cancel()
+            for way in ways:
+                way.cancel()
+            program.signal(signal.SIGKILL)  # also what it left behind
+            await program.end()
+            self.end = ProxyEnd(program.code or 0, _last_line(self._words))
             self.close()
             self._running.discard(self)
 
-    async def _read(self, process: asyncio.subprocess.Process) -> None:
-        assert process.stderr is not None
-        while data := await process.stderr.read(_TAIL):
-            self._words = (self._words + data)[-_TAIL:]
+    def _keep_words(self, data: bytes) -> None:
+        self._words = (self._words + data)[-_TAIL:]
 
     def write(self, data: bytes) -> None:
         if self._stdin is not None and not self._stdin.is_closing():
@@ -163,9 +161,3 @@ class _Output(asyncio.Protocol):
 def _last_line(said: bytes) -> str:
     lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
     return one_line(lines[-1], 300) if lines else ""
-
-
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    """To the command and all that it started in its session."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)

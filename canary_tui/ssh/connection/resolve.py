@@ -7,7 +7,6 @@ no LocalCommand, no SendEnv, no ControlMaster. A setting that matters and cannot
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from typing import Any, TypeVar
 
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.processes import ERR, OUT, Program
 from canary_tui.regular import NotRegularError
 from canary_tui.ssh.connection.command import (
     ANSWER_WITHIN,
@@ -200,21 +200,18 @@ async def _once(
 
 
 async def _run(command: list[str]) -> Settings:
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(
-        *command, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe, start_new_session=True
-    )
+    said: dict[int, bytearray] = {OUT: bytearray(), ERR: bytearray()}
+    program = Program(command)
     try:
         async with asyncio.timeout(ANSWER_WITHIN):
-            output, complaint = await process.communicate()
+            await program.start({output: text.extend for output, text in said.items()})
+            await program.ended.wait()
+            await program.silent.wait()
     except TimeoutError:
         raise overdue(command) from None
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    return parse(command, process.returncode, output, complaint)
+        await program.end()
+    return parse(command, program.code, bytes(said[OUT]), bytes(said[ERR]))
 
 
 def _without_ssh(host: str, ssh: Ssh) -> Settings:
