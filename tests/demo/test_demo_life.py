@@ -73,9 +73,12 @@ def test_a_parent_that_ends_by_a_signal_leaves_nothing(number: signal.Signals) -
         client = subprocess.Popen(
             ["ssh", "-F", folder / "ssh_config", "web-1", _STEP], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
         )
-        assert output_of(client).readline() == b"up\n"
-        parent.send_signal(number)
-        parent.wait(10)
+        try:
+            assert output_of(client).readline() == b"up\n"
+            parent.send_signal(number)
+            parent.wait(10)
+        finally:
+            parent.kill()  # the end of the block waits for it
     wait_until(lambda: traces(folder) == [])
     close(client)
 
