@@ -47,6 +47,9 @@ FOUND = {
     "fault 7": "A step's output is what the step wrote.",
     "fault 8": "What is missing on a target is never taken for what did not happen.",
     "fault 9": "Leaving while a rollout starts is told as it is.",
+    "drive 1": "A list says where in it the cursor is.",
+    "drive 2": "A secret that was right is not asked for again by the same engine.",
+    "drive 3": "An outcome is told in the words of the screens, also in the logs and the result.",
     "fault sudo": "sudo reads one password and nothing else as one; a refusal is told in its words.",
 }
 """Each code with the rule that its test holds: the marker `found` names it."""

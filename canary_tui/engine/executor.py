@@ -19,7 +19,7 @@ from canary_tui.domain.rollout.effects import Effect
 from canary_tui.domain.rollout.events import Event
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import Running
-from canary_tui.domain.rollout.words import Outcome
+from canary_tui.domain.rollout.words import OUTCOME_WORDS, Outcome
 from canary_tui.engine.steps import Task, perform, see_ended, variables
 from canary_tui.engine.target import (
     AttachRequest,
@@ -227,7 +227,8 @@ class Executor:
             wait.set_result(f"{user} stopped waiting ({running.lost}); how it ended could not be learned")
 
     def _finished(self, target: str, execution: str, output: Output, report: ExecuteReport) -> Event:
-        output.finish(f"{report.outcome}: {report.detail}" if report.detail else report.outcome)
+        word = OUTCOME_WORDS[report.outcome]  # people read the log, too
+        output.finish(f"{word}: {report.detail}" if report.detail else word)
         code, size, detail = report.exit_code, report.size, report.detail
         return e.StepFinished(target, execution, report.outcome, code, size, detail, report.fenced)
 

@@ -47,6 +47,21 @@ def finish(recorded: Recorded) -> None:
     recorded.add(e.RolloutFinished("succeeded", "5 of 6 targets on 1.4.2; not: web-5 (exit 3)", 5))
 
 
+@pytest.mark.found("drive 3")
+async def test_a_finally_step_that_was_stopped_is_told_in_the_words_of_every_screen(tmp_path: Path) -> None:
+    """An outcome is told by its word and its reason, never by its name in the journal or an empty reason."""
+    recorded = finished(tmp_path)
+    async with waiting(recorded, (120, 40)) as (app, _, _wire, _gate):
+        recorded.add(e.FinallyStarted("completed", ("web-1", "web-2")))
+        for name in ("web-1", "web-2"):
+            recorded.add(e.StepStarted(name, "finally", 0, 1, name[-1] * 32))
+        recorded.add(e.StepFinished("web-1", "1" * 32, "failed", 3))
+        recorded.add(e.StepFinished("web-2", "2" * 32, "cancelled"))
+        recorded.add(e.RolloutFinished("succeeded", "5 of 6 targets on 1.4.2; not: web-5 (exit 3)", 5))
+        await shows(app, "finally failed (exit 3)", "finally stopped")
+        assert "cancelled" not in screen_text(app)
+
+
 async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path: Path) -> None:
     recorded = finished(tmp_path)
     async with waiting(recorded, (100, 40)) as (app, _, _wire, _gate):

@@ -14,6 +14,7 @@ from canary_tui.domain.rollout.events import CancelFinished
 from canary_tui.domain.rollout.narration import noted
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.words import OUTCOME_WORDS
 from canary_tui.engine.messages import Ended
 from canary_tui.errors import ExitCode
 from canary_tui.service.endings import closing_of
@@ -133,7 +134,7 @@ def _why(target: TargetState) -> str:
     reasons += [str(replace(one, note="") if one.note and one.note in reason else one) for one in target.rulings]
     cleaned = target.finally_
     if cleaned is not None and cleaned.outcome not in (None, "ok"):
-        reasons.append(f"finally {cleaned.outcome}: {cleaned.detail}")
+        reasons.append(f"finally {OUTCOME_WORDS[cleaned.outcome]}{noted(cleaned.why)}")
     if target.unconfirmed:
         reasons.append("the stop is unconfirmed")
     return "; ".join(reasons)
