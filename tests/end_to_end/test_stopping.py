@@ -220,6 +220,7 @@ async def test_the_stop_of_an_upload_is_seen_on_the_target(farm: Farm, state: Pa
         assert front.state.targets["web-1"].steps.outcome == "cancelled"
     assert not list(home.glob(".canary-tui.*"))
     assert not (home / "arrived").exists()
+    assert (only_rollout(state).logs / "web-1.log").read_text().endswith(" stopped\n")
 
 
 async def test_an_abort_stops_what_runs_before_it_rolls_back(farm: Farm, state: Path) -> None:
