@@ -42,5 +42,5 @@ class AccessLog:
     def _write(self, words: str) -> None:
         if time.monotonic() > self._full_at:
             self._begin()
-        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:  # a page matters more
-            file.write(f"{time.time():.3f} {words}\n")
+        with contextlib.suppress(OSError), self._path.open("ab", buffering=0) as file:  # a page matters more
+            file.write(f"{time.time():.3f} {words}\n".encode())

@@ -28,7 +28,12 @@ longest=600
 [ "$last" = "${last%m}" ] || longest=10
 [ "${last%[sm]}" -le "$longest" ] || usage "'$last' is longer than 10m, and ~/shop.log tells no more"
 
-cat "$HOME/shop.log.1" "$HOME/shop.log" 2>/dev/null | LC_ALL=C awk -v number="$1" -v last="$last" -v now="$(date +%s)" '
+now=$(date +%s.%N)
+case $now in
+*[!0-9.]* | *.) now=$(date +%s) ;; # a date that knows whole seconds only
+esac
+
+cat "$HOME/shop.log.1" "$HOME/shop.log" 2>/dev/null | LC_ALL=C awk -v number="$1" -v last="$last" -v now="$now" '
     BEGIN { since = now - last * (last ~ /m$/ ? 60 : 1) }
     $2 == "start" { requests = errors = sum = slowest = 0; split("", pages) }
     { memory = $4 }
