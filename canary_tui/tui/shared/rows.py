@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import ClassVar, Self
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -68,6 +70,12 @@ def cut(text: str, spans: Sequence[ToneSpan], start: int, stop: int) -> list[Ton
         tone = next((tone for first, last, tone in reversed(spans) if first <= left < last), "plain")
         pieces.append((text[left:right], tone))
     return pieces
+
+
+@lru_cache(maxsize=4)
+def wrapped(text: str, width: int) -> tuple[str, ...]:
+    """Wrap a text that no file of ours wrote; each row of a widget asks for its line anew."""
+    return tuple(line.plain for line in Content(one_line(text)).wrap(width))
 
 
 class Tones(Widget):
