@@ -115,8 +115,9 @@ class RowWidget(Widget):
         return style
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
-        """Paint again with new styles: every change of a style, here or above, comes through this method."""
-        self._looks = None
+        """Paint again. Every change of a style, here or above, comes through this method, and never with regions."""
+        if not regions:
+            self._looks = None
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def notify_style_update(self) -> None:
