@@ -27,7 +27,7 @@ needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not i
 SAMPLE = re.compile(
     r'[a-z_]+(\{[a-z]+="([^"\\\n]|\\[\\n"])*"(,[a-z]+="([^"\\\n]|\\[\\n"])*")*\})? (\d+|\d+\.\d+(e-\d+)?)'
 )
-PAGES = 60
+PAGES = 100
 FAULTY = {"web-1": "slow20", "web-2": "errors", "web-3": "leak"}
 SOUND = "web-4"
 """A target that gets the new release, too, and has no fault."""
@@ -43,7 +43,7 @@ def demo() -> Iterator[Demo]:
 def ask_for_pages(demo: Demo, *targets: str, times: int = PAGES) -> None:
     """Ask each target so often, all of them at the same time: what slows the machine down slows all of them down."""
     ports = [web_port(demo, target) for target in targets]
-    with ThreadPoolExecutor(8) as clients:
+    with ThreadPoolExecutor(12) as clients:
         statuses = list(clients.map(lambda port: fetch(port, "/")[0], ports * times))
     assert set(statuses) <= {200, 500}
 
@@ -86,8 +86,8 @@ def milliseconds(demo: Demo, target: str) -> list[float]:
 
 
 def pace(times: list[float]) -> float:
-    """The mean of the faster half: the other half may have waited for a processor."""
-    return mean(sorted(times)[: len(times) // 2])
+    """The mean of the fastest quarter: all others may have waited for a processor."""
+    return mean(sorted(times)[: len(times) // 4])
 
 
 def paces(demo: Demo, targets: Iterable[str]) -> dict[str, float]:
@@ -95,6 +95,11 @@ def paces(demo: Demo, targets: Iterable[str]) -> dict[str, float]:
     times = {target: milliseconds(demo, target) for target in targets}
     assert {len(one) for one in times.values()} == {PAGES}
     return {target: pace(one) for target, one in times.items()}
+
+
+def slower(before: dict[str, float], now: dict[str, float]) -> dict[str, float]:
+    """The change of each target, as a part of that of the sound one: the machine may have more or less to do now."""
+    return {target: now[target] / before[target] / (now[SOUND] / before[SOUND]) for target in now}
 
 
 def test_prometheus_reads_the_metrics_and_each_has_its_help_and_type(demo: Demo) -> None:
@@ -149,7 +154,7 @@ def test_the_numbers_are_those_of_the_requests_that_were_sent(demo: Demo) -> Non
     assert told["http_errors_total"] == 0
     assert told["http_request_duration_seconds_count"] == told["http_request_duration_seconds_bucket le=+Inf"] == 25
     assert told["http_request_duration_seconds_bucket le=0.015"] == 0
-    assert 25 * 0.017 < told["http_request_duration_seconds_sum"] < spent * 8
+    assert 25 * 0.017 < told["http_request_duration_seconds_sum"] < spent * 12
     times = sorted(milliseconds(demo, "db-2"))
     assert len(times) == 25
     answers = stats(demo, "db-2", "requests", "requests --last 10m", "errors", "p50", "p99", "mean")
@@ -170,13 +175,11 @@ def test_a_fault_of_a_release_shows_after_the_release_and_on_its_target_alone(de
 
     release(demo, shops, "1.4.2")
     ask_for_pages(demo, *shops)
-    slower = {name: now / before[name] for name, now in paces(demo, shops).items()}
-    assert 1.12 < slower["web-1"] < 1.3
-    assert 0.92 < slower["web-2"] < 1.08
-    assert 0.92 < slower[SOUND] < 1.08
-    assert slower["web-3"] > 1.02
+    change = slower(before, paces(demo, shops))
+    assert 1.1 < change["web-1"] < 1.3
+    assert 0.92 < change["web-2"] < 1.08
     leaking = milliseconds(demo, "web-3")
-    assert pace(leaking[PAGES // 2 :]) > pace(leaking[: PAGES // 2])
+    assert pace(leaking[PAGES // 2 :]) > pace(leaking[: PAGES // 2]) * 1.08
     errors, memory = errors_and_memory(demo, shops)
     assert PAGES // 20 <= errors.pop("web-2") <= PAGES // 10
     assert set(errors.values()) == {0}
@@ -187,9 +190,9 @@ def test_a_fault_of_a_release_shows_after_the_release_and_on_its_target_alone(de
     assert told["web-3"]["shop_memory_bytes"] > 90e6
     assert told["web-1"]["shop_info release=1.4.2 instance=web-1"] == 1
 
-    release(demo, FAULTY, "1.4.1")
-    ask_for_pages(demo, *FAULTY)
-    assert all(now / before[name] < 1.05 for name, now in paces(demo, FAULTY).items())
+    release(demo, shops, "1.4.1")
+    ask_for_pages(demo, *shops)
+    assert max(slower(before, paces(demo, shops)).values()) < 1.08
     errors, memory = errors_and_memory(demo, FAULTY)
     assert set(errors.values()) == {0}
     assert max(memory.values()) < 70
