@@ -25,9 +25,11 @@ HORIZON = 1.5
 SLOWEST = 512
 """Bytes a second that a target takes at least of what it must have read before it can answer."""
 LEAST = 4096
-"""Bytes that may always be under way to a target, however slow the line is."""
+"""Bytes that may always be under way to a target, however slow the line is: also while nothing is known of it, because
+others may begin to send at the same moment, and all their bytes stand in one queue.
+"""
 FIRST = 16 * 1024
-"""Bytes that may be under way while nothing is known of the line; never less is allowed from a target."""
+"""Bytes of a step that are sent with it at once, and that may always be under way from a target."""
 MOST = 4 << 20
 """Bytes that are under way to a target at most; OpenSSH takes 2 MiB for a channel that is not read."""
 MOST_FROM = 2 << 20
@@ -40,7 +42,7 @@ class Outgoing:
     def __init__(self, connection: asyncssh.SSHClientConnection, changed: Callable[[], None]) -> None:
         self._connection = connection
         self._changed = changed
-        self._window = FIRST
+        self._window = LEAST
         self._sent = self._asked = self._arrived = 0
         self._questions: set[asyncio.Task[None]] = set()
         self._time = asyncio.get_running_loop().time
