@@ -47,6 +47,12 @@ FOUND = {
     "fault 7": "A step's output is what the step wrote.",
     "fault 8": "What is missing on a target is never taken for what did not happen.",
     "fault 9": "Leaving while a rollout starts is told as it is.",
+    "drive 1": "A list says where in it the cursor is.",
+    "drive 2": "A secret that was right is not asked for again by the same engine.",
+    "drive 3": "An outcome is told in the words of the screens, also in the logs and the result.",
+    "drive 4": "A retry that fails again says so.",
+    "drive 5": "At 80x24 a question stands whole, and nothing in it twice.",
+    "drive 6": "The progress of an upload is seen at every size.",
     "fault sudo": "sudo reads one password and nothing else as one; a refusal is told in its words.",
 }
 """Each code with the rule that its test holds: the marker `found` names it."""

@@ -114,6 +114,7 @@ def _about_gate(plan: Plan, state: RolloutState) -> Iterator[str]:
     from canary_tui.domain.fleet.names import compress_names, count
     from canary_tui.domain.rollout import gate as gates
     from canary_tui.domain.rollout.rulings import waived
+    from canary_tui.domain.rollout.words import OUTCOME_WORDS
 
     gate, wave = state.gate, plan.waves[state.wave]
     assert gate is not None
@@ -125,7 +126,7 @@ def _about_gate(plan: Plan, state: RolloutState) -> Iterator[str]:
     for name in wave.targets:
         target = state.targets[name]
         why = waived(target.rulings) or target.steps.why
-        yield f"  {name}: {target.steps.outcome}{f', {why}' if why else ''}"
+        yield f"  {name}: {OUTCOME_WORDS[target.steps.outcome or 'not-started']}{f', {why}' if why else ''}"
     yield from (f"  {line}" for line in wave.gate.instructions.strip().splitlines())
     for item, text in enumerate(wave.gate.checklist):
         yield f"  [{'x' if item in gate.ticked else ' '}] {item + 1} {text}"

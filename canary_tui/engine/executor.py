@@ -19,7 +19,7 @@ from canary_tui.domain.rollout.effects import Effect
 from canary_tui.domain.rollout.events import Event
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import Running
-from canary_tui.domain.rollout.words import Outcome
+from canary_tui.domain.rollout.words import OUTCOME_WORDS, Outcome
 from canary_tui.engine.steps import Task, perform, see_ended, variables
 from canary_tui.engine.target import (
     AttachRequest,
@@ -110,6 +110,8 @@ class Executor:
         self._remotes: dict[str, Remote] = {}
         probed = (target for target in state.targets.values() if target.probe == "ok")
         self._servers = Servers({target.name: target.boot for target in probed})
+        self._outputs: dict[str, Output] = {}
+        """By target: the output of the step that is followed there."""
         self._groups: dict[str, int] = {}
         """The process group of each target's latest local step."""
         self._claimed: set[str] = set()
@@ -175,7 +177,7 @@ class Executor:
         known = variables(self._plan, self._state, target, phase)
         rollout, boot = self._state.rollout, self._state.targets[target].boot
         task = Task(rollout, self._plan, step, target, execution, known, boot, self._state.artifacts)
-        output = self._logs.begin(target, step.name, execution, resume=False)
+        output = self._outputs[target] = self._logs.begin(target, step.name, execution, resume=False)
         follower = _Follower(self._meanwhile, target, output)
         self._groups.pop(target, None)
         remote, began_here = self._remote(target), partial(self._groups.__setitem__, target)
@@ -199,7 +201,7 @@ class Executor:
         running = running_on(self._state, target)
         step = self._plan.phase_steps(running.phase)[running.step]
         heard = await self._logs.heard(target, running.execution)
-        output = self._logs.begin(target, step.name, running.execution, resume=True)
+        output = self._outputs[target] = self._logs.begin(target, step.name, running.execution, resume=True)
         follower = _Follower(self._meanwhile, target, output)
         boot, cap = self._state.targets[target].boot, self._plan.limits.output
         request = AttachRequest(running.execution, boot, step.timeout, cap, heard)
@@ -227,7 +229,9 @@ class Executor:
             wait.set_result(f"{user} stopped waiting ({running.lost}); how it ended could not be learned")
 
     def _finished(self, target: str, execution: str, output: Output, report: ExecuteReport) -> Event:
-        output.finish(f"{report.outcome}: {report.detail}" if report.detail else report.outcome)
+        self._outputs.pop(target, None)
+        word = OUTCOME_WORDS[report.outcome]  # people read the log, too
+        output.finish(f"{word}: {report.detail}" if report.detail else word)
         code, size, detail = report.exit_code, report.size, report.detail
         return e.StepFinished(target, execution, report.outcome, code, size, detail, report.fenced)
 
@@ -244,6 +248,8 @@ class Executor:
             return (finished,)
         outcome: Outcome = "cancelled" if report.confirmed else "unknown"
         detail = "stopped" if report.confirmed else f"stop unconfirmed: {report.detail}"
+        if output := self._outputs.pop(target, None):
+            output.finish(detail if report.confirmed else f"{OUTCOME_WORDS[outcome]}: {detail}")
         return (finished, e.StepFinished(target, running.execution, outcome, detail=detail))
 
     async def _stop(self, target: str, running: Running, job: asyncio.Task[None]) -> CancelReport:

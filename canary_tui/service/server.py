@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -39,6 +40,7 @@ from canary_tui.service.front import Front
 from canary_tui.service.preflight import look_at_all
 from canary_tui.service.session import Connect, Session, open_again, open_new
 from canary_tui.service.spool import want_hand_over
+from canary_tui.ssh.connection.keyring import Answers
 from canary_tui.ssh.network import SshNetwork
 from canary_tui.store.layout import RolloutDirectory, resume_command
 from canary_tui.store.lock import Locked
@@ -51,9 +53,10 @@ _LINE = 1 << 26
 """Bytes of the longest command: the plan of ten thousand targets is about 4 MB."""
 
 
-def serve(fd: int, state_dir: Path, connect: Connect = SshNetwork) -> ExitCode:
+def serve(fd: int, state_dir: Path, connect: Connect | None = None) -> ExitCode:
     """Serve one front over the socket `fd`, until it quits and the work is done; `connect` makes the network."""
-    return asyncio.run(_serve(fd, state_dir, connect))
+    # What the look at the plan was told is not asked for again at the start.
+    return asyncio.run(_serve(fd, state_dir, connect or partial(SshNetwork, answers=Answers())))
 
 
 async def _serve(fd: int, state_dir: Path, connect: Connect) -> ExitCode:
@@ -68,9 +71,7 @@ async def _serve(fd: int, state_dir: Path, connect: Connect) -> ExitCode:
 class Server:
     """Carries out the commands of one front. Holds at most one rollout."""
 
-    def __init__(
-        self, state_dir: Path, reader: asyncio.StreamReader, front: Front, connect: Connect = SshNetwork
-    ) -> None:
+    def __init__(self, state_dir: Path, reader: asyncio.StreamReader, front: Front, connect: Connect) -> None:
         self._state_dir, self._reader, self._front, self._connect = state_dir, reader, front, connect
         self._session: Session | None = None
         self._rollout: Rollout | None = None

@@ -34,6 +34,7 @@ from canary_tui.engine.target import (
 )
 from canary_tui.errors import UsageError
 from canary_tui.ssh.connection.connect import Access, LinkError, TargetLink
+from canary_tui.ssh.connection.keyring import Answers
 from canary_tui.ssh.execution import durable
 from canary_tui.ssh.execution.cancel import cancel
 from canary_tui.ssh.execution.install import RunnerError, RunnerInfo, ensure_runner, unlock
@@ -67,12 +68,17 @@ class _Found:
 
 
 class SshNetwork:
-    """Implements `Network`. Without an asker nobody is asked, and what would need a person is refused."""
+    """Implements `Network`. Without an asker nobody is asked, and what would need a person is refused.
 
-    def __init__(self, asker: Asker | None = None, redactor: Redactor | None = None) -> None:
+    `answers` are the secrets that networks before it were told; what this one is told joins them.
+    """
+
+    def __init__(
+        self, asker: Asker | None = None, redactor: Redactor | None = None, answers: Answers | None = None
+    ) -> None:
         _check_library()
         self.redactor = redactor or Redactor()
-        self._access = Access(asker, self.redactor)
+        self._access = Access(asker, self.redactor, answers)
         self._remotes: set[SshRemote] = set()
         self._idle: dict[SshRemote, None] = {}
         """In the order in which they became idle."""

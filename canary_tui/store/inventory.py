@@ -6,9 +6,10 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from canary_tui.domain.rollout.apply import IllegalEvent, replay
+from canary_tui.domain.rollout.rulings import waived
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.domain.rollout.words import Outcome
@@ -19,6 +20,9 @@ from canary_tui.store.journal_format import JournalError
 from canary_tui.store.layout import RolloutDirectory, rollouts
 from canary_tui.store.lock import fleet_folder
 
+Aftermath = Literal["", "step skipped", "rolled back", "rollback failed"]
+"""What the outcome of the steps alone does not tell about a target's last rollout."""
+
 _MOST_READ = 50
 """Journals that are looked at, the newest first."""
 
@@ -28,13 +32,14 @@ class LastKnown:
     """The belief about one target: `release` is "" where a step changed it and nothing tells what is there now.
 
     `outcome` is how the steps of the last rollout that tells about it ended there (None: they have not), `at` when,
-    in seconds since 1970, `rollout` which one.
+    in seconds since 1970, `rollout` which one. `aftermath`: it did not stay at that outcome, or is not all of it.
     """
 
     release: str
     outcome: Outcome | None
     at: float
     rollout: str
+    aftermath: Aftermath = ""
 
 
 Known = dict[str, LastKnown]
@@ -63,8 +68,14 @@ def known_after(state: RolloutState) -> Known:
         release = _release(state, target)
         if release is not None:
             at = target.ended_at or target.started_at or state.started_at
-            found[name] = LastKnown(release, target.steps.outcome, at, state.rollout)
+            found[name] = LastKnown(release, target.steps.outcome, at, state.rollout, _aftermath(target))
     return found
+
+
+def _aftermath(target: TargetState) -> Aftermath:
+    if target.rollback is not None and target.rollback.outcome is not None:
+        return "rolled back" if target.rollback.outcome == "ok" else "rollback failed"
+    return "step skipped" if target.steps.outcome == "ok" and waived(target.rulings) else ""
 
 
 def _release(state: RolloutState, target: TargetState) -> str | None:
@@ -126,13 +137,16 @@ def _remembered(state_dir: Path, fleet: str) -> tuple[Known, dict[str, int]]:
 
 
 def _from_toml(data: dict[str, Any]) -> LastKnown:
-    return LastKnown(str(data["release"]), data.get("outcome"), data["at"].timestamp(), str(data["rollout"]))
+    at, rollout = data["at"].timestamp(), str(data["rollout"])
+    return LastKnown(str(data["release"]), data.get("outcome"), at, rollout, data.get("aftermath", ""))
 
 
 def _to_toml(known: LastKnown) -> dict[str, Any]:
     data: dict[str, Any] = {"release": known.release, "at": when(known.at), "rollout": known.rollout}
     if known.outcome is not None:
         data["outcome"] = known.outcome
+    if known.aftermath:
+        data["aftermath"] = known.aftermath
     return data
 
 

@@ -76,6 +76,7 @@ async def test_a_stop_can_be_taken_back_before_anything_was_stopped(farm: Farm, 
     assert with_mark(farm, "after") == {"web-1"}
 
 
+@pytest.mark.found("drive 3")
 @pytest.mark.criterion("G5")
 async def test_the_second_stage_ends_the_whole_process_group(any_farm: Farm, state: Path) -> None:
     async with Front(state) as front:
@@ -88,6 +89,8 @@ async def test_the_second_stage_ends_the_whole_process_group(any_farm: Farm, sta
         assert (await front.ended()).exit_code == 130
         assert front.state.targets["web-1"].steps.outcome == "cancelled"
         assert not front.state.targets["web-1"].unconfirmed
+    log = (only_rollout(state).logs / "web-1.log").read_text()
+    assert log.endswith(" stopped\n"), "the word of the screens"
     assert untouched(any_farm.targets[1:])
 
 
@@ -217,6 +220,7 @@ async def test_the_stop_of_an_upload_is_seen_on_the_target(farm: Farm, state: Pa
         assert front.state.targets["web-1"].steps.outcome == "cancelled"
     assert not list(home.glob(".canary-tui.*"))
     assert not (home / "arrived").exists()
+    assert (only_rollout(state).logs / "web-1.log").read_text().endswith(" stopped\n")
 
 
 async def test_an_abort_stops_what_runs_before_it_rolls_back(farm: Farm, state: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from farm import Farm
 from fronts import ANN, Front, canary_tui, folded, headless, only_rollout, plan_of, told, until
+from links import write_config
 from marks import DEPLOY, HOLD, fleet_file, let_go, names, times, untouched, with_mark
 
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.failures import pending_failures
-from canary_tui.engine.messages import Decide, Heartbeat, Preflight, Preflighted, Refused, Start
+from canary_tui.engine.messages import Answered, Asked, Decide, Heartbeat, Preflight, Preflighted, Refused, Start
 
 TWO_STEPS = HOLD + '[[steps]]\nname = "after"\nrun = "echo x >> after"\n'
 
@@ -87,6 +91,29 @@ async def test_preflight_alone_looks_at_everybody_and_leaves_no_rollout(farm: Fa
     assert {one.release for name, one in found.items() if name != "dead"} == {"1.0"}
     assert not (state / "rollouts").exists() or list((state / "rollouts").iterdir()) == []
     assert untouched(farm.targets)
+
+
+@pytest.mark.found("drive 2")
+async def test_a_passphrase_that_the_preflight_was_told_is_not_asked_for_at_the_start(
+    farm: Farm, state: Path, tmp_path: Path
+) -> None:
+    """One engine asks for each secret once, and hides it in the logs of the rollout, too."""
+    key = tmp_path / "locked"
+    shutil.copy(farm.identity, key)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "open sesame", "-f", key], check=True)
+    config = write_config(farm, tmp_path / "config")
+    config.write_text(config.read_text().replace(str(farm.identity), str(key)))
+    fleet = fleet_file(farm, '[[steps]]\nname = "say"\nrun = "echo it is open sesame"\n')
+    fleet.write_text(fleet.read_text().replace(str(farm.ssh_config), str(config)))
+    plan = plan_of(fleet, canaries=("web-1",))
+    async with Front(state) as front:
+        await front.send(Preflight(plan))
+        await front.send(Answered((await front.notice(Asked)).question, "open sesame"))
+        await front.notice(Preflighted, len(plan.targets))
+        await front.start(plan)
+        await front.event(e.GateOpened)
+        assert len([one for one in front.notices if isinstance(one, Asked)]) == 1
+    assert "it is [secret]" in (only_rollout(state).logs / "web-1.log").read_text()
 
 
 async def test_a_preflight_that_a_bug_ends_is_said_to_have_ended_and_the_engine_goes_on(

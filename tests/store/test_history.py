@@ -16,6 +16,7 @@ from canary_tui.domain.rollout.apply import replay
 from canary_tui.domain.rollout.events import (
     EngineStopped,
     Event,
+    FailureTreated,
     Operator,
     ProbeStarted,
     ReleaseRead,
@@ -153,6 +154,18 @@ def test_a_fold_at_hand_is_remembered_as_its_journal_would_be(state: Path) -> No
     ended = rolled_out(state, NOW + 100, "1.1.0", {"web-1": "ok", "web-2": "failed"}, DONE)
     fold = replay(read_journal(ended.journal))
     assert remember(state, "shop", fold) == rebuilt(state) == last_known(state, "shop")
+
+
+@pytest.mark.found("M7")
+def test_a_skipped_step_is_remembered_beside_its_outcome_also_without_the_journal(state: Path) -> None:
+    """The file that saves reading old journals tells a skip from an ok, too."""
+    skip = FailureTreated(("web-1",), "skip", ADA, "I know")
+    directory = rolled_out(state, NOW, "1.1.0", {"web-1": "failed", "web-2": "ok"}, skip)
+    remembered = remember(state, "shop")
+    assert (remembered["web-1"].outcome, remembered["web-1"].aftermath) == ("ok", "step skipped")
+    assert remembered["web-2"].aftermath == ""
+    directory.journal.unlink()
+    assert last_known(state, "shop") == remembered
 
 
 def test_what_is_remembered_needs_no_journal_and_notices_one_that_goes_on(state: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Unpack
 
 import pytest
-from driving import nothing_is_read_yet, press, screen_text, shows, type_text, until
+from driving import nothing_is_read_yet, press, screen_lines, screen_text, shows, type_text, until
 from recorded import BY, Changes, Recorded, Stage, make_plan
 from test_gate_panel import readable, waiting
 
@@ -200,10 +200,10 @@ async def test_a_long_list_in_a_small_terminal_covers_no_key_and_says_how_many_i
     async with waiting(recorded, (60, 18)) as (app, pilot, _wire, _):
         await panel_of(app)
         keys = ("R Retry   K Skip the step   E Exclude   B Roll back", "X Abort ...   T Shell on web-1")
-        await shows(app, "9 targets failed. What now? ==", "keys act on all 9", *keys, "↓ 4 more")
+        await shows(app, "9 targets failed. What now? ==", "keys act on all 9", *keys, "↓ 5 more")
         app.screen.query_one(FailureList).focus()
         await press(pilot, "space", *["j"] * 9)
-        await shows(app, "keys act on web-1 ==", "[ ] ! web-9", "↑ 4 more", "T Shell on web-9")
+        await shows(app, "keys act on web-1 ==", "[ ] ! web-9", "↑ 5 more", "T Shell on web-9")
         assert not app.screen.show_vertical_scrollbar
         await pilot.resize_terminal(80, 40)
         await shows(app, "R Retry: the failed step on these", "[ ] ! web-4", "[ ] ! web-9", "↑ 3 more")
@@ -279,6 +279,47 @@ async def test_targets_that_wait_for_the_decision_about_others_are_named(tmp_pat
         await shows(app, "waiting for this decision: 1 not begun")
         recorded.add(e.FailureTreated(("web-2",), "retry", BY))
         await shows(app, "1 target failed", "waiting for this decision: 1 begun: web-2; 1 not begun")
+
+
+@pytest.mark.found("drive 4")
+async def test_a_step_that_a_person_had_run_again_and_that_fails_again_says_so(tmp_path: Path) -> None:
+    """The panel after a retry that changed nothing is not the one before it."""
+    recorded = failed(tmp_path)
+    async with waiting(recorded) as (app, _pilot, _wire, _):
+        await shows(app, "2 targets failed. What now?", "failed: exit 1")
+        recorded.add(e.FailureTreated(("web-2", "web-3"), "retry", BY))
+        recorded.fail("web-2", "exit 1")
+        recorded.fail("web-3", "exit 7")
+        await shows(app, "2 targets failed. What now?", "failed again: exit 1", "failed again: exit 7")
+
+
+@pytest.mark.found("drive 5")
+async def test_at_80x24_many_failures_leave_room_for_what_waits_and_for_whole_titles(tmp_path: Path) -> None:
+    """The list of failures gives way to the sentences above it, and a column's title is whole or not there."""
+    recorded = Recorded(tmp_path / "r", make_plan(40, 30)).start()
+    for number in range(1, 13):
+        recorded.begin(f"web-{number}")
+        recorded.print(f"web-{number}", "a reason that is too long for a row of this list, however it is written")
+        recorded.end(f"web-{number}", "failed", number, "")
+    recorded.add(e.FailureTreated(("web-2",), "retry", BY))
+    async with waiting(recorded) as (app, _pilot, _wire, _):
+        await panel_of(app)
+        await shows(app, "waiting for this decision: 1 begun: web-2", "last line: a reason", "1 of 40")
+        assert "…" not in screen_lines(app)[2]
+
+
+@pytest.mark.found("drive 5")
+@pytest.mark.parametrize("more", [pytest.param(0, id="it fits"), pytest.param(1, id="it does not")])
+async def test_a_failure_is_told_in_full_above_the_list_only_if_its_row_cannot(tmp_path: Path, more: int) -> None:
+    """No sentence of the panel stands there twice."""
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1)).start()
+    recorded.begin("web-1")
+    recorded.print("web-1", "x" * (40 + more))
+    recorded.end("web-1", "failed", 1, "")
+    async with waiting(recorded) as (app, _pilot, _wire, _):
+        await shows(app, "[ ] ! web-1  unpack  failed: exit 1  xxxx")
+        await until(lambda: screen_text(app).count("last line: ") == more)
+        assert ("x…" in screen_text(app)) == bool(more)
 
 
 def shell_opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:

@@ -21,7 +21,7 @@ from canary_tui.tui.logs.log_view import LogView
 from canary_tui.tui.rollout.abort_panel import AbortPanel
 from canary_tui.tui.rollout.gate_panel import GatePanel
 from canary_tui.tui.rollout.screen import RolloutScreen
-from canary_tui.tui.shared.help import usable_on
+from canary_tui.tui.shared.help import HelpScreen, usable_on
 from canary_tui.tui.shared.panel import GUARD, Panel, PanelTitle, TypedField
 
 
@@ -516,3 +516,19 @@ async def test_an_approval_takes_a_note_that_a_person_may_write_before(tmp_path:
         await press(pilot, "3", "enter")
         await until(lambda: approvals(wire))
         assert approvals(wire)[0].note == "3 looks right"
+
+
+@pytest.mark.found("M7")
+async def test_a_canary_with_a_skipped_step_is_told_once_and_the_help_begins_with_the_gate(tmp_path: Path) -> None:
+    """Who skipped what is one sentence; the help of an open question begins with the keys that answer it."""
+    recorded = Recorded(tmp_path / "r", make_plan(4, 1, Gate(checklist=("Dashboards",)))).start()
+    recorded.fail("web-1")
+    recorded.add(e.FailureTreated(("web-1",), "skip", BY, "known bug"))
+    recorded.deploy("web-1")
+    recorded.open_gate()
+    async with waiting(recorded, (100, 40)) as (app, _pilot, _wire, _gate):
+        await shows(app, "* web-1 ok: unpack skipped by maria@laptop: known bug")
+        app.push_screen(HelpScreen(app.screen))
+        await shows(app, "Keys here", "1 ... 9", "↑ ↓ scroll, esc closes")
+        text = screen_text(app)
+        assert text.index("  Gate ") < text.index("  Rollout ") < text.index("  Moving ")

@@ -41,6 +41,22 @@ async def test_marking_moves_on_and_a_range_marks_all_between(tmp_path: Path) ->
             assert "[x]" in line_with(app, name)
 
 
+@pytest.mark.found("drive 1")
+async def test_the_list_says_where_the_cursor_is_and_how_many_rows_there_are(tmp_path: Path) -> None:
+    """The head of the list tells the row of the cursor and the number of rows, also behind a filter."""
+    async with opened(tmp_path) as (app, pilot):
+        await shows(app, "18 after the gate", "1 of 20")
+        await press(pilot, "j", "j")
+        await shows(app, "3 of 20")
+        await press(pilot, "G")
+        await shows(app, "20 of 20")
+        await press(pilot, "slash")
+        await type_text(pilot, "zone=b")
+        await shows(app, "1 of 8")
+        await type_text(pilot, " no-such-target")
+        await until(lambda: " of " not in line_with(app, "TARGET"))
+
+
 async def test_a_range_shows_what_it_would_mark_and_escape_forgets_it(tmp_path: Path) -> None:
     async with opened(tmp_path) as (app, pilot):
         await shows(app, "18 after the gate")

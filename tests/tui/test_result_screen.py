@@ -47,6 +47,39 @@ def finish(recorded: Recorded) -> None:
     recorded.add(e.RolloutFinished("succeeded", "5 of 6 targets on 1.4.2; not: web-5 (exit 3)", 5))
 
 
+@pytest.mark.found("M12")
+async def test_targets_that_ended_alike_are_one_row_of_the_result(tmp_path: Path) -> None:
+    """Six failures of one kind are a row with their number and one with their names."""
+    plan = make_plan(8, 1, limits=Limits(failures=Share(6)))
+    recorded = Recorded(tmp_path / "r", plan).at_gate()
+    recorded.approve_gate()
+    recorded.add(e.WaveStarted(1))
+    recorded.deploy("web-2")
+    for number in range(3, 9):
+        recorded.fail(f"web-{number}", "exit 3" if number < 8 else "exit 4")
+    recorded.add(e.FinallyStarted("completed", ()))
+    recorded.add(e.RolloutFinished("succeeded", "2 of 8 targets on 1.4.2", 5))
+    async with waiting(recorded, (80, 40)) as (app, pilot, _wire, _gate):
+        await press(pilot, "v")
+        await shows(app, "Not ok: 6 targets", "! 5 targets  failed  unpack  exit 3", "web-[3-7]")
+        await shows(app, "! web-8      failed  unpack  exit 4")
+
+
+@pytest.mark.found("drive 3")
+async def test_a_finally_step_that_was_stopped_is_told_in_the_words_of_every_screen(tmp_path: Path) -> None:
+    """An outcome is told by its word and its reason, never by its name in the journal or an empty reason."""
+    recorded = finished(tmp_path)
+    async with waiting(recorded, (120, 40)) as (app, _, _wire, _gate):
+        recorded.add(e.FinallyStarted("completed", ("web-1", "web-2")))
+        for name in ("web-1", "web-2"):
+            recorded.add(e.StepStarted(name, "finally", 0, 1, name[-1] * 32))
+        recorded.add(e.StepFinished("web-1", "1" * 32, "failed", 3))
+        recorded.add(e.StepFinished("web-2", "2" * 32, "cancelled"))
+        recorded.add(e.RolloutFinished("succeeded", "5 of 6 targets on 1.4.2; not: web-5 (exit 3)", 5))
+        await shows(app, "finally failed (exit 3)", "finally stopped")
+        assert "cancelled" not in screen_text(app)
+
+
 async def test_the_result_says_the_verdict_and_who_is_not_ok_first(tmp_path: Path) -> None:
     recorded = finished(tmp_path)
     async with waiting(recorded, (100, 40)) as (app, _, _wire, _gate):
@@ -310,7 +343,7 @@ async def test_a_skipped_step_is_told_with_its_person_and_reason_and_is_no_plain
     recorded.begin("web-5")
     recorded.end("web-5")
     async with waiting(recorded, (130, 40)) as (app, _, _wire, _gate):
-        await shows(app, "* web-5  ok, unpack skipped", "5 + ok", "1 * waived")
+        await shows(app, "* web-5  ok, unpack skipped", "5 + ok", "1 * step skipped")
         finish(recorded)
         await shows(app, "Ok by a person's word: 1 target", "* web-5", "unpack skipped by maria@laptop: I know")
         [row] = [row for row in screen_lines(app) if row.strip().startswith("ok  ")]

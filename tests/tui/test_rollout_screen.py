@@ -179,6 +179,19 @@ async def test_an_upload_shows_how_far_it_is_and_how_long_it_still_takes(tmp_pat
         await shows(app, "50 % 0 s left", "MB/s")
 
 
+@pytest.mark.found("drive 6")
+async def test_an_upload_is_told_also_where_another_log_is_shown(tmp_path: Path) -> None:
+    """Whatever is looked at in a terminal of 80x24, the second row says how far the upload is."""
+    recorded = second_wave(tmp_path)
+    recorded.begin("web-3")
+    async with waiting(recorded) as (app, pilot, wire, _gate):
+        await shows(app, "web-3")
+        await press(pilot, "G")
+        wire.say(Progress("web-3", 50_000_000, 100_000_000))
+        await until(lambda: re.search(r"web-3: unpack \d+ s, 50 % ", screen_lines(app)[1]))
+        assert "web-3" not in screen_lines(app)[2]
+
+
 async def test_big_rollouts_show_a_cell_for_each_target(tmp_path: Path) -> None:
     recorded = second_wave(tmp_path, 60, 2)
     recorded.begin("web-3")
@@ -287,7 +300,7 @@ async def test_a_target_that_went_back_is_not_counted_as_ok(tmp_path: Path) -> N
     recorded.add(e.StepFinished("web-1", "b" * 32, "ok", 0))
     recorded.open_gate()
     async with waiting(recorded) as (app, _, _wire, _gate):
-        await shows(app, "< web-1  rolled back", "1 + ok  1 < undone", "canaries 2: < web-1 rolled back")
+        await shows(app, "< web-1  rolled back", "1 + ok  1 < rolled back", "canaries 2: < web-1 rolled back")
 
 
 async def test_times_keep_to_their_column_however_long_they_get(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.words import OUTCOME_WORDS, PAUSE_WORDS
 from canary_tui.engine.messages import Ended, Refused
 from canary_tui.service.endings import closing_line
+from canary_tui.store.inventory import Aftermath
 from canary_tui.store.logs.format import log_path
 from canary_tui.tui import app as the_app
 from canary_tui.tui.keys import Settings
@@ -163,6 +164,26 @@ def test_a_target_of_an_open_rollout_has_a_tone_of_its_own() -> None:
     assert last.tone(TargetRow("web-2", "b")) == ""
     stopped = TargetRow("web-1", "a", (), (), {}, "1.4.1", "cancelled", 60, seen=True)
     assert last.cell(stopped).startswith("STOPPED"), "as the row of a rollout and its log say"
+
+
+@pytest.mark.found("M7")
+@pytest.mark.parametrize(
+    ("aftermath", "word", "tone"),
+    [
+        pytest.param("", "ok", "", id="nothing else happened"),
+        pytest.param("step skipped", "STEP SKIPPED", "table--open", id="a person skipped a step"),
+        pytest.param("rolled back", "ROLLED BACK", "table--open", id="an abort took it back"),
+        pytest.param("rollback failed", "ROLLBACK FAILED", "table--bad", id="an abort did not"),
+    ],
+)
+def test_the_picker_calls_a_target_ok_only_if_every_step_was_and_stayed(
+    aftermath: Aftermath, word: str, tone: str
+) -> None:
+    """The last rollout's word is that of the rollout's own screen, also where the steps alone ended ok."""
+    [last] = [column for column in columns_for(()) if column.title == "LAST ROLLOUT"]
+    row = TargetRow("web-1", outcome="ok", age=3540, seen=True, aftermath=aftermath)
+    assert (last.cell(row).split("  ")[0].removesuffix(" 59 m ago"), last.tone(row)) == (word, tone)
+    assert len(last.cell(row)) <= last.most
 
 
 def test_every_outcome_and_pause_has_one_word() -> None:

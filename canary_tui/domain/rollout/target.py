@@ -63,7 +63,8 @@ class Track:
     """A target's progress in one phase.
 
     `position` counts the steps done of those that apply to it, `skipped` those of them that a person waived,
-    `attempts` the starts of the current one. `outcome` is None until the phase has ended for this target.
+    `attempts` the starts of the current one since a person last had it run again, and `again` how often that was.
+    `outcome` is None until the phase has ended for this target.
     """
 
     position: int = 0
@@ -73,6 +74,7 @@ class Track:
     outcome: Outcome | None = None
     detail: str = ""
     exit_code: int | None = None
+    again: int = 0
 
     @property
     def why(self) -> str:
@@ -301,7 +303,7 @@ def treated(plan: Plan, target: TargetState, event: e.FailureTreated) -> TargetS
     match event.treatment:
         case "retry":
             probe = "none" if target.probe == "failed" else target.probe
-            return replace(target, probe=probe, steps=replace(track, attempts=0, outcome=None, detail=""))
+            return replace(target, probe=probe, steps=_again(track))
         case "skip":
             unlocked = target.boot or target.held_by
             why = "is not locked for this rollout: retry" if unlocked else "was never reached"
@@ -316,6 +318,11 @@ def treated(plan: Plan, target: TargetState, event: e.FailureTreated) -> TargetS
             assert_never(event.treatment)
 
 
+def _again(track: Track) -> Track:
+    """A person has the step run again."""
+    return replace(track, attempts=0, outcome=None, detail="", again=track.again + 1)
+
+
 def _settled(plan: Plan, target: TargetState, event: e.UnknownSettled, at: float) -> TargetState:
     phase = target.unknown_phase
     if phase is None:
@@ -323,7 +330,7 @@ def _settled(plan: Plan, target: TargetState, event: e.UnknownSettled, at: float
     track = target.track(phase)
     match event.settlement:
         case "retry":
-            track = replace(track, attempts=0, execution="", outcome=None, detail="")
+            track = replace(_again(track), execution="")
         case "ok":
             track = _advanced(plan, target, phase, track)
         case "failed":

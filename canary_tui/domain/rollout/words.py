@@ -50,7 +50,7 @@ OUTCOME_WORDS: dict[Outcome, str] = {
     "excluded": "excluded",
     "not-started": "not started",
 }
-"""The words of every face for an outcome. Files keep the outcome itself."""
+"""The words of every face for an outcome, and of the logs. Journals keep the outcome itself."""
 
 
 def ended_word(verdict: Verdict, exit_code: int | None) -> str:

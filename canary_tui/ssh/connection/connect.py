@@ -15,6 +15,7 @@ from canary_tui.engine.target import Asker, Question
 from canary_tui.ssh.connection.command import ResolveError, is_user
 from canary_tui.ssh.connection.handshake import KEEPALIVE_INTERVAL
 from canary_tui.ssh.connection.hostkeys import HostKeyError
+from canary_tui.ssh.connection.keyring import Answers
 from canary_tui.ssh.connection.login import LinkError, Login, Shared
 from canary_tui.ssh.connection.resolve import Endpoint, Resolver
 from canary_tui.ssh.connection.sudo import (
@@ -41,9 +42,9 @@ _SUDO_WITHIN = 20.0
 class Access:
     """Opens connections to all targets: holds their settings, what their logins share, and the jump hosts."""
 
-    def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
+    def __init__(self, asker: Asker | None, redactor: Redactor, answers: Answers | None = None) -> None:
         self.resolver = Resolver()
-        self.shared = Shared(asker, redactor)
+        self.shared = Shared(asker, redactor, answers or Answers())
         self._jumps: dict[Endpoint, _Kept] = {}
 
     async def connect(self, endpoint: Endpoint, name: str) -> SSHClientConnection:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import asyncssh
@@ -43,6 +43,23 @@ class Identity:
     """Why the private half cannot be used."""
 
 
+@dataclass(slots=True)
+class Answers:
+    """The secrets that were right, for all networks of one engine: none is asked for twice. They are in memory only."""
+
+    passphrases: dict[str, str] = field(default_factory=dict)
+    """By path of the key."""
+    passwords: dict[str, list[str]] = field(default_factory=dict)
+    """By login name."""
+    sudo_passwords: dict[str, list[str]] = field(default_factory=dict)
+
+    def hide(self, secrets: Redactor) -> None:
+        """Have all of them redacted."""
+        for known in (self.passphrases.values(), *self.passwords.values(), *self.sudo_passwords.values()):
+            for secret in known:
+                secrets.add(secret)
+
+
 class Questions:
     """Asks the person one question at a time; every secret that comes back is hidden from output from then on."""
 
@@ -71,10 +88,11 @@ class Questions:
 
 
 class Keyring:
-    """Identity files and certificates, each read once; each key is unlocked once."""
+    """Identity files and certificates, each read once; each key is unlocked once, `passphrases` open it again."""
 
-    def __init__(self, questions: Questions) -> None:
+    def __init__(self, questions: Questions, passphrases: dict[str, str]) -> None:
         self._questions = questions
+        self._passphrases = passphrases
         self._identities: dict[str, Identity] = {}
         self._certificates: dict[str, SSHCertificate | str] = {}
         self._refused: set[str] = set()
@@ -83,8 +101,13 @@ class Keyring:
         """The endpoint's identity files in its order, also those that are missing or of no use."""
         for path in endpoint.identities:
             if path not in self._identities:
-                self._identities[path] = _load(path)
+                self._identities[path] = self._open(path)
         return [self._identities[path] for path in endpoint.identities]
+
+    def _open(self, path: str) -> Identity:
+        identity = _load(path)
+        known = self._passphrases.get(path) if identity.locked else None
+        return identity if known is None else _load(path, known)
 
     def certificates(self, endpoint: Endpoint) -> list[SSHCertificate]:
         """The certificates that CertificateFile names, as far as they can be read."""
@@ -113,6 +136,8 @@ class Keyring:
                     break
                 opened = await asyncio.to_thread(_load, identity.path, passphrase)
                 identity.pair, identity.locked, identity.problem = opened.pair, not opened.pair, opened.problem
+                if not identity.locked:
+                    self._passphrases[identity.path] = passphrase
                 words = f"That does not open {identity.path}."
             if identity.locked:
                 self._refused.add(identity.path)

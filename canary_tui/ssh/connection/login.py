@@ -17,7 +17,7 @@ from canary_tui.ssh.connection.agent import Agent, AgentError, AgentKeys
 from canary_tui.ssh.connection.failures import explained, tries_more, wanted
 from canary_tui.ssh.connection.handshake import Attempt, log_in
 from canary_tui.ssh.connection.hostkeys import HostKeyAnswer, HostKeys, HostNames, fingerprint, key_type, shown_key
-from canary_tui.ssh.connection.keyring import Keyring, Questions
+from canary_tui.ssh.connection.keyring import Answers, Keyring, Questions
 from canary_tui.ssh.connection.known_hosts import KnownHosts, remember
 from canary_tui.ssh.connection.off_loop import off_loop
 from canary_tui.ssh.connection.offers import in_order
@@ -45,15 +45,16 @@ class LinkError(CanaryError):
 class Shared:
     """The host keys, keys, passwords and limits on handshakes that all logins of a fleet share."""
 
-    def __init__(self, asker: Asker | None, redactor: Redactor) -> None:
+    def __init__(self, asker: Asker | None, redactor: Redactor, answers: Answers) -> None:
+        answers.hide(redactor)
         self.known_hosts = KnownHosts()
         self._reading = asyncio.Lock()
         self._read: set[tuple[str, ...]] = set()
         """The files that were read together. Changed ones are read again where they are looked at."""
         self.questions = Questions(asker, redactor)
-        self.keyring = Keyring(self.questions)
-        self.passwords = Passwords(self.questions)
-        self.sudo_passwords = Passwords(self.questions)
+        self.keyring = Keyring(self.questions, answers.passphrases)
+        self.passwords = Passwords(self.questions, answers.passwords)
+        self.sudo_passwords = Passwords(self.questions, answers.sudo_passwords)
         self._agents: dict[str, Agent] = {}
         self._proxies: set[Proxy] = set()
         self._all = asyncio.Semaphore(HANDSHAKES_AT_ONCE)

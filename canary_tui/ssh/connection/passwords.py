@@ -39,10 +39,11 @@ class _Known:
 
 
 class Passwords:
-    """Passwords by login name."""
+    """Passwords by login name. `proven` has those that targets took, also those of an earlier network."""
 
-    def __init__(self, questions: Questions) -> None:
+    def __init__(self, questions: Questions, proven: dict[str, list[str]]) -> None:
         self._questions = questions
+        self._proven = proven
         self._known: dict[str, _Known] = {}
 
     async def use(
@@ -57,7 +58,8 @@ class Passwords:
         `question` makes the question from what was wrong before; `attempt` says whether a password was taken;
         `refused` are those that the target is known not to take.
         """
-        return await _Search(self._questions, self._known.setdefault(user, _Known()), question, attempt, refused).find()
+        known = self._known.setdefault(user, _Known(self._proven.setdefault(user, [])))
+        return await _Search(self._questions, known, question, attempt, refused).find()
 
 
 class _Search:

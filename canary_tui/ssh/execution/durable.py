@@ -278,7 +278,7 @@ class _Followed:
         if why := self._no_proof(answer):
             return self._report("unknown", f"{why}, and its record of this step is gone")
         if answer.first == "void":
-            return self._report("not-started", "it was cancelled before it started")
+            return self._report("not-started", "it was stopped before it started")
         if self._start is not None:
             self._started = "not seen there"
             return None

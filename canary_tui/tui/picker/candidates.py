@@ -85,7 +85,8 @@ def learn(candidates: Candidates, known: Mapping[str, LastKnown], release: str, 
 def _learned(row: TargetRow, known: LastKnown | None, now: float) -> TargetRow:
     if known is None:
         return row
-    return replace(row, on=known.release, outcome=known.outcome, age=max(0.0, now - known.at), seen=True)
+    age = max(0.0, now - known.at)
+    return replace(row, on=known.release, outcome=known.outcome, age=age, seen=True, aftermath=known.aftermath)
 
 
 def _preselected(choices: Choices, offered: Picking, facts: Iterable[TargetFacts]) -> tuple[Collection[str], str]:

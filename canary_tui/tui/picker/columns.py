@@ -44,20 +44,27 @@ def _address(row: TargetRow) -> str:
 def _last(row: TargetRow) -> str:
     if not row.seen:
         return "never"
-    word = "ok" if row.outcome == "ok" else OUTCOME_WORDS[row.outcome].upper() if row.outcome else "OPEN"
-    return f"{word:6} {ago(row.age)}"
+    return f"{_last_word(row):6} {ago(row.age)}"
+
+
+def _last_word(row: TargetRow) -> str:
+    if row.aftermath:
+        return row.aftermath.upper()
+    return "ok" if row.outcome == "ok" else OUTCOME_WORDS[row.outcome].upper() if row.outcome else "OPEN"
 
 
 def _last_key(row: TargetRow) -> tuple[tuple[int, str], ...]:
     """Sort failed targets first, then the youngest."""
-    rank = 2 if not row.seen else int(row.outcome == "ok")
+    rank = 2 if not row.seen else int(row.outcome == "ok" and not row.aftermath)
     return ((rank, ""), (int(row.age), ""))
 
 
 def _last_tone(row: TargetRow) -> str:
     if row.outcome is None:
         return "table--open" if row.seen else ""
-    return "" if row.outcome in {"ok", "skipped"} else "table--bad"
+    if row.aftermath in {"step skipped", "rolled back"}:
+        return "table--open"
+    return "" if row.outcome in {"ok", "skipped"} and not row.aftermath else "table--bad"
 
 
 def _tag(name: str) -> Callable[[TargetRow], str]:
@@ -76,7 +83,7 @@ def columns_for(tags: Sequence[str]) -> tuple[Column, ...]:
         *more,
         Column("ENVIRONMENTS", lambda row: " ".join(row.environments), 24, rank=9),
         Column("ON", lambda row: row.on or "-", 16),
-        Column("LAST ROLLOUT", _last, 22, key=_last_key, tone=_last_tone),
+        Column("LAST ROLLOUT", _last, 24, key=_last_key, tone=_last_tone),
     )
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from canary_tui.domain.rollout.words import Outcome
+    from canary_tui.store.inventory import Aftermath
 
 _DIGITS = re.compile(r"([0-9]+)")
 _UNDO_DEPTH = 100
@@ -24,7 +25,7 @@ SortKey = Callable[["TargetRow"], SortValue]
 class TargetRow:
     """One target in the picker. `on` is the release last seen there, `age` the seconds since `outcome`.
 
-    `seen`: some rollout had this target.
+    `seen`: some rollout had this target. `aftermath` is what `outcome` alone does not tell.
     """
 
     name: str
@@ -36,6 +37,7 @@ class TargetRow:
     outcome: Outcome | None = None
     age: float = 0.0
     seen: bool = False
+    aftermath: Aftermath = ""
 
 
 def natural(text: str) -> SortValue:

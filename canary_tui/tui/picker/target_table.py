@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich.cells import set_cell_size
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -34,7 +34,7 @@ class TableHead(Widget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._text = ""
+        self._text = self._place = ""
 
     def show(self, laid: Sequence[PlacedColumn], ordered_by: Column | None, *, reverse: bool) -> None:
         """Change the titles; a sign marks the one that sorts the rows."""
@@ -44,9 +44,18 @@ class TableHead(Widget):
         self._text = " " * (_MARKS + 1) + "".join(cells)
         self.refresh()
 
+    def show_place(self, row: int, rows: int) -> None:
+        """Change the place at the right: the row of the cursor, counted from 1, and the number of rows."""
+        place = f" {row:,} of {rows:,} " if rows else ""
+        if place != self._place:
+            self._place = place
+            self.refresh()
+
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  Textual's signature
-        """Paint the only line."""
-        text = set_cell_size(self._text, self.size.width)
+        """Paint the only line; the titles come before the place."""
+        room = self.size.width - len(self._place)
+        place = self._place if cell_len(self._text.rstrip()) <= room else ""
+        text = set_cell_size(self._text, self.size.width - len(place)) + place
         return Strip([Segment(text, self.rich_style)], self.size.width)
 
 
@@ -106,6 +115,7 @@ class TargetTable(ScrollView, can_focus=True):
         self.cursor = 0 if to_top else self.validate_cursor(self.cursor)
         if to_top:
             self._scroll_to_row(0)
+        self._show_place()
         self.refresh()
         self.post_message(self.Changed())
 
@@ -133,7 +143,11 @@ class TargetTable(ScrollView, can_focus=True):
         else:
             self.refresh_line(old)
             self.refresh_line(new)
+        self._show_place()
         self._keep_in_sight()
+
+    def _show_place(self) -> None:
+        self.head.show_place(self.cursor + 1, len(self.picker.shown))
 
     def _keep_in_sight(self) -> None:
         height, top = self.scrollable_content_region.height, round(self.scroll_y)

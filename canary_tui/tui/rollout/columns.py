@@ -42,7 +42,10 @@ class Column:
 
     def cell(self, row: Row, width: int) -> TonedText:
         """Write the column's cell of a row."""
-        return self._fitted(self.text(row), width), self.tone(row)
+        text = self.text(row)
+        if len(text) > width:
+            text = text.removeprefix("ok, ")  # the sign says that, too
+        return self._fitted(text, width), self.tone(row)
 
     def _fitted(self, text: str, width: int) -> str:
         return fit(text.rjust(width) if self.right else text, width) + " "

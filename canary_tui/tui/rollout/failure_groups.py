@@ -100,7 +100,8 @@ def failure_of(plan: Plan, state: RolloutState, target: TargetState, said: Calla
     status, track = status_of(state, target), _track(target)
     step = current_step(plan, target)
     where = step_name(step) if step is not None and track.attempts else "preflight" if target.probe == "failed" else ""
-    attempts = f" after {track.attempts} attempts" if track.attempts > 1 else ""
+    again = " again" if track.again and track.attempts else ""  # else the screen after a retry is the one before it
+    attempts = f"{again} after {track.attempts} attempts" if track.attempts > 1 else again
     reason = f"{attempts}: {track.why}" if track.why else attempts
     last = said(target.name, track.execution) if track.attempts else ""
     return Failure(target.name, status.kind, status.symbol, where, f"{status.word}{reason}", last)

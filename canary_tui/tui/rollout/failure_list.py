@@ -116,7 +116,7 @@ class FailureList(RowWidget, can_focus=True):
             (f"{failure.symbol} ", failure.kind),
         ]
         head.append(
-            (f"{len(row.names):,} x " if many else f"{fit(failure.name, min(16, len(failure.name)))}  ", "strong")
+            (f"{len(row.names):,} x " if many else f"{fit(failure.name, min(_NAME, len(failure.name)))}  ", "strong")
         )
         head += [(f"{failure.where}  " if failure.where else "", "dim"), (failure.end, failure.kind)]
         room = width - texts_width(head) - 4
@@ -134,7 +134,8 @@ class FailureList(RowWidget, can_focus=True):
         """Whether a row has no room for all of its texts."""
         failure, many = row.shown, len(row.names) > 1
         whole = f"{failure.where}  {failure.end}  {failure.last_line}  {in_short(row.names) if many else failure.name}"
-        return len(whole) + _MARK + 8 > self.screen.size.width
+        number = 8 if many else 2 * row.inside
+        return len(whole) + _MARK + number + 2 > self.screen.size.width or (not many and len(failure.name) > _NAME)
 
     def _hidden(self, y: int) -> str:
         """Tell in the first and the last row the number of hidden rows."""

@@ -24,7 +24,7 @@ from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, TypedField, ke
 from canary_tui.tui.shared.rows import TonedText, fit
 
 _SETTLEMENTS: dict[str, Settlement] = {"done": "ok", "failed": "failed", "retry": "retry"}
-_MOST_ROWS = 6
+_MOST_ROWS, _LEAST_ROWS = 6, 4
 _ROOMY = 30
 """Rows of a terminal that has room for a line about each key."""
 _SHORT_NAME = 20
@@ -116,7 +116,10 @@ class FailurePanel(Panel):
     def limit(self, rows: int) -> None:
         """Shorten the list before the keys: the list scrolls, and the keys would be covered."""
         others = 2 + sum(self._rows(one) for one in (".panel-says", ".panel-keys")) + (1 if self.asking else 0)
-        self._most_rows = max(1, min(_MOST_ROWS, rows - others))
+        room = min(_MOST_ROWS, rows - others)
+        # What waits for the decision stands last in the details: rather a row less of the list, which scrolls by row.
+        beside = rows - others + 1 - self._rows(".panel-text")
+        self._most_rows = max(1, min(room, max(beside, _LEAST_ROWS)))
         self.query_one(FailureList).styles.height = self.choice_rows()
         super().limit(rows)
 

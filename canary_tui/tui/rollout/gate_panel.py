@@ -9,7 +9,7 @@ from textual.content import Content
 from canary_tui.domain.fleet.names import count
 from canary_tui.domain.rollout.events import GateApproved, ItemTicked, Operator
 from canary_tui.engine.messages import Decide
-from canary_tui.tui.rollout.gate_summary import GateSummary, changes
+from canary_tui.tui.rollout.gate_summary import GateSummary, Member, changes
 from canary_tui.tui.rollout.status import SYMBOLS
 from canary_tui.tui.shared.formats import ago, clock, in_short, short_time
 from canary_tui.tui.shared.panel import Decided, KeyGuard, Panel, keyed, line
@@ -176,7 +176,7 @@ class GatePanel(Panel):
     def _details(self, summary: GateSummary, now: float) -> list[Content]:
         lines = [_members(summary, now)]
         lines += [
-            line("  ", (f"{SYMBOLS[one.kind]} {one.name} {one.word}: ", one.kind), one.detail)
+            line("  ", (f"{SYMBOLS[one.kind]} {one.name} {_told(one)}: ", one.kind), one.detail)
             for one in summary.members
             if one.kind not in ("ok", "skipped") and one.detail
         ]
@@ -220,6 +220,11 @@ class GatePanel(Panel):
             again = "wait a second, then press A once more to approve" if self._armed else "press A, then A again"
             return keyed("A", f"Approve: {again}")
         return keyed("A", f"Approve: then {summary.question}{_expected_hint(summary)}, and enter")
+
+
+def _told(member: Member) -> str:
+    """The word before a detail that says itself which steps count as done by whose word."""
+    return "ok" if member.kind == "waived" else member.word
 
 
 def _locked_words(summary: GateSummary) -> str:

@@ -17,7 +17,6 @@ from canary_tui.tui.actions import bindings
 from canary_tui.tui.logs.grouped import GroupedLog, grouped_log
 from canary_tui.tui.logs.log_view import LogView
 from canary_tui.tui.logs.shown import ShownLog, ShownLogs
-from canary_tui.tui.rollout.columns import upload_words
 from canary_tui.tui.rollout.follower import Follower
 from canary_tui.tui.rollout.status_bar import waiting_words
 from canary_tui.tui.shared.formats import short_size, short_time
@@ -25,6 +24,8 @@ from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
 Shown = Literal["one", "merged", "grouped"]
 """One target's log, or the output of all in order of arrival, or identical output grouped."""
+_ROOMY = 60
+"""Columns of a title with room for an upload's speed."""
 _BAD = ("failed", "unknown", "unreachable")
 """The kinds of status of a target whose long lines are wrapped."""
 
@@ -270,11 +271,11 @@ class LogPane(Vertical):
         return f"{target.name}: {status.word}. {why}" if why else ""
 
     def _upload(self, name: str) -> str:
-        """Tell an upload's progress; "" for every other step."""
+        """Tell an upload's speed where there is room; "" for every other step."""
         pace = self._follower.paces.get(name)
-        if pace is None or not pace.total:
+        if pace is None or not pace.total or self.size.width < _ROOMY:
             return ""
-        return f"  {upload_words(pace)} {short_size(pace.rate)}/s"
+        return f"  {short_size(pace.rate)}/s"
 
     # searching and filtering
 

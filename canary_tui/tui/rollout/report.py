@@ -14,12 +14,13 @@ from canary_tui.domain.rollout.events import CancelFinished
 from canary_tui.domain.rollout.narration import noted
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
+from canary_tui.domain.rollout.words import OUTCOME_WORDS
 from canary_tui.engine.messages import Ended
 from canary_tui.errors import ExitCode
 from canary_tui.service.endings import closing_of
 from canary_tui.store.layout import resume_command
 from canary_tui.tui.rollout.follower import Follower
-from canary_tui.tui.rollout.status import current_step, status_of, step_name
+from canary_tui.tui.rollout.status import Status, current_step, status_of, step_name
 from canary_tui.tui.shared.formats import clock, short_time
 from canary_tui.tui.shared.rows import TonedText, fit
 
@@ -27,6 +28,8 @@ Line = list[TonedText]
 
 _GOES_ON = "nothing is lost, and resume goes on with exactly the rest"
 _MOST_TOLD = 200
+_WIDEST = 18
+"""Most cells of a name, a status or a step before a reason."""
 _TONES = {ExitCode.SUCCEEDED: "ok", ExitCode.PARTLY: "unknown"}
 
 
@@ -87,21 +90,32 @@ def _troubled(plan: Plan, state: RolloutState) -> Iterator[Line]:
 
 
 def _told(plan: Plan, state: RolloutState, title: str, targets: list[TargetState]) -> Iterator[Line]:
-    if targets:
-        yield [(title, "strong")]
-    for target in targets[:_MOST_TOLD]:
-        status = status_of(state, target)
-        step = current_step(plan, target)
-        where = step_name(step) if step is not None and target.started_at else ""
-        yield [
-            (f" {status.symbol} ", status.kind),
-            (fit(target.name, 18) + " ", "plain"),
-            (fit(status.word, 18) + " ", status.kind),
-            (fit(where, 16) + " ", "dim"),
-            (_why(target), "plain"),
-        ]
-    if len(targets) > _MOST_TOLD:
-        yield [(f"   and {len(targets) - _MOST_TOLD:,} more", "dim")]
+    """Write a row for each target, and one for all that ended alike, with their names below it."""
+    if not targets:
+        return
+    yield [(title, "strong")]
+    groups: dict[tuple[Status, str, str], list[str]] = {}
+    for target in targets:
+        groups.setdefault(_ended(plan, state, target), []).append(target.name)
+    told = list(groups.items())[:_MOST_TOLD]
+    who = [names[0] if len(names) == 1 else f"{len(names):,} targets" for _, names in told]
+    words = ["ok" if status.kind == "waived" else status.word for (status, _, _), _ in told]
+    widths = [min(_WIDEST, max(map(len, texts))) for texts in (who, words, [where for (_, where, _), _ in told])]
+    for ((status, where, why), names), one, word in zip(told, who, words, strict=True):
+        cells: list[TonedText] = [(one, "plain"), (word, status.kind), (where, "dim")]
+        fitted = [(f"{fit(text, width)}  ", tone) for (text, tone), width in zip(cells, widths, strict=True) if width]
+        yield [(f" {status.symbol} ", status.kind), *fitted, (why, "plain")]
+        if len(names) > 1:
+            yield [(f"     {compress_names(names)}", "dim")]
+    if left := sum(len(names) for names in list(groups.values())[_MOST_TOLD:]):
+        yield [(f"   and {left:,} more", "dim")]
+
+
+def _ended(plan: Plan, state: RolloutState, target: TargetState) -> tuple[Status, str, str]:
+    """Tell a target's status, the step that it ended at, and why, unless the status says that already."""
+    status, step, why = status_of(state, target), current_step(plan, target), _why(target)
+    where = step_name(step) if step is not None and target.started_at else ""
+    return status, where, "" if why == status.word else why
 
 
 def _stops(follower: Follower) -> Iterator[Line]:
@@ -133,7 +147,7 @@ def _why(target: TargetState) -> str:
     reasons += [str(replace(one, note="") if one.note and one.note in reason else one) for one in target.rulings]
     cleaned = target.finally_
     if cleaned is not None and cleaned.outcome not in (None, "ok"):
-        reasons.append(f"finally {cleaned.outcome}: {cleaned.detail}")
+        reasons.append(f"finally {OUTCOME_WORDS[cleaned.outcome]}{noted(cleaned.why)}")
     if target.unconfirmed:
         reasons.append("the stop is unconfirmed")
     return "; ".join(reasons)

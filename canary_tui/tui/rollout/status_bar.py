@@ -11,8 +11,9 @@ from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import TargetState
 from canary_tui.domain.rollout.words import PAUSE_WORDS, ended_word
 from canary_tui.tui.host import Link
+from canary_tui.tui.rollout.columns import upload_words
 from canary_tui.tui.rollout.follower import SILENT_AFTER, Follower
-from canary_tui.tui.rollout.status import COUNTED, SYMBOLS, current_step, step_name
+from canary_tui.tui.rollout.status import COUNTED, SYMBOLS, Kind, current_step, step_name
 from canary_tui.tui.shared.formats import clock, short_count, short_size, short_time, tight_time
 from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
@@ -20,6 +21,8 @@ _BAR, _SHORT_BAR = 24, 10
 _ROOMY = 100
 SILENT_STEP = 30.0
 """Seconds without output after which a running command is called silent."""
+_COUNT_WORDS: dict[Kind, str] = {"waived": "step skipped", "undone": "rolled back"}
+"""The words of the header for kinds whose names are not those of the list."""
 _STAGES = {"preflight": "preflight", "rolling-back": "rolling back", "finishing": "finishing"}
 
 
@@ -114,7 +117,7 @@ def counts(follower: Follower, *, words: bool = True) -> list[TonedText]:
     pieces: list[TonedText] = []
     for kind in COUNTED:
         if count := follower.roster.counts[kind]:
-            word = f" {kind}" if words else ""
+            word = f" {_COUNT_WORDS.get(kind, kind)}" if words else ""
             pieces += [("  " if pieces else "", "plain"), (f"{count:,} {SYMBOLS[kind]}{word}", kind)]
     return pieces
 
@@ -158,7 +161,14 @@ def waiting_words(follower: Follower, target: TargetState) -> str:
         longest = asked_until(step, running.since) - follower.now() + lost
         return f"{target.name}: reconnecting {tight_time(lost)}, at most {tight_time(max(lost, longest))}"
     limit = f" (limit {short_time(step.timeout)})" if elapsed >= step.timeout / 2 else ""
-    return f"{target.name}: {step_name(step)} {short_time(elapsed)}{limit}{silence_words(follower, target, step)}"
+    more = progress_words(follower, target) or silence_words(follower, target, step)
+    return f"{target.name}: {step_name(step)} {short_time(elapsed)}{limit}{more}"
+
+
+def progress_words(follower: Follower, target: TargetState) -> str:
+    """Tell how far an upload is: `, 45 % 4 s left`; "" for every other step."""
+    pace = follower.paces.get(target.name)
+    return f", {upload_words(pace)}" if pace is not None and pace.total else ""
 
 
 def silence_words(follower: Follower, target: TargetState, step: Step) -> str:

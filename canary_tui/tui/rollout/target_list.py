@@ -186,5 +186,9 @@ class TargetList(RowWidget, can_focus=True):
         number = len(self._follower.roster)
         if number <= self.size.height - 1:
             return [(titles, tone)], False
-        place = f" {self._position() + 1:,} of {number:,}"
-        return [(fit(titles, max(0, self.size.width - len(place) - 1)), tone), (f"{place} ", "dim")], False
+        place = f" {self._position() + 1:,} of {number:,} "
+        room = self.size.width - len(place)
+        titles = titles.rstrip()
+        while titles and len(titles) > room:  # whole titles or none
+            titles = titles.rpartition(" ")[0].rstrip()
+        return [(fit(titles, max(0, room)), tone), (place, "dim")], False

@@ -22,6 +22,7 @@ from canary_tui.tui.shared.footer import is_text
 from canary_tui.tui.themes import NAMES
 
 _INDENT = 20
+_ASKING = {"gate", "failures", "abort"}
 _UNLISTED = {"app.palette", "app.interrupt"}
 """Actions that are useless inside the palette."""
 
@@ -37,7 +38,8 @@ class UsableKey:
     @property
     def signs(self) -> str:
         """The keys as the screens write them."""
-        return "  ".join(map(key_sign, self.keys))
+        signs = [key_sign(key) for key in self.keys]
+        return "1 ... 9" if signs == list("123456789") else "  ".join(signs)
 
 
 def usable_on(screen: Screen[object]) -> list[UsableKey]:
@@ -65,7 +67,7 @@ class HelpScreen(ModalScreen[None]):
         """Lay out one list that scrolls."""
         with VerticalScroll(id="help") as scroll:
             scroll.border_title = Content("Keys here")
-            scroll.border_subtitle = Content("esc closes")
+            scroll.border_subtitle = Content("↑ ↓ scroll, esc closes")
             yield Static()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -86,7 +88,7 @@ def help_text(usable: Iterable[UsableKey], width: int) -> Content:
 def _help_parts(usable: Iterable[UsableKey], width: int) -> Iterator[tuple[str, str]]:
     pane = ""
     hanging = " " * _INDENT
-    for one in sorted(usable, key=lambda one: one.action.pane in {"move", "app"}):
+    for one in sorted(usable, key=lambda one: _place(one.action.pane)):
         if one.action.pane != pane:
             yield ("\n" if pane else "", "")
             pane = one.action.pane
@@ -95,6 +97,11 @@ def _help_parts(usable: Iterable[UsableKey], width: int) -> Iterator[tuple[str, 
         yield (f"  {one.signs:{_INDENT - 3}} ", style)
         lines = textwrap.wrap(one.action.help, width, initial_indent=hanging, subsequent_indent=hanging)
         yield ("\n".join(lines)[_INDENT:] + "\n", "")
+
+
+def _place(pane: str) -> int:
+    """First the keys of what is asked, last those of everywhere."""
+    return 0 if pane in _ASKING else 2 if pane in {"move", "app"} else 1
 
 
 class ActionCommands(Provider):
