@@ -4,8 +4,8 @@ On a slow line whatever is sent at once waits in queues that nobody sees: in the
 answer, or the answer to a stop, waits behind it, and a peer that only has much to carry looks like a dead one. So there
 is never more under way than the line was seen to carry in `HORIZON` seconds:
 
-- To a target: a question that every server answers at once follows each part; its answer says how long that took. Where
-  several share a line each finds its share.
+- To a target: a question that every server answers at once follows each half of that; its answer says how long those
+  bytes took. Where several share a line each finds its share.
 - From a target: the window of the channel, which grows at most twofold with each window that has arrived.
 
 On a fast line both soon are as large as without this: what may be under way is then the channel's own window.
@@ -59,7 +59,7 @@ class Outgoing:
     async def sent(self, size: int) -> None:
         """So many bytes were written."""
         self._sent += size
-        if self._sent - self._asked >= self._window // 4 or not self.room:
+        if self._sent - self._asked >= self._window // 2 or not self.room:
             self._asked = self._sent
             question = asyncio.create_task(self._follow(self._sent, self._arrived))
             self._questions.add(question)
