@@ -157,6 +157,27 @@ async def test_who_does_not_read_what_is_sent_is_given_up(farm: Farm, monkeypatc
 
 
 @pytest.mark.found("fault 1")
+async def test_little_is_under_way_to_a_target_before_its_line_is_known(farm: Farm) -> None:
+    """Eight uploads that begin at once put eight times that into one queue, and the answer to a stop behind it."""
+    line, went = DirectLine(farm), list[int]()
+    conversation = protocol.Conversation(new_nonce(), b"", lambda _: None)
+    await conversation.open(line, await line.connection(), "cat >/dev/null")
+    assert farm.targets[0].kill_sessions(signal.SIGSTOP) == 1
+    sending = asyncio.create_task(conversation.send(bytes(1 << 20), went.append))
+    try:
+        outgoing = conversation._outgoing
+        assert outgoing is not None
+        async with asyncio.timeout(10):
+            while outgoing.room:
+                await asyncio.sleep(0.01)
+    finally:
+        farm.targets[0].kill_sessions(signal.SIGKILL)
+    await asyncio.wait_for(sending, 10)
+    assert sum(went) <= 4096
+    await line.close()
+
+
+@pytest.mark.found("fault 1")
 async def test_a_server_that_sends_for_ever_and_lets_nobody_in_is_given_up(farm: Farm) -> None:
     """The limit is for a silence; in all a login may take four times as long."""
 

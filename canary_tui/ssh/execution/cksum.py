@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 
-def _crc_of(byte: int) -> int:
-    crc = byte << 24
-    for _ in range(8):
-        crc = (crc << 1 & 0xFFFFFFFF) ^ (0x04C11DB7 if crc & 0x80000000 else 0)
-    return crc
-
-
-_CRC = [_crc_of(byte) for byte in range(256)]
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_ALL = 0xFFFFFFFF
 
 
 def cksum(data: bytes) -> int:
-    """The checksum that POSIX defines for its tool `cksum`."""
-    size, length = len(data), b""
-    while size:
-        length += bytes([size & 0xFF])
-        size >>= 8
-    crc = 0
-    for byte in data + length:
-        crc = (crc << 8 & 0xFFFFFFFF) ^ _CRC[crc >> 24 ^ byte]
-    return crc ^ 0xFFFFFFFF
+    """The checksum that POSIX defines for its tool `cksum`: zlib's polynomial, with the bits of each byte in order."""
+    size = len(data)
+    length = size.to_bytes((size.bit_length() + 7) // 8, "little")
+    crc = zlib.crc32((data + length).translate(_REVERSED), _ALL) ^ _ALL
+    return int(f"{crc:032b}"[::-1], 2) ^ _ALL

@@ -4,8 +4,8 @@ On a slow line whatever is sent at once waits in queues that nobody sees: in the
 answer, or the answer to a stop, waits behind it, and a peer that only has much to carry looks like a dead one. So there
 is never more under way than the line was seen to carry in `HORIZON` seconds:
 
-- To a target: a question that every server answers at once follows each part; its answer says how long that took. Where
-  several share a line each finds its share.
+- To a target: a question that every server answers at once follows each half of that; its answer says how long those
+  bytes took. Where several share a line each finds its share.
 - From a target: the window of the channel, which grows at most twofold with each window that has arrived.
 
 On a fast line both soon are as large as without this: what may be under way is then the channel's own window.
@@ -25,9 +25,11 @@ HORIZON = 1.5
 SLOWEST = 512
 """Bytes a second that a target takes at least of what it must have read before it can answer."""
 LEAST = 4096
-"""Bytes that may always be under way to a target, however slow the line is."""
+"""Bytes that may always be under way to a target, however slow the line is: also while nothing is known of it, because
+others may begin to send at the same moment, and all their bytes stand in one queue.
+"""
 FIRST = 16 * 1024
-"""Bytes that may be under way while nothing is known of the line; never less is allowed from a target."""
+"""Bytes of a step that are sent with it at once, and that may always be under way from a target."""
 MOST = 4 << 20
 """Bytes that are under way to a target at most; OpenSSH takes 2 MiB for a channel that is not read."""
 MOST_FROM = 2 << 20
@@ -40,21 +42,24 @@ class Outgoing:
     def __init__(self, connection: asyncssh.SSHClientConnection, changed: Callable[[], None]) -> None:
         self._connection = connection
         self._changed = changed
-        self._window = FIRST
+        self._window = LEAST
         self._sent = self._asked = self._arrived = 0
         self._questions: set[asyncio.Task[None]] = set()
         self._time = asyncio.get_running_loop().time
 
     @property
     def room(self) -> int:
-        """Bytes that may be sent now: a quarter of what may be under way, so that the line never stands still, or 0."""
-        part = self._window // 4
+        """Bytes that may be sent now: a quarter of what may be under way, so that the line never stands still, or 0.
+
+        At first all of it, with one question: on a fast line its answer is all that is needed.
+        """
+        part = self._window // 4 if self._sent else self._window
         return part if self._sent - self._arrived + part <= self._window else 0
 
     async def sent(self, size: int) -> None:
         """So many bytes were written."""
         self._sent += size
-        if self._sent - self._asked >= self._window // 4 or not self.room:
+        if self._sent - self._asked >= self._window // 2 or not self.room:
             self._asked = self._sent
             question = asyncio.create_task(self._follow(self._sent, self._arrived))
             self._questions.add(question)

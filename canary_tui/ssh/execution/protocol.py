@@ -173,7 +173,8 @@ class Conversation(asyncssh.SSHClientSession[bytes]):
             if self._wrapped.password:
                 await self._admitted()
                 self._send_payload()
-            await self.deliver(self._payload[pace.FIRST :])
+            if rest := self._payload[pace.FIRST :]:
+                await self.deliver(rest)
         except TimeoutError:
             self.close()
             raise LostError("no channel was opened", silent=True) from None
