@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
@@ -16,6 +17,10 @@ import pytest
 hypothesis.settings.register_profile("ci", derandomize=True)  # a change is judged by what it changed, not by luck
 if os.environ.get("CANARY_TUI_CI"):
     hypothesis.settings.load_profile("ci")
+
+# Started by nohup, or in a script's background, the tests would hand down signals that are ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 

@@ -1,4 +1,4 @@
-"""Writes the generated parts of the README: the keys and the fleet file's reference.
+"""Writes the generated parts of the README: the demo's faults, the keys and the fleet file's reference.
 
 `python tests/readme.py --write` brings them up to date; a test compares.
 """
@@ -13,6 +13,7 @@ from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from canary_tui.demo.faults import FAULTS
 from canary_tui.domain.fleet import steps
 from canary_tui.domain.fleet import tables as fleet
 from canary_tui.domain.fleet.units import Duration, Share, Size
@@ -113,6 +114,13 @@ def keys() -> str:
     return f"```\n{key_table().rstrip()}\n```"
 
 
+def faults() -> str:
+    """The faults of the demo, as `canary-tui demo --help` explains them."""
+    return "\n".join(
+        ["| fault | what goes wrong |", "|---|---|", *(f"| `{name}` | {FAULTS[name]} |" for name in FAULTS)]
+    )
+
+
 def _always(text: str) -> Callable[[re.Match[str]], str]:
     """A replacement in which a backslash is a backslash."""
     return lambda _match: text
@@ -120,7 +128,7 @@ def _always(text: str) -> Callable[[re.Match[str]], str]:
 
 def updated(text: str) -> str:
     """The README with its generated parts made anew."""
-    for name, made in (("reference", reference()), ("keys", keys())):
+    for name, made in (("faults", faults()), ("reference", reference()), ("keys", keys())):
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         text = re.sub(f"{begin}.*?{end}", _always(f"{begin}\n{made}\n{end}"), text, flags=re.DOTALL)
     return text

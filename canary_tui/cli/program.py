@@ -9,6 +9,7 @@ from pathlib import Path
 
 from canary_tui.cli.options import Headless, Subparsers, add_command, add_face, face_of, state_folder
 from canary_tui.cli.rollouts import roll_out
+from canary_tui.demo.faults import fault_table
 from canary_tui.errors import ExitCode
 
 
@@ -32,12 +33,14 @@ def add_demo(subparsers: Subparsers[argparse.ArgumentParser]) -> None:
         action="append",
         default=[],
         metavar="TARGET:FAULT",
-        help="make a target slow, fail, flaky, hang, drop or noisy (repeatable)",
+        help="give a target one of the faults below (repeatable)",
     )
     parser.add_argument("--folder", metavar="DIR", help="keep everything in this folder; default: a temporary folder")
     parser.add_argument("--write", metavar="DIR", help="write the fleet file and the keys there; start nothing")
     parser.add_argument("--release", default="", metavar="R", help="the release to roll out")
     add_face(parser)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"faults, for example `--fault web-3:slow`:\n{fault_table()}"
 
 
 def _demo(options: argparse.Namespace) -> ExitCode:

@@ -52,8 +52,11 @@ _HEADER = f"""\
 #     ssh -F {{ssh_config}} web-1
 #
 # Every target runs release {INSTALLED}. {SUGGESTED} is a good one; {BROKEN} starts, but its health check fails.
-# `canary-tui demo --fault web-3:slow` (or fail, flaky, hang, drop, noisy) makes a rollout interesting.
+# `canary-tui demo --fault web-3:slow` makes a rollout interesting; `canary-tui demo --help` lists the faults.
 # `--var PACE=0` makes it quick: PACE is how many seconds the programs on the targets sleep between two lines.
+#
+# Each target's shop is visited all the time. `shop-stats p99` there tells how it does, as do /metrics of its web
+# service, for Prometheus, and ~/shop.log.
 
 """
 

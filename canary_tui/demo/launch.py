@@ -9,7 +9,7 @@ import select
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -32,12 +32,14 @@ _STATE = "CANARY_TUI_STATE"
 class Order:
     """The order to the server process. `folder` "" is a new folder that is removed at the end.
 
-    `faults` maps names of targets to names of faults; `serve` false only writes the folder.
+    `faults` maps names of targets to names of faults; `serve` false only writes the folder; `visitors` is whether
+    somebody asks for the shops' pages all the time.
     """
 
     folder: str = ""
     faults: dict[str, str] = field(default_factory=dict)
     serve: bool = True
+    visitors: bool = True
 
     def text(self) -> str:
         """As the process's argument."""
@@ -102,33 +104,37 @@ class Demo:
         self.stop()
 
 
-def start_demo(folder: Path | None = None, faults: Iterable[str] = (), state: Path | None = None) -> Demo:
+def start_demo(
+    folder: Path | None = None, faults: Iterable[str] = (), state: Path | None = None, *, visitors: bool = True
+) -> Demo:
     """Start the demo fleet; returns when every server listens.
 
     In a new folder below the temporary ones, or in `folder`, which then stays, with keys, ports and what is on the
-    targets, for the next time. `faults` are texts such as `web-3:slow`. UsageError for a fault or a target that there
-    is not, and for a folder with something else in it; CanaryError where the servers cannot start.
+    targets, for the next time. `faults` are texts such as `web-3:slow`. Without `visitors` nobody asks the targets' web
+    services unless the caller does. UsageError for a fault or a target that there is not, and for a folder with
+    something else in it; CanaryError where the servers cannot start.
     """
-    process, where = _launch(_order(folder, faults, serve=True))
+    order = replace(_order(folder, faults), visitors=visitors)
+    process, where = _launch(order)
     return Demo(where, SUGGESTED, ENVIRONMENT, process, folder is None, state)
 
 
 def write_demo(folder: Path) -> Path:
     """Write all that the demo needs into `folder` without starting it; the path of the fleet file."""
-    process, where = _launch(_order(folder, (), serve=False))
+    process, where = _launch(replace(_order(folder, ()), serve=False))
     _end(process)
     return where / FLEET_FILE
 
 
-def _order(folder: Path | None, faults: Iterable[str], *, serve: bool) -> Order:
+def _order(folder: Path | None, faults: Iterable[str]) -> Order:
     parsed = parse_faults(faults)
     if folder is None:
-        return Order(faults=parsed, serve=serve)
+        return Order(faults=parsed)
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder}: is not a folder")
     if folder.exists() and any(folder.iterdir()) and not (folder / PORTS_FILE).exists():
         raise UsageError(f"{folder}: is not empty, and no demo was written there; name a new folder")
-    return Order(str(folder.resolve()), parsed, serve)
+    return Order(str(folder.resolve()), parsed)
 
 
 def _launch(order: Order) -> tuple[subprocess.Popen[bytes], Path]:

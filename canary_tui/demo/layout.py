@@ -4,7 +4,7 @@ demo.toml                 the fleet file
 ssh_config known_hosts    how to reach the targets
 keys/                     the operator's key, and one host key for each target
 servers.toml              the folder and the ports that these were written for: kept, they are used again
-web-1/ ... stage-1/       the targets' homes
+web-1/ ... stage-1/       the targets' homes, with programs in bin/ and what the shop tells in shop.log
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import tomli_w
 from canary_tui.demo.fleet import FLEET_FILE, INSTALLED, PORTS_FILE, TARGETS, USER, write_fleet_file
 
 ADDRESS = "127.0.0.1"
+_PROGRAMS = {"unpack-shop": "unpack.sh", "restart-shop": "restart.sh", "shop-stats": "stats.sh"}
+"""The commands on every target's PATH, and the files here that they are copies of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,9 @@ def _former_record(folder: Path) -> dict[str, Any]:
 def _furnish(home: Path, fault: str) -> None:
     for name in ("bin", "tmp", ".demo", f"releases/{INSTALLED}"):
         (home / name).mkdir(parents=True, exist_ok=True)
-    for program in ("unpack", "restart"):
-        tool = home / "bin" / f"{program}-shop"
-        shutil.copyfile(Path(__file__).with_name(f"{program}.sh"), tool)
+    for name, source in _PROGRAMS.items():
+        tool = home / "bin" / name
+        shutil.copyfile(Path(__file__).with_name(source), tool)
         tool.chmod(0o755)
     (home / "releases" / INSTALLED / "REVISION").write_text(f"{INSTALLED}\n")
     if not (home / "current").is_symlink():

@@ -23,6 +23,7 @@ import asyncssh
 from canary_tui.demo.fleet import USER
 from canary_tui.demo.launch import Order
 from canary_tui.demo.layout import Station, operator_key, set_up
+from canary_tui.demo.load import visit
 from canary_tui.demo.sessions import CommandSession
 from canary_tui.demo.sweep import MARK, end_marked_processes
 from canary_tui.demo.web import WebService
@@ -131,19 +132,22 @@ async def serve(order: Order) -> None:
 async def _serve_in(folder: Path, order: Order, over: asyncio.Event) -> None:
     stations = set_up(folder, order.faults)
     async with AsyncExitStack() as listening:
-        watches = []
+        tasks: list[asyncio.Task[None]] = []
         for station in stations if order.serve else ():
             server = TargetServer(station, folder, operator_key(folder))
             await listening.enter_async_context(server.listening())
-            web = await WebService(station.name, station.home).listen(station.web)
+            fault = order.faults.get(station.name, "")
+            web = await WebService(station.name, station.home, fault).listen(station.web)
             listening.callback(web.close)
-            if order.faults.get(station.name) == "drop":
-                watches.append(asyncio.create_task(server.drop_once_when_asked()))
+            if fault == "drop":
+                tasks.append(asyncio.create_task(server.drop_once_when_asked()))
+            if order.visitors:
+                tasks.append(asyncio.create_task(visit(station.ports["web"])))
         print(json.dumps({"folder": str(folder)}), flush=True)  # noqa: T201 -- the line that the parent waits for
         if order.serve:
             await over.wait()
-        for watch in watches:
-            watch.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def _folder(order: Order) -> Path:

@@ -6,6 +6,7 @@ import os
 import pathlib
 import subprocess
 import time
+import tomllib
 from collections.abc import Callable
 from typing import IO
 
@@ -61,6 +62,12 @@ def zombies_of(pid: int) -> list[int]:
     """Children that have ended and were not reaped."""
     children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in children if not alive(int(child))]
+
+
+def web_port(demo: Demo, target: str) -> int:
+    """The port of a target's web service, as the fleet file tells it."""
+    fleet = tomllib.loads(demo.fleet_path.read_text())
+    return next(int(one["vars"]["WEB_PORT"]) for one in fleet["targets"] if one["name"] == target)
 
 
 def fetch(port: int, path: str) -> tuple[int, str]:

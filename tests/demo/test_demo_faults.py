@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from demo_client import alive, arguments, output_of, ssh, wait_until
 
+from canary_tui.demo import shop
 from canary_tui.demo.faults import FAULTS, parse_faults
 from canary_tui.demo.fleet import TARGETS
 from canary_tui.demo.launch import Demo, start_demo
@@ -35,6 +37,7 @@ def demo() -> Iterator[Demo]:
     [
         pytest.param("web-9:slow", "no target 'web-9'; did you mean web-5?", id="unknown target"),
         pytest.param("web-3:slwo", "no fault 'slwo'; did you mean slow?", id="unknown fault"),
+        pytest.param("web-3:slow2", "no fault 'slow2'; did you mean slow20?", id="unknown fault of a release"),
         pytest.param("web-3", "no fault ''; there are slow, fail, flaky, hang, drop, noisy", id="no fault"),
         pytest.param(":slow", "no target ''; there are web-1, web-2", id="no target"),
         pytest.param("", "no target ''", id="nothing"),
@@ -145,9 +148,17 @@ def test_the_programs_run_in_every_shell_that_is_here(shell: str, demo: Demo) ->
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_every_fault_is_known_to_the_programs_or_the_server(demo: Demo) -> None:
-    programs = "".join((demo.folder / "web-1/bin" / name).read_text() for name in ("unpack-shop", "restart-shop"))
-    assert [fault for fault in FAULTS if fault not in programs] == []
+def test_every_fault_is_known_to_the_programs_or_the_shop(demo: Demo) -> None:
+    known = "".join((demo.folder / "web-1/bin" / name).read_text() for name in ("unpack-shop", "restart-shop"))
+    known += "".join(Path(shop.__file__).read_text().split('"')[1::2])
+    assert [fault for fault in FAULTS if fault not in known] == []
+
+
+def test_the_help_of_the_demo_explains_every_fault() -> None:
+    helped = subprocess.run(
+        [sys.executable, "-m", "canary_tui", "demo", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    assert all(f"  {name:<8} {sentence}\n" in helped for name, sentence in FAULTS.items())
 
 
 def test_the_fleet_file_says_what_the_demo_is(demo: Demo) -> None:

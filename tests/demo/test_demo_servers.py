@@ -7,12 +7,11 @@ import pathlib
 import shutil
 import signal
 import subprocess
-import tomllib
 from collections.abc import Iterator
 
 import pexpect  # type: ignore[import-untyped]  # it has no types of its own
 import pytest
-from demo_client import alive, arguments, fetch, output_of, server_pid, ssh, wait_until, zombies_of
+from demo_client import alive, arguments, fetch, output_of, server_pid, ssh, wait_until, web_port, zombies_of
 
 from canary_tui.demo.fleet import TARGETS
 from canary_tui.demo.launch import Demo, start_demo
@@ -24,11 +23,6 @@ pytestmark = pytest.mark.skipif(shutil.which("ssh") is None, reason="ssh is not 
 def demo() -> Iterator[Demo]:
     with start_demo() as running:
         yield running
-
-
-def web_port(demo: Demo, target: str) -> int:
-    fleet = tomllib.loads(demo.fleet_path.read_text())
-    return next(int(one["vars"]["WEB_PORT"]) for one in fleet["targets"] if one["name"] == target)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from farm import Farm, available
@@ -17,6 +18,7 @@ from links import linked, planned, refusal, run, write_config
 from canary_tui.domain.fleet.tables import Ssh
 from canary_tui.domain.fleet.units import Duration
 from canary_tui.domain.planning.plan import PlannedTarget
+from canary_tui.ssh.connection.clock import Clock
 from canary_tui.ssh.connection.login import backoff
 
 pytestmark = pytest.mark.skipif(bool(available()), reason=available())
@@ -128,6 +130,54 @@ async def test_nothing_is_forwarded_whatever_ssh_config_says(
     config = write_config(farm, tmp_path / "config", *lines, " RemoteCommand echo leaked")
     async with linked(planned(farm.targets[0], config)) as [link]:
         assert await run(link, 'echo "<$SSH_AUTH_SOCK$DISPLAY$LC_CANARY$LC_SET>"') == "<>\n"
+
+
+async def test_a_login_looks_a_name_up_once_and_an_address_never(
+    farm: Farm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look-up wakes a thread, and asks for a name that is known by then."""
+    server = farm.targets[0]
+    known = tmp_path / "known_hosts"
+    known.write_text(f"[{server.address}]:{farm.port},[web.example]:{farm.port} {farm.host_key(server)}\n")
+    looked_up: list[str] = []
+    look_up = asyncio.BaseEventLoop.getaddrinfo
+
+    async def counted(loop: asyncio.BaseEventLoop, host: str, *arguments: Any, **words: Any) -> Any:
+        looked_up.append(host)
+        return await look_up(loop, server.address if host == "web.example" else host, *arguments, **words)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", counted)
+    by_address = planned(server, farm.ssh_config, known_hosts=str(known))
+    async with linked(by_address, PlannedTarget("named", "web.example", by_address.ssh)) as links:
+        for link in links:
+            assert await run(link, "echo in") == "in\n"
+    assert looked_up == ["web.example"]
+
+
+async def test_a_login_that_is_heard_sets_no_timer_for_each_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And yet its time lasts from the last packet, but for a hundredth."""
+    timers: list[float] = []
+    call_at, now = asyncio.BaseEventLoop.call_at, asyncio.get_running_loop().time
+
+    def counted(loop: asyncio.BaseEventLoop, when: float, *arguments: Any, **words: Any) -> asyncio.TimerHandle:
+        timers.append(when)
+        return call_at(loop, when, *arguments, **words)
+
+    clock = Clock()
+    async with clock.start(60.0):
+        monkeypatch.setattr(asyncio.BaseEventLoop, "call_at", counted)
+        for _ in range(1000):
+            clock.heard()
+        assert len(timers) < 10
+    with pytest.raises(TimeoutError):
+        async with clock.start(0.3):
+            began = now()
+            while now() < began + 0.5:
+                await asyncio.sleep(0.01)
+                clock.heard()
+            last = now()
+            await asyncio.sleep(60)
+    assert 0.28 < now() - last < 10
 
 
 async def test_forty_targets_are_connected_at_once(tmp_path: Path) -> None:

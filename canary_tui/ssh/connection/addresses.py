@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ipaddress
 import socket
 
 from canary_tui.ssh.connection.resolve import Endpoint
 
 
 async def first_that_answers(endpoint: Endpoint) -> socket.socket | None:
-    """A socket to the first address that takes the connection, in the system's order; None where there is one address.
+    """A socket to the first address of a name that takes the connection, in the system's order; None for an address.
 
     Each has an equal share of the time for connecting. Raises what the last one raised.
     """
+    if _is_address(endpoint.host):
+        return None  # to look it up would wake a thread for each login
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(endpoint.host, endpoint.port, family=endpoint.family, type=socket.SOCK_STREAM)
-    if len(found) < 2:
-        return None
     for family, kind, protocol, _, address in found[:-1]:
         try:
             async with asyncio.timeout(endpoint.connect_timeout / len(found)):
@@ -25,6 +27,12 @@ async def first_that_answers(endpoint: Endpoint) -> socket.socket | None:
             continue
     family, kind, protocol, _, address = found[-1]
     return await _connected(socket.socket(family, kind, protocol), address, endpoint.bind_address)
+
+
+def _is_address(host: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(host))
+    return False
 
 
 async def _connected(sock: socket.socket, address: tuple[object, ...], bind_address: str) -> socket.socket:

@@ -41,8 +41,10 @@ class Clock:
 
     def heard(self) -> None:
         """The server has sent something."""
-        if self._runs and self._limit.when() is not None:
-            self._set(min(self._last, _now() + self._silence))
+        if self._runs and (until := self._limit.when()) is not None:
+            later = min(self._last, _now() + self._silence)
+            if later - until > self._silence / 100:  # a timer for each packet would cost more than the packet
+                self._set(later)
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:

@@ -9,7 +9,6 @@ from rich.cells import cell_len
 from textual import events
 from textual.binding import BindingType
 from textual.cache import LRUCache
-from textual.content import Content
 from textual.message import Message
 from textual.strip import Strip
 
@@ -17,8 +16,7 @@ from canary_tui.store.logs.lines import Lines
 from canary_tui.store.logs.search import Direction, Search
 from canary_tui.tui.actions import bindings
 from canary_tui.tui.logs.log_window import Drawn, LogWindow, Matching, VisibleRow
-from canary_tui.tui.shared.rows import RowWidget, ToneSpan, cut
-from canary_tui.tui.terminal import one_line
+from canary_tui.tui.shared.rows import RowWidget, ToneSpan, cut, wrapped
 
 _LOOK_BUDGET = 0.035
 _COUNT_BUDGET = 0.015
@@ -228,8 +226,10 @@ class LogView(RowWidget, can_focus=True):
     def _empty_row(self, y: int) -> Strip:
         """Paint a row of an empty log: the reason why it is empty."""
         text = f"no line has {self.filter_query!r}; esc clears the filter" if self.window.matching else self._instead
-        lines = Content(one_line(text)).wrap(max(1, self.size.width - 2)) if text and not self._rows else []
-        return self.strip([(f" {lines[y].plain}", "dim")] if y < len(lines) else [], self.size.width)
+        if not text or self._rows:
+            return self.strip([], self.size.width)
+        lines = wrapped(text, max(1, self.size.width - 2))
+        return self.strip([(f" {lines[y]}", "dim")] if y < len(lines) else [], self.size.width)
 
     def render_line(self, y: int) -> Strip:
         if y >= len(self._rows):

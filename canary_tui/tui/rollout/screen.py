@@ -215,15 +215,17 @@ class RolloutScreen(RolloutPanels):
         """Say what to do without an engine; "" while there is one, or if the app's banner says it."""
         if self.link is None or self.follower.ended:
             return ""
-        if self.query(Banner):
-            return ""
-        command = resume_command(self.follower.state.rollout or self.follower.directory.name)
+        text = ""
         if self.ended is not None and self.follower.quiet_for() > _LAST_RECORDS:
             told = self.ended.message or "the engine gave up"
-            return told if command in told else f"{told}; resume it with: {command}"
-        if not self.link.gone:
-            return ""
-        return f"{self.link.gone}. What runs on the targets goes on; `{command}` takes over."
+            text = told if self._resume_command() in told else f"{told}; resume it with: {self._resume_command()}"
+        elif self.link.gone:
+            text = f"{self.link.gone}. What runs on the targets goes on; `{self._resume_command()}` takes over."
+        # Looked for last: it is a walk over all widgets, and this is asked at each paint.
+        return "" if text and self.query(Banner) else text
+
+    def _resume_command(self) -> str:
+        return resume_command(self.follower.state.rollout or self.follower.directory.name)
 
     def show_panels(self) -> None:
         """Update the panels, within the rows that the logs leave them."""

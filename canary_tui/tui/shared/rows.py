@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import ClassVar, Self
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -70,6 +72,12 @@ def cut(text: str, spans: Sequence[ToneSpan], start: int, stop: int) -> list[Ton
     return pieces
 
 
+@lru_cache(maxsize=4)
+def wrapped(text: str, width: int) -> tuple[str, ...]:
+    """Wrap a text that no file of ours wrote; each row of a widget asks for its line anew."""
+    return tuple(line.plain for line in Content(one_line(text)).wrap(width))
+
+
 class Tones(Widget):
     """The tones of a screen: each screen has one of these widgets, unseen.
 
@@ -107,8 +115,9 @@ class RowWidget(Widget):
         return style
 
     def refresh(self, *regions: Region, repaint: bool = True, layout: bool = False, recompose: bool = False) -> Self:
-        """Paint again with new styles: every change of a style, here or above, comes through this method."""
-        self._looks = None
+        """Paint again. Every change of a style, here or above, comes through this method, and never with regions."""
+        if not regions:
+            self._looks = None
         return super().refresh(*regions, repaint=repaint, layout=layout, recompose=recompose)
 
     def notify_style_update(self) -> None:
