@@ -53,6 +53,7 @@ FOUND = {
     "drive 4": "A retry that fails again says so.",
     "drive 5": "At 80x24 a question stands whole, and nothing in it twice.",
     "drive 6": "The progress of an upload is seen at every size.",
+    "drive 7": "A screen that has nothing to show yet says why.",
     "fault sudo": "sudo reads one password and nothing else as one; a refusal is told in its words.",
 }
 """Each code with the rule that its test holds: the marker `found` names it."""

@@ -134,7 +134,7 @@ CASES = {
         plan_of(wave("a b c d"), limits=Limits(failures=Share(4), consecutive=1, on_failure="abort")),
         "failed",
         ExitCode.FAILED,
-        "2 targets in a row not ok, limits.consecutive allows 1: c (exit 1), d (exit 1); 2 of 4 targets on 2",
+        "2 targets in a row not ok, limits.consecutive allows 1: c d (exit 1); 2 of 4 targets on 2",
         ends={"c": ["failed"], "d": ["failed"]},
     ),
     "a canary failed, nobody there": Case(
@@ -335,7 +335,7 @@ def test_an_ended_rollout_asks_for_nothing_and_takes_nothing(case: Case) -> None
         pytest.param(
             plan_of(wave("a b"), limits=Limits(failures=Share(2))),
             {"a": ["unknown"], "b": ["unknown"]},
-            "2 targets with an unknown outcome: a (unknown), b (unknown)",
+            "2 targets with an unknown outcome: a b (unknown)",
             id="also where failures are allowed",
         ),
         pytest.param(
@@ -353,9 +353,16 @@ def test_an_ended_rollout_asks_for_nothing_and_takes_nothing(case: Case) -> None
         pytest.param(
             plan_of(wave("a b c d e f g"), limits=ONE_MAY_FAIL),
             {name: ["failed"] for name in "abcdefg"},
-            "7 targets of 7 not ok, limits.failures allows 1: a (exit 1), b (exit 1), c (exit 1), d (exit 1), "
-            "e (exit 1) and 2 more",
-            id="the first five are named",
+            "7 targets of 7 not ok, limits.failures allows 1: a b c d e f g (exit 1)",
+            id="a reason that all have is told once",
+        ),
+        pytest.param(
+            plan_of(wave(" ".join(f"{letter * 12}.example" for letter in "abcdefg")), limits=ONE_MAY_FAIL),
+            {f"{letter * 12}.example": ["failed"] for letter in "abcdefg"},
+            "7 targets of 7 not ok, limits.failures allows 1: "
+            + " ".join(f"{letter * 12}.example" for letter in "abcde")
+            + " and 2 more (exit 1)",
+            id="of names that are long the first five",
         ),
     ],
 )

@@ -179,6 +179,18 @@ async def test_an_upload_shows_how_far_it_is_and_how_long_it_still_takes(tmp_pat
         await shows(app, "50 % 0 s left", "MB/s")
 
 
+@pytest.mark.found("drive 7")
+async def test_a_screen_that_still_reads_says_so_and_counts_no_targets(tmp_path: Path) -> None:
+    """Before the journal is replayed, the first frame says what is waited for and tells no place in an empty list."""
+    screen = RolloutScreen(second_wave(tmp_path, 60).directory, None)
+    screen.call_after_refresh = lambda *_arguments, **_more: True  # type: ignore[method-assign]  # as while it reads
+    async with Stage(screen).run_test(size=(80, 24)) as pilot:
+        await shows(pilot.app, "waiting for the journal")
+        screen.targets.flush()
+        await pilot.pause()
+        assert " of 0" not in screen_text(pilot.app)
+
+
 @pytest.mark.found("drive 6")
 async def test_an_upload_is_told_also_where_another_log_is_shown(tmp_path: Path) -> None:
     """Whatever is looked at in a terminal of 80x24, the second row says how far the upload is."""

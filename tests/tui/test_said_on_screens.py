@@ -192,6 +192,17 @@ def test_every_outcome_and_pause_has_one_word() -> None:
     assert len(set(words)) == len(words)
 
 
+@pytest.mark.found("drive 5")
+async def test_a_title_does_not_give_a_status_as_its_own_reason(tmp_path: Path) -> None:
+    """A stopped target is `stopped after 0 s`, without `stopped` as the reason."""
+    recorded = Recorded(tmp_path / "r", make_plan(4, 2)).start()
+    recorded.begin("web-1")
+    recorded.end("web-1", "cancelled", None, "stopped")
+    async with watched(recorded) as (app, _pilot, _pane):
+        await shows(app, "web-1  ! stopped after 0 s")
+        assert "stopped after 0 s:" not in screen_text(app)
+
+
 async def test_a_refusal_that_a_panel_tells_is_told_once(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "r", make_plan(4, 1)).at_gate()
     async with waiting(recorded, notifications=True) as (app, _pilot, wire, _):

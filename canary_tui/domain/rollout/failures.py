@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from canary_tui.domain.fleet.names import compress_names
 from canary_tui.domain.planning.plan import Plan
 from canary_tui.domain.rollout import events as e
 from canary_tui.domain.rollout.effects import Action
 from canary_tui.domain.rollout.state import RolloutState
 from canary_tui.domain.rollout.target import FAILING, TargetState
 from canary_tui.domain.rollout.words import OUTCOME_WORDS
+
+_FEW, _LONG = 5, 60
+"""Reasons in a sentence, or names of one; and characters of names in short that are not cut to the first few."""
+_LOOKED_AT = 100
+"""Targets of which the reasons are looked at: the policy asks for the sentence at every step."""
 
 
 def failed_targets(state: RolloutState) -> tuple[TargetState, ...]:
@@ -80,17 +86,30 @@ def counted(things: Collection[object], word: str, plural: str = "") -> str:
 
 
 def named(targets: Sequence[TargetState]) -> str:
-    """The first few, each with why it is among them where that is known."""
-    shown = ", ".join(_with_why(target) for target in targets[:5])
-    return shown if len(targets) <= 5 else f"{shown} and {len(targets) - 5} more"
+    """The first few, with why they are among them where that is known, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for target in targets[:_LOOKED_AT]:
+        reasons.setdefault(_why(target), []).append(target.name)
+    first = list(reasons.items())[:_FEW]
+    told = ", ".join(f"{_few(names)} ({why})" if why else _few(names).replace(" ", ", ") for why, names in first)
+    left = len(targets) - sum(len(names) for _, names in first)
+    return f"{told} and {left} more" if left else told
 
 
-def _with_why(target: TargetState) -> str:
+def _few(names: Sequence[str]) -> str:
+    """All names in short, or the first of them where that is long."""
+    told = compress_names(names)
+    if len(told) <= _LONG or len(names) <= _FEW:
+        return told
+    return f"{' '.join(names[:_FEW])} and {len(names) - _FEW} more"
+
+
+def _why(target: TargetState) -> str:
     track = target.steps
     if target.rulings and track.outcome in ("ok", "excluded"):
-        return f"{target.name} ({'; '.join(map(str, target.rulings))})"
+        return "; ".join(map(str, target.rulings))
     if track.outcome == "ok" and target.reported:
-        return f"{target.name} (reports {target.reported})"
+        return f"reports {target.reported}"
     if track.outcome not in FAILING:
-        return target.name
-    return f"{target.name} ({track.why or OUTCOME_WORDS[track.outcome]})"
+        return ""
+    return track.why or OUTCOME_WORDS[track.outcome]

@@ -118,7 +118,8 @@ class FailureList(RowWidget, can_focus=True):
         head.append(
             (f"{len(row.names):,} x " if many else f"{fit(failure.name, min(_NAME, len(failure.name)))}  ", "strong")
         )
-        head += [(f"{failure.where}  " if failure.where else "", "dim"), (failure.end, failure.kind)]
+        head.append((f"{failure.where}  " if failure.where else "", "dim"))
+        head.append((fit(failure.end, min(len(failure.end), max(1, width - texts_width(head)))), failure.kind))
         room = width - texts_width(head) - 4
         names = in_short(row.names) if many else ""
         for_names = min(len(names), room // 2 if failure.last_line else room)

@@ -256,7 +256,7 @@ class LogPane(Vertical):
             return [*pieces, (f"{status.symbol} {waiting}{more}", status.kind)]
         took = self._follower.elapsed(target)
         after = f" after {short_time(took)}" if took is not None and target.steps.outcome is not None else ""
-        detail = f": {target.steps.detail}" if target.steps.detail else ""
+        detail = f": {target.steps.detail}" if target.steps.detail not in ("", status.word) else ""
         return [*pieces, (f"{status.symbol} {status.word}{after}{detail}", status.kind)]
 
     def _instead(self) -> str:

@@ -19,6 +19,7 @@ from canary_tui.tui.shared.rows import RowWidget, TonedText, fit, texts_width
 
 _BAR, _SHORT_BAR = 24, 10
 _ROOMY = 100
+_NO_PLAN = " waiting for the journal"
 SILENT_STEP = 30.0
 """Seconds without output after which a running command is called silent."""
 _COUNT_WORDS: dict[Kind, str] = {"waived": "step skipped", "undone": "rolled back"}
@@ -35,7 +36,8 @@ class StatusBar(RowWidget):
         self._link = link
         self._version = -1
         self._progress = (0, 0)
-        self._rows: tuple[list[TonedText], list[TonedText]] = ([], [])
+        # A long journal takes a second to replay, in which nothing else stands on the screen.
+        self._rows: tuple[list[TonedText], list[TonedText]] = ([(_NO_PLAN, "dim")], [])
 
     def flush(self) -> None:
         """Compose the rows again; repaint if they differ."""
@@ -53,7 +55,7 @@ class StatusBar(RowWidget):
     def _compose_rows(self) -> tuple[list[TonedText], list[TonedText]]:
         plan, state = self._follower.plan, self._follower.state
         if plan is None:
-            return [(" waiting for the journal", "dim")], []
+            return [(_NO_PLAN, "dim")], []
         width = self.size.width
         head = headline(plan, state)
         told = counts(self._follower)

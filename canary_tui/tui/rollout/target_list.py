@@ -184,7 +184,7 @@ class TargetList(RowWidget, can_focus=True):
         tone = "rule" if self.has_focus else "heading"
         titles = "   " + "".join(column.heading(width)[0] for column, width in columns)
         number = len(self._follower.roster)
-        if number <= self.size.height - 1:
+        if number <= max(0, self.size.height - 1):
             return [(titles, tone)], False
         place = f" {self._position() + 1:,} of {number:,} "
         room = self.size.width - len(place)
