@@ -161,7 +161,9 @@ async def test_little_is_under_way_to_a_target_before_its_line_is_known(farm: Fa
     """Eight uploads that begin at once put eight times that into one queue, and the answer to a stop behind it."""
     line, went = DirectLine(farm), list[int]()
     conversation = protocol.Conversation(new_nonce(), b"", lambda _: None)
-    await conversation.open(line, await line.connection(), "cat >/dev/null")
+    await conversation.open(line, await line.connection(), "echo in; cat >/dev/null")
+    while conversation.noise != "in":  # a process that is only beginning is called sshd, and would stay frozen
+        await conversation.changed()
     assert farm.targets[0].kill_sessions(signal.SIGSTOP) == 1
     sending = asyncio.create_task(conversation.send(bytes(1 << 20), went.append))
     try:
