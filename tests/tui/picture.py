@@ -34,7 +34,8 @@ async def at_the_gate(demo: Demo, state: pathlib.Path) -> str:
             await press(pilot, "enter")
             await shows(app, "GATE", "waiting 00:02", deadline=60)
             await press(pilot, "1")
-            await shows(app, "[x] 1")
+            await shows(app, "[x] 1", "A Approve: then type")
+            await pilot.pause()
             # Some viewers drop the blanks at the ends of a text, which Textual's picture counts on.
             picture = app.export_screenshot(title="canary-tui demo")
             return picture.replace("<svg ", '<svg xml:space="preserve" ', 1)
