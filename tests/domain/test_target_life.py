@@ -468,7 +468,7 @@ def test_an_unknown_outcome_is_not_treated_before_somebody_says_what_it_was(trea
     ("settlement", "steps"),
     [
         pytest.param("ok", Track(position=1, execution="x"), id="it had ended well"),
-        pytest.param("retry", Track(), id="once more"),
+        pytest.param("retry", Track(again=1), id="once more"),
         pytest.param("failed", Track(attempts=1, execution="x", outcome="failed", detail="lost (seen)"), id="badly"),
     ],
 )
