@@ -10,6 +10,7 @@ again and again, and a key waits as long. The others end the screens. Measured w
 from __future__ import annotations
 
 import contextlib
+import time
 from codecs import getincrementaldecoder
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from typing import Any
 
 from textual.await_complete import AwaitComplete
 from textual.driver import Driver
+from textual.events import Key
+from textual.message import Message
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widgets import OptionList
@@ -85,11 +88,19 @@ _BELOW = "\x1b[999;1H\n"
 def leaving_below(driver: type[Driver]) -> type[Driver]:
     """A driver that leaves the cursor in a row of its own below the last frame.
 
+    Its keys tell when they were read, not when it was their turn.
+
     A terminal without an alternate screen (GNU screen, as it is installed) keeps that frame, and what is printed next
     would stand in the middle of it. One that has it puts the cursor back where it was before.
     """
 
     class LeavingBelow(driver):  # type: ignore[valid-type,misc]  # which driver it is, only Textual knows
+        def process_message(self, message: Message) -> None:
+            # Of one read, all keys have one time: a busy loop between them would make a paste look typed.
+            if isinstance(message, Key) and _Input.read_at:
+                message.time = _Input.read_at
+            super().process_message(message)
+
         def stop_application_mode(self) -> None:
             self.write(_BELOW)
             super().stop_application_mode()
@@ -154,7 +165,18 @@ def _decode_any_input() -> None:
     """Replace bytes of input that are no UTF-8: the driver's thread would die of them, and the screens with it."""
     from textual.drivers import linux_driver
 
-    def lenient(encoding: str) -> Any:
-        return partial(getincrementaldecoder(encoding), "replace")
+    linux_driver.getincrementaldecoder = partial(partial, _Input)  # type: ignore[assignment,attr-defined]  # its own import
 
-    linux_driver.getincrementaldecoder = lenient  # type: ignore[attr-defined]  # imported there for its own use
+
+class _Input:
+    """Decodes what the terminal sends, and tells when the last of it was read (monotonic seconds)."""
+
+    read_at = 0.0
+
+    def __init__(self, encoding: str) -> None:
+        self._decoder = getincrementaldecoder(encoding)("replace")
+
+    def decode(self, data: bytes, final: bool = False) -> str:
+        """Decode one read; bytes that are no text are replaced."""
+        _Input.read_at = time.monotonic()
+        return self._decoder.decode(data, final)
