@@ -982,7 +982,8 @@ put() { # TOKEN SIZE SHA256 MODE ROLLOUT
     exec 9>>"$temporary" # opened once: when it is discarded meanwhile, what still comes makes no other
     printf '%s\n' "$parent/.canary-tui.$1" 2>/dev/null >"$part" # without it a part that is left is only never tidied
     pick_up "$parent/.canary-tui.$1" "$2"
-    trap 'rm -f ${acting:+"$acting"}' EXIT # what has come is for the next try
+    # What has come is for the next try; of one that was hung up on before anything came nothing is left.
+    trap '[ -s "$temporary" ] || rm -f "$temporary"; rm -f ${acting:+"$acting"}' EXIT
     say "SEND at=$size sum=${sum:-none}"
     read -r from || cut_off
     [ "$from" = "$size" ] || [ ! -e "$temporary" ] || true >"$temporary" || spoiled 'cannot write it'
@@ -1004,7 +1005,7 @@ put() { # TOKEN SIZE SHA256 MODE ROLLOUT
 
 spoiled() { rm -f "$temporary" "$part"; die "$1"; } # nothing is left of it when that is heard
 
-cut_off() { [ -s "$temporary" ] || rm -f "$temporary"; die 'it did not arrive whole'; }
+cut_off() { die 'it did not arrive whole'; }
 
 pick_up() { # PARTS SIZE: into $temporary what an earlier try has brought; its $size and $sum
     largest_= longest_=0
