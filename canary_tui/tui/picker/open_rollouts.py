@@ -57,7 +57,8 @@ class OpenRolloutsScreen(ModalScreen[Choice | None]):
 
     def on_mount(self) -> None:
         """Begin at the newest."""
-        self.query_one(OptionList).highlighted = 0
+        for options in self.query(OptionList):  # none where a key has ended the dialog before it was there
+            options.highlighted = 0
         self.call_after_refresh(self._is_shown)
 
     def _is_shown(self) -> None:

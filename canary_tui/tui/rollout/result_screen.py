@@ -51,7 +51,7 @@ class ResultScreen(Screen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        self.query_one(VerticalScroll).focus()
+        self.query(VerticalScroll).focus()  # none where a key has closed the screen before it was there
         self.call_after_refresh(self._painted)
 
     def _painted(self) -> None:

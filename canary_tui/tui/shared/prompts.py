@@ -185,7 +185,8 @@ class ChooseScreen(ModalScreen[int | None]):
 
     def on_mount(self) -> None:
         """Start at the current option."""
-        self.query_one(OptionList).highlighted = self._current
+        for options in self.query(OptionList):  # none where a key has ended the dialog before it was there
+            options.highlighted = self._current
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Take the selected option."""
