@@ -21,7 +21,7 @@ from canary_tui.store.layout import RolloutDirectory, rollouts
 from canary_tui.store.lock import fleet_folder
 
 Aftermath = Literal["", "step skipped", "rolled back", "rollback failed"]
-"""What the outcome of the steps alone does not tell about a target's last rollout."""
+"""Facts about a target's last rollout that the outcome of its steps alone does not tell."""
 
 _MOST_READ = 50
 """Journals that are looked at, the newest first."""
